@@ -1,0 +1,58 @@
+"""`resmlp-mt SUBCOMMAND ...`: finds the subcommand, runs it, and turns bad input into one line and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.version import __version__
+
+# subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> exit status.
+# Modules are imported only when their subcommand is used, so that none makes another one slow to start.
+SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="resmlp-mt", description="Attention-free ResMLP translation.")
+    parser.add_argument("--version", action="version", version=f"resmlp-mt {__version__}")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    for name, (module, summary) in SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            importlib.import_module(f"resmlp_mt.cli.{module}").add_arguments(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+        argv: the words after `resmlp-mt`; those of this process when None.
+
+    Returns:
+        The exit status: 0, or 2 after bad input, or 130 after an interrupt.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    args = _parser(chosen).parse_args(words)
+    try:
+        module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
+        return int(module.run(args))
+    except ResMLPError as error:
+        print(f"resmlp-mt {args.subcommand}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"resmlp-mt {args.subcommand}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Installs `resmlp_mt`, `data_prep` and the `resmlp-mt` command. Pinned versions that were tested: constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/version.py").read_text())[1]
+
+setup(
+    name="resmlp-mt",
+    version=VERSION,
+    description="Attention-free sequence-to-sequence translation: ResMLP models as a fairseq plugin",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["resmlp_mt", "resmlp_mt.*", "data_prep", "data_prep.*"]),
+    package_data={"resmlp_mt": ["py.typed"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "torch>=2.6",
+        "numpy>=1.26",
+        "sentencepiece>=0.2",
+        "sacrebleu>=2.4",
+        "sacremoses>=0.1.1",
+        "safetensors>=0.4",
+        "tqdm>=4.64",
+    ],
+    extras_require={
+        # fairseq itself cannot be imported on Python 3.11 or later; fairseq-fixed is the same code, mended.
+        "train": ["fairseq-fixed==0.12.3.1"],
+        "vision": ["torchvision", "timm>=1.0"],
+        "serve": [],
+        "export": [],
+        "plots": ["matplotlib>=3.8"],
+        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "import-linter", "matplotlib>=3.8"],
+    },
+    entry_points={"console_scripts": ["resmlp-mt = resmlp_mt.cli.main:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+)
