@@ -1,0 +1,54 @@
+"""The MLP over channels: two linear layers with a non-linearity between them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resmlp_mt.errors import require_choice
+from resmlp_mt.nn.affine import Affine
+from resmlp_mt.nn.linear import scale_input, scale_output
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
+
+
+class ChannelMLP(nn.Module):
+    r"""$\mathrm{MLP}(x) = C\,\mathrm{GELU}(B x)$ with B: (hidden_dim, dim) and C: (dim, hidden_dim), both with biases.
+
+    Source: arXiv:2105.03404, equation 3; other activations from its ablations.
+
+    Args:
+        dim: number of channels.
+        hidden_dim: number of channels between the two layers; the paper's is 4 * dim.
+        activation: one of `ACTIVATIONS`.
+        dropout: probability of dropping what the activation gives.
+
+    Raises:
+        ResMLPError: if `activation` is unknown.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, activation: str = "gelu", dropout: float = 0.0) -> None:
+        super().__init__()
+        require_choice("activation", activation, tuple(ACTIVATIONS))
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.activation = ACTIVATIONS[activation]
+        self.dropout = dropout
+        for layer in (self.fc1, self.fc2):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (..., dim) to (..., dim)."""
+        hidden = F.dropout(self.activation(self.fc1(x)), self.dropout, self.training)
+        return self.fc2(hidden)
+
+    @torch.no_grad()
+    def absorb(self, before: nn.Module, after: Affine) -> bool:
+        """Takes the transformations around the MLP into its weights, for inference. Returns whether `before` could be."""
+        scale_output(self.fc2, after)
+        if isinstance(before, Affine):
+            scale_input(self.fc1, before)
+            return True
+        return False

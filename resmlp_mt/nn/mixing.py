@@ -1,0 +1,140 @@
+"""Token mixing: a learned matrix over positions, in the place of self-attention.
+
+Source: arXiv:2105.03404, equation 2, and section 2 "Sequence-to-sequence ResMLP" for variable lengths (pad with zeros,
+take the top-left submatrix of A) and for the decoder (A triangular).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resmlp_mt.errors import require
+from resmlp_mt.nn.affine import Affine
+
+
+class TokenMixing(nn.Module):
+    r"""Mixes the positions of a sequence, the same for every channel.
+
+    $$y_t = \sum_s A_{ts} x_s + b_t, \qquad s, t < T$$
+
+    A sequence of length T uses exactly `A[:T, :T]`: what is at a padded position counts as zero.
+
+    Args:
+        max_len: number of positions that A has in both directions.
+        bias: whether every position has a bias b. Note: the paper's images have it, of translation it does not say.
+        init_std: standard deviation of the truncated normal distribution from which A starts. Note: the paper is silent.
+    """
+
+    def __init__(self, max_len: int, bias: bool = True, init_std: float = 0.02) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(max_len, max_len))
+        self.bias = nn.Parameter(torch.zeros(max_len)) if bias else None
+        nn.init.trunc_normal_(self.weight, std=init_std, a=-2 * init_std, b=2 * init_std)
+
+    @property
+    def max_len(self) -> int:
+        return self.weight.size(0)
+
+    def matrix(self, length: int) -> Tensor:
+        """The mixing matrix of a sequence of `length` positions: (length, length).
+
+        Raises:
+            ResMLPError: if A has fewer positions.
+        """
+        require(
+            length <= self.max_len,
+            "sequence length",
+            f"at most {self.max_len}, the number of positions of the mixing matrix",
+            length,
+            "shorten the sequence or train a model with more positions",
+        )
+        return self.weight[:length, :length]
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Maps (len, batch, dim) to (len, batch, dim) without looking at padding."""
+        length = x.size(0)
+        columns = x.reshape(length, -1)  # (len, batch * dim)
+        if self.bias is None:
+            mixed = self.matrix(length) @ columns
+        else:
+            mixed = torch.addmm(self.bias[:length, None], self.matrix(length), columns)
+        return mixed.view_as(x)
+
+    def forward(self, x: Tensor, padding_mask: Tensor) -> Tensor:
+        """Mixes sequences that begin at position 0.
+
+        Args:
+            x: (len, batch, dim).
+            padding_mask: True at padding, (batch, len).
+
+        Returns:
+            (len, batch, dim); what stands at padded positions means nothing.
+        """
+        return self.mix(x.masked_fill(padding_mask.t().unsqueeze(-1), 0.0))
+
+
+class CausalTokenMixing(TokenMixing):
+    r"""Mixes every position with those before it and itself: A is lower triangular.
+
+    Has two forms that give the same: `forward` for whole sequences, `step` for one new position at a time.
+    """
+
+    gain: Tensor | None
+    offset: Tensor | None
+
+    def __init__(self, max_len: int, bias: bool = True, init_std: float = 0.02) -> None:
+        super().__init__(max_len, bias, init_std)
+        self.register_buffer("gain", None, persistent=False)
+        self.register_buffer("offset", None, persistent=False)
+
+    def matrix(self, length: int) -> Tensor:
+        """The lower triangle of the mixing matrix of `length` positions: (length, length)."""
+        return super().matrix(length).tril()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (len, batch, dim) to (len, batch, dim). Padding must be at the right, where no earlier position sees it."""
+        mixed = self.mix(x)
+        if self.gain is None or self.offset is None:
+            return mixed
+        return torch.addcmul(self.offset[: x.size(0), None], mixed, self.gain)
+
+    def step(self, history: Tensor, ancestors: Tensor) -> Tensor:
+        """Mixes the newest position of every row with its history.
+
+        Args:
+            history: inputs of the steps so far, each written once and never moved: (steps * slots, dim).
+            ancestors: where in `history` row r finds its input of step s, the newest last: (rows, steps).
+
+        Returns:
+            (rows, dim).
+        """
+        rows, steps = ancestors.shape
+        newest = self.weight[steps - 1, :steps].to(history.dtype).expand(rows, steps)
+        mixed = F.embedding_bag(ancestors, history, per_sample_weights=newest.contiguous(), mode="sum")
+        if self.gain is not None and self.offset is not None:
+            return torch.addcmul(self.offset[steps - 1], mixed, self.gain)
+        return mixed if self.bias is None else mixed + self.bias[steps - 1]
+
+    @torch.no_grad()
+    def absorb(self, before: nn.Module, after: Affine) -> bool:
+        r"""Takes the transformations before and after the mixing into itself, for inference.
+
+        With a_t the sum of row t of A:
+        $\alpha' \odot (A(\alpha \odot x + \beta) + b)_t + \beta' =
+        \alpha\alpha' \odot (A x)_t + a_t \alpha'\beta + b_t \alpha' + \beta'$.
+
+        Returns:
+            Whether `before` was absorbed too (an `Affine` can be, a LayerNorm cannot). `after` always is.
+        """
+        gain, shift = after.alpha, torch.zeros_like(after.alpha)
+        absorbed = isinstance(before, Affine)
+        if isinstance(before, Affine):
+            gain, shift = after.alpha * before.alpha, after.alpha * before.shift()
+        offset = self.weight.tril().sum(1, keepdim=True) * shift + after.shift()  # (max_len, dim)
+        if self.bias is not None:
+            offset = offset + self.bias[:, None] * after.alpha
+            self.bias = None
+        self.gain, self.offset = gain.clone(), offset
+        return absorbed
