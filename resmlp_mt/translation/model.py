@@ -1,0 +1,299 @@
+"""The fairseq door of translation: configuration, registered architectures, and fairseq's encoder and decoder interfaces.
+
+Everything that computes is in `encoder`, `decoder` and `resmlp_mt.nn`, which do not know fairseq.
+"""
+
+# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+from dataclasses import dataclass, field, make_dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import (
+    ARCH_MODEL_REGISTRY,
+    FairseqEncoder,
+    FairseqEncoderDecoderModel,
+    FairseqIncrementalDecoder,
+    register_model,
+)
+from torch import Tensor
+
+from resmlp_mt.errors import require
+from resmlp_mt.nn.affine import NORMS
+from resmlp_mt.nn.channel_mlp import ACTIVATIONS
+from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.padding import left_align, restore_columns
+from resmlp_mt.nn.positions import POSITIONAL_EMBEDDINGS
+from resmlp_mt.translation.architectures import ARCHITECTURES
+from resmlp_mt.translation.decoder import Decoder
+from resmlp_mt.translation.embedding import build_token_embedding
+from resmlp_mt.translation.encoder import Encoder, EncoderOutput
+from resmlp_mt.translation.settings import StackSettings
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class ResMLPConfig(FairseqDataclass):
+    """Settings of a ResMLP translation model. "Paper" is arXiv:2105.03404; all probabilities are between 0 and 1."""
+
+    encoder_embed_dim: int = _option(512, "channels of the encoder (paper: 512)")
+    encoder_ffn_embed_dim: int = _option(2048, "hidden channels of the encoder's channel MLP (paper: 2048)")
+    encoder_layers: int = _option(6, "encoder layers (paper: 6 or 12)")
+    decoder_embed_dim: int = _option(512, "channels of the decoder (paper: 512)")
+    decoder_ffn_embed_dim: int = _option(2048, "hidden channels of the decoder's channel MLP (paper: 2048)")
+    decoder_layers: int = _option(6, "decoder layers (paper: 6 or 12)")
+    cross_attention_heads: int = _option(8, "heads of the attention to the source (paper silent; Vaswani et al.: 8)")
+    max_source_positions: int = _option(512, "sub-words of the longest source, the size of the encoder's A (paper silent)")
+    max_target_positions: int = _option(512, "sub-words of the longest target, the size of the decoder's A (paper silent)")
+    share_all_embeddings: bool = _option(False, "one table for source, target and output; needs a joined dictionary")
+    share_decoder_input_output_embed: bool = _option(False, "one table for target and output")
+    no_scale_embedding: bool = _option(False, "do not multiply embeddings by the square root of their channels")
+    positional_embeddings: ChoiceEnum(POSITIONAL_EMBEDDINGS) = _option("none", "added to the tokens (paper silent)")
+    norm: ChoiceEnum(NORMS) = _option("affine", "before each sublayer and the output (paper's images: affine)")
+    activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = _option("gelu", "of the channel MLPs (paper, eq. 3: gelu)")
+    layer_scale: float = _option(0.2, "start of the scale behind each sublayer (paper, section 3.6: 0.2)")
+    mixing_init_std: float = _option(0.02, "deviation of the mixing matrices' start (paper silent; deit: 0.02)")
+    no_mixing_bias: bool = _option(False, "no bias per position in the mixing")
+    no_post_bias: bool = _option(False, "no bias in the Affine behind each sublayer (as in the paper's pseudo-code)")
+    dropout: float = _option(0.1, "behind each sublayer (paper, section 3.6: 0.15 En-De, 0.1 En-Fr)")
+    embedding_dropout: Optional[float] = _option(None, "of the embeddings; as --dropout unless given")
+    activation_dropout: float = _option(0.0, "behind the activation of the channel MLPs")
+    attention_dropout: float = _option(0.0, "of the attention weights")
+    drop_path: float = _option(0.0, "of whole sublayers for a sentence (stochastic depth)")
+
+
+def _settings(cfg: ResMLPConfig, side: str) -> StackSettings:
+    """Translates the configuration of one side, "encoder" or "decoder", into terms of the layers."""
+    for name in ("dropout", "activation_dropout", "attention_dropout", "drop_path"):
+        value = getattr(cfg, name)
+        require(0 <= value < 1, f"--{name.replace('_', '-')}", "at least 0 and below 1", value, "give a probability")
+    embedding_dropout = cfg.dropout if cfg.embedding_dropout is None else cfg.embedding_dropout
+    require(0 <= embedding_dropout < 1, "--embedding-dropout", "at least 0 and below 1", embedding_dropout, "change it")
+    return StackSettings(
+        dim=getattr(cfg, f"{side}_embed_dim"),
+        hidden_dim=getattr(cfg, f"{side}_ffn_embed_dim"),
+        num_layers=getattr(cfg, f"{side}_layers"),
+        max_len=cfg.max_source_positions if side == "encoder" else cfg.max_target_positions,
+        norm=str(cfg.norm),
+        activation=str(cfg.activation_fn),
+        layer_scale=cfg.layer_scale,
+        post_bias=not cfg.no_post_bias,
+        mixing_bias=not cfg.no_mixing_bias,
+        mixing_init_std=cfg.mixing_init_std,
+        positions=str(cfg.positional_embeddings),
+        scale_embedding=not cfg.no_scale_embedding,
+        dropout=cfg.dropout,
+        embedding_dropout=embedding_dropout,
+        activation_dropout=cfg.activation_dropout,
+        attention_dropout=cfg.attention_dropout,
+        drop_path=cfg.drop_path,
+        num_heads=cfg.cross_attention_heads,
+        memory_dim=cfg.encoder_embed_dim,
+    )
+
+
+class ResMLPEncoder(FairseqEncoder):
+    """fairseq's encoder interface around `Encoder`."""
+
+    def __init__(self, dictionary, core: Encoder) -> None:
+        super().__init__(dictionary)
+        self.core = core
+        self.padding_index = dictionary.pad()
+
+    def forward(self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, **unused: Any) -> Dict[str, List[Tensor]]:
+        """Encodes source tokens (batch, src_len), padded on either side.
+
+        Returns:
+            The fields of `EncoderOutput` in fairseq's form. `sentence_of_row` stays empty until a search asks for several
+            rows per sentence: the tensors are never copied for them.
+        """
+        memory = self.core(src_tokens, src_tokens.eq(self.padding_index))
+        return {
+            "encoder_out": [memory.hidden],
+            "encoder_padding_mask": [memory.padding_mask],
+            "source_columns": [memory.columns],
+            "sentence_of_row": [],
+        }
+
+    def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:
+        """Row r becomes what row `new_order[r]` was; only the rows' numbers move."""
+        rows = encoder_out["sentence_of_row"]
+        return {**encoder_out, "sentence_of_row": [rows[0].index_select(0, new_order) if rows else new_order]}
+
+    def max_positions(self) -> int:
+        """Longest source in sub-words, end of sentence included."""
+        return self.core.max_len
+
+
+class ResMLPDecoder(FairseqIncrementalDecoder):
+    """fairseq's incremental decoder interface around `Decoder`.
+
+    Args:
+        dictionary: of the target.
+        core: what computes.
+        left_pad_target: whether the task pads targets on the left.
+    """
+
+    STATE = "resmlp_decoder_state"
+
+    def __init__(self, dictionary, core: Decoder, left_pad_target: bool) -> None:
+        super().__init__(dictionary)
+        self.core = core
+        self.left_pad_target = left_pad_target
+        self.padding_index = dictionary.pad()
+        self.need_attention = True
+
+    def forward(
+        self,
+        prev_output_tokens: Tensor,
+        encoder_out: Optional[Dict[str, List[Tensor]]] = None,
+        incremental_state: Optional[Dict[str, Any]] = None,
+        features_only: bool = False,
+        **unused: Any,
+    ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
+        """Predicts target tokens.
+
+        Args:
+            prev_output_tokens: the target shifted by one, (batch, tgt_len).
+            encoder_out: from `ResMLPEncoder`.
+            incremental_state: where a search keeps its memory; then only tokens not seen before are run.
+            features_only: leave out the output projection.
+
+        Returns:
+            Logits (batch, tgt_len, vocab_size), or (batch, 1, vocab_size) for the last token in a search, and the
+            attention weights under "attn": (batch, tgt_len, src_len), in the columns of the encoder's input.
+        """
+        memory, rows = _memory(encoder_out)
+        if incremental_state is not None:
+            return self._step(prev_output_tokens, memory, rows, incremental_state)
+        if rows is not None:
+            memory = EncoderOutput(memory.hidden[:, rows], memory.padding_mask[rows], memory.columns[rows])
+        # While training nobody looks at the attention, and it would have to be worked out apart.
+        need_attention = self.need_attention and not self.training
+        features, attention = self._features(prev_output_tokens, memory, need_attention)
+        return (features if features_only else self.core.output(features)), {"attn": [attention]}
+
+    def _features(self, tokens: Tensor, memory: EncoderOutput, need_attention: bool) -> Tuple[Tensor, Optional[Tensor]]:
+        if not self.left_pad_target:
+            return self.core(tokens, memory, need_attention)
+        tokens, _, columns = left_align(tokens, tokens.eq(self.padding_index))
+        features, attention = self.core(tokens, memory, need_attention)
+        features = restore_columns(features.transpose(1, 2), columns[:, None]).transpose(1, 2)
+        if attention is not None:
+            attention = restore_columns(attention.transpose(1, 2), columns[:, None]).transpose(1, 2)
+        return features, attention
+
+    def _step(
+        self, tokens: Tensor, memory: EncoderOutput, rows: Optional[Tensor], incremental_state: Dict[str, Any]
+    ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
+        state = incremental_state.get(self.STATE)
+        if state is None:
+            rows = torch.arange(tokens.size(0), device=tokens.device) if rows is None else rows
+            state = incremental_state[self.STATE] = self.core.start(memory, rows)
+        for position in range(state.length, tokens.size(1)):
+            logits, attention = self.core.step(tokens[:, position], state, self.need_attention)
+        return logits[:, None], {"attn": [None if attention is None else attention[:, None]]}
+
+    def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
+        """Row r goes on from what row `new_order[r]` was."""
+        if self.STATE in incremental_state:
+            incremental_state[self.STATE].reorder(new_order)
+
+    def output_layer(self, features: Tensor) -> Tensor:
+        """Maps features (..., dim) to logits (..., vocab_size)."""
+        return self.core.output(features)
+
+    def max_positions(self) -> int:
+        """Longest target in sub-words, end of sentence included."""
+        return self.core.max_len
+
+
+def _memory(encoder_out: Optional[Dict[str, List[Tensor]]]) -> Tuple[EncoderOutput, Optional[Tensor]]:
+    assert encoder_out is not None, "the decoder attends to the source and cannot run without it"
+    memory = EncoderOutput(
+        encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0], encoder_out["source_columns"][0]
+    )
+    rows = encoder_out["sentence_of_row"]
+    return memory, rows[0] if rows else None
+
+
+class ResMLPModel(FairseqEncoderDecoderModel):
+    """A ResMLP encoder and decoder as fairseq knows them. Each architecture is a subclass with its own configuration."""
+
+    @classmethod
+    def build_model(cls, cfg: ResMLPConfig, task) -> "ResMLPModel":
+        """Makes the model of a configuration for the dictionaries of a translation task.
+
+        Raises:
+            ResMLPError: if the settings do not fit together or the dictionaries.
+        """
+        source, target = task.source_dictionary, task.target_dictionary
+        encoder_settings, decoder_settings = _settings(cfg, "encoder"), _settings(cfg, "decoder")
+        source_table = build_token_embedding(len(source), encoder_settings.dim, source.pad())
+        if cfg.share_all_embeddings:
+            require(
+                source == target,
+                "--share-all-embeddings",
+                "used with one dictionary for both languages",
+                f"used with {len(source)} source and {len(target)} target entries that differ",
+                "prepare the data with a joint vocabulary or leave the option out",
+            )
+            require(
+                encoder_settings.dim == decoder_settings.dim,
+                "--encoder-embed-dim",
+                f"--decoder-embed-dim {decoder_settings.dim} with --share-all-embeddings",
+                encoder_settings.dim,
+                "make both equal",
+            )
+            target_table = source_table
+        else:
+            target_table = build_token_embedding(len(target), decoder_settings.dim, target.pad())
+        tie_output = cfg.share_all_embeddings or cfg.share_decoder_input_output_embed
+        left_pad_target = bool(getattr(getattr(task, "cfg", None), "left_pad_target", False))
+        encoder = ResMLPEncoder(source, Encoder(source_table, encoder_settings))
+        decoder = ResMLPDecoder(target, Decoder(target_table, decoder_settings, tie_output), left_pad_target)
+        return cls(encoder, decoder)
+
+    def prepare_for_inference_(self, cfg) -> None:
+        """What fairseq's commands call before a search: makes the model fast, and forgets what training needed."""
+        generation = cfg.generation
+        wants_alignment = generation.print_alignment is not None or generation.replace_unk is not None
+        self.make_generation_fast_(need_attn=wants_alignment)
+
+    def make_generation_fast_(self, need_attn: bool = False, **unused: Any) -> None:
+        """Folds the Affine transformations into the linear layers and packs these for the processor."""
+        if self._is_generation_fast:
+            return
+        self._is_generation_fast = True
+        self.decoder.need_attention = need_attn
+        self.encoder.core.fold()
+        self.decoder.core.fold()
+        pack_linears(self)
+        self.eval()
+
+
+def _register(name: str, changes: Dict[str, Any]) -> None:
+    """Registers an architecture, so that `--arch NAME` and hydra's `model=NAME` give the same model."""
+    defaults = [(key, *_typed(key, value)) for key, value in changes.items()]
+    config = make_dataclass(f"ResMLPConfig_{name}", defaults, bases=(ResMLPConfig,))
+    model = type(f"ResMLPModel_{name}", (ResMLPModel,), {"__doc__": f"The architecture {name}.", "__module__": __name__})
+    register_model(name, dataclass=config)(model)
+    require(
+        ARCH_MODEL_REGISTRY.get(name) is model,
+        f"architecture name {name}",
+        "free to register with fairseq",
+        f"taken by {ARCH_MODEL_REGISTRY.get(name)}",
+        "remove the other --user-dir or plugin that registers it",
+    )
+
+
+def _typed(key: str, value: Any) -> Tuple[Any, Any]:
+    original = ResMLPConfig.__dataclass_fields__[key]
+    return original.type, field(default=value, metadata=dict(original.metadata))
+
+
+for _name, _changes in ARCHITECTURES.items():
+    _register(_name, _changes)
