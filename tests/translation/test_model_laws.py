@@ -1,0 +1,181 @@
+"""The laws of the encoder and decoder: batches, padding, causality, steps, folding, gradients, identity at the start."""
+
+import pytest
+import torch
+from toy import EOS, PAD, VOCAB_SIZE, build_settings, make_model, pad, sentences
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.decoder import Decoder
+from resmlp_mt.translation.embedding import build_token_embedding
+from resmlp_mt.translation.encoder import Encoder
+
+VARIANTS = [
+    {},
+    {"norm": "layernorm"},
+    {"mixing_bias": False, "post_bias": False},
+    {"positions": "learned", "activation": "relu"},
+    {"positions": "sinusoidal", "scale_embedding": False},
+]
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+def encode(encoder, rows, left=False, width=None):
+    tokens = pad(rows, left, width)
+    return encoder(tokens, tokens.eq(PAD))
+
+
+def logits_of(decoder, memory, targets):
+    features, _ = decoder(targets, memory)
+    return decoder.output(features)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.mark.parametrize("left", [True, False])
+def test_a_sentence_is_encoded_the_same_alone_and_in_any_batch(changes, left):
+    encoder, _ = make_model(**changes)
+    rows = sentences([3, 17, 5, 1, 11])
+    batch = encode(encoder, rows, left)
+    shuffled = encode(encoder, [rows[i] for i in (4, 2, 0, 3, 1)], left, width=19)
+    for index, row in enumerate(rows):
+        alone = encode(encoder, [row]).hidden[:, 0]
+        torch.testing.assert_close(batch.hidden[: len(row), index], alone, **CLOSE)
+        torch.testing.assert_close(shuffled.hidden[: len(row), (4, 2, 0, 3, 1).index(index)], alone, **CLOSE)
+
+
+def test_a_target_is_scored_the_same_alone_and_in_any_batch():
+    encoder, decoder = make_model()
+    sources, targets = sentences([3, 17, 5]), sentences([13, 2, 7], seed=6)
+    batch = logits_of(decoder, encode(encoder, sources, left=True), pad(targets))
+    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        alone = logits_of(decoder, encode(encoder, [source]), target[None])
+        torch.testing.assert_close(batch[index, : len(target)], alone[0], **CLOSE)
+
+
+def test_changing_a_target_token_leaves_earlier_outputs_bit_identical():
+    encoder, decoder = make_model()
+    memory = encode(encoder, sentences([5, 7]))
+    target = pad(sentences([11, 11], seed=8))
+    before = logits_of(decoder, memory, target)
+    for changed in range(11):
+        other = target.clone()
+        other[:, changed] = (other[:, changed] + 5) % VOCAB_SIZE
+        after = logits_of(decoder, memory, other)
+        assert torch.equal(after[:, :changed], before[:, :changed])
+        assert not torch.equal(after[:, changed], before[:, changed])
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.mark.parametrize("fast", [False, True])
+@torch.no_grad()
+def test_steps_give_what_whole_sentences_give_across_reorders(changes, fast):
+    encoder, decoder = make_model(**changes)
+    beams, length = 3, 18  # more steps than the first capacity of the state
+    sources = sentences([5, 3, 7])
+    memory = encode(encoder, sources, left=True)
+    if fast:
+        decoder.fold()
+        decoder.pack()
+    state = decoder.start(memory, torch.arange(3).repeat_interleave(beams))
+    generator = torch.Generator().manual_seed(4)
+    tokens = torch.full((9, 1), EOS)
+    source_of_row = torch.arange(3).repeat_interleave(beams)
+    for step in range(length):
+        logits, attention = decoder.step(tokens[:, -1], state, need_attention=True)
+        rows_memory = type(memory)(
+            memory.hidden[:, source_of_row], memory.padding_mask[source_of_row], memory.columns[source_of_row]
+        )
+        features, whole_attention = decoder(tokens, rows_memory, need_attention=True)
+        torch.testing.assert_close(logits, decoder.output(features[:, -1]), **CLOSE)
+        torch.testing.assert_close(attention, whole_attention[:, -1], **CLOSE)
+        if step == 6:  # the second sentence is finished and leaves the batch
+            origins = torch.tensor([2, 0, 0, 6, 8, 7])
+        elif step == 10:  # rows move between sentences, in groups of different size
+            origins = torch.tensor([0, 0, 1, 3, 4])
+        elif step == 13:
+            origins = torch.tensor([4, 1, 4, 4])
+        else:  # beams are permuted within their sentences
+            group = torch.randint(0, 3, (len(source_of_row),), generator=generator) if step < 6 else None
+            origins = torch.arange(len(source_of_row)) if group is None else torch.arange(3).repeat_interleave(3) * 3 + group
+        state.reorder(origins)
+        source_of_row = source_of_row[origins]
+        newest = torch.randint(3, VOCAB_SIZE, (len(origins), 1), generator=generator)
+        tokens = torch.cat([tokens[origins], newest], dim=1)
+
+
+@torch.no_grad()
+def test_steps_in_bfloat16_stay_within_a_hundredth_of_the_logits_spread():
+    encoder, decoder = make_model(layer_scale=0.2, mixing_init_std=0.02)
+    encoder, decoder = encoder.bfloat16(), decoder.bfloat16()
+    memory = encode(encoder, sentences([5, 3]))
+    targets = pad(sentences([11, 11], seed=9))
+    whole = logits_of(decoder, memory, targets).float()
+    state = decoder.start(memory, torch.arange(2))
+    for step in range(11):
+        logits, _ = decoder.step(targets[:, step], state)
+        # bfloat16 has 8 bits of mantissa: roundings of 1/256 add up over three layers of three sublayers
+        assert (logits.float() - whole[:, step]).abs().max() < 0.04 * whole.std()
+        state.reorder(torch.arange(2))
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+@torch.no_grad()
+def test_folding_and_packing_change_no_output(changes):
+    encoder, decoder = make_model(**changes)
+    sources, targets = sentences([5, 3]), pad(sentences([7, 11]))
+    memory = encode(encoder, sources)
+    expected = logits_of(decoder, memory, targets)
+    encoder.fold()
+    decoder.fold()
+    decoder.pack()
+    folded = encode(encoder, sources)
+    torch.testing.assert_close(folded.hidden[:3], memory.hidden[:3], **CLOSE)
+    torch.testing.assert_close(logits_of(decoder, folded, targets), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_every_parameter_gets_a_gradient(changes):
+    encoder, decoder = make_model(tie_output=False, **changes)
+    encoder.train()
+    decoder.train()
+    logits = logits_of(decoder, encode(encoder, sentences([19, 2])), pad(sentences([19, 4], seed=2)))
+    logits.square().sum().backward()
+    for module in (encoder, decoder):
+        for name, parameter in module.named_parameters():
+            if not name.endswith("k_proj.bias"):  # adds the same to every score of a query: softmax takes no notice
+                assert parameter.grad is not None, name
+                assert parameter.grad.abs().sum() > 0, name
+
+
+def test_with_layer_scale_zero_the_model_is_its_embeddings():
+    settings = build_settings(layer_scale=0.0, num_layers=5)
+    table = build_token_embedding(VOCAB_SIZE, settings.dim, PAD)
+    encoder, decoder = Encoder(table, settings).eval(), Decoder(table, settings, True).eval()
+    tokens = pad(sentences([7, 7]))
+    memory = encoder(tokens, tokens.eq(PAD))
+    embedded = table(tokens) * settings.dim**0.5
+    assert torch.equal(memory.hidden, embedded.transpose(0, 1))
+    assert torch.equal(decoder(tokens, memory)[0], embedded)
+
+
+def test_attention_refers_to_the_columns_of_the_padded_source():
+    encoder, decoder = make_model()
+    rows = sentences([3, 7])
+    targets = pad(sentences([5, 5]))
+    right = decoder(targets, encode(encoder, rows), need_attention=True)[1]
+    left = decoder(targets, encode(encoder, rows, left=True), need_attention=True)[1]
+    torch.testing.assert_close(left[0, :, 4:], right[0, :, :3], **CLOSE)
+    assert left[0, :, :4].eq(0).all()
+    assert right[0, :, 3:].eq(0).all()
+    torch.testing.assert_close(left[1], right[1], **CLOSE)
+
+
+def test_lengths_beyond_the_positions_are_refused():
+    encoder, decoder = make_model(max_len=5)
+    with pytest.raises(ResMLPError, match="sequence length must be at most 5"):
+        encode(encoder, sentences([6]))
+    memory = encode(encoder, sentences([5]))
+    state = decoder.start(memory, torch.arange(1))
+    for _ in range(5):
+        decoder.step(torch.tensor([EOS]), state)
+    with pytest.raises(ResMLPError, match="target length must be at most 5.*but is 6"):
+        decoder.step(torch.tensor([EOS]), state)
