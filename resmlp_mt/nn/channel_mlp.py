@@ -46,7 +46,7 @@ class ChannelMLP(nn.Module):
 
     @torch.no_grad()
     def absorb(self, before: nn.Module, after: Affine) -> bool:
-        """Takes the transformations around the MLP into its weights, for inference. Returns whether `before` could be."""
+        """Takes the transformations around it into its weights, for inference. Returns whether `before` could be."""
         scale_output(self.fc2, after)
         if isinstance(before, Affine):
             scale_input(self.fc1, before)

@@ -18,8 +18,8 @@ class CrossAttention(nn.Module):
 
     $$\mathrm{head}_i = \mathrm{softmax}(q_i k_i^\top / \sqrt{d_{head}})\, v_i$$
 
-    Keys and values are projected once per source sentence (`project_memory`) and then used as often as wanted; in a beam
-    search the beams of a sentence are its queries, so that nothing is copied per beam.
+    Keys and values are projected once per source sentence (`project_memory`) and then used as often as wanted; in a
+    beam search the beams of a sentence are its queries, so that nothing is copied per beam.
     Source: Vaswani et al. 2017, section 3.2; kept in the decoder by arXiv:2105.03404, section 2.
 
     Args:
@@ -48,7 +48,11 @@ class CrossAttention(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps the encoder's output (src_len, batch, memory_dim) to keys and values (batch, num_heads, src_len, head_dim)."""
+        """Maps the encoder's output (src_len, batch, memory_dim) to keys and values.
+
+        Returns:
+            Two tensors (batch, num_heads, src_len, head_dim).
+        """
         return self._heads_of_sequence(self.k_proj(memory)), self._heads_of_sequence(self.v_proj(memory))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, source_mask: Tensor) -> Tensor:
@@ -104,7 +108,7 @@ class CrossAttention(nn.Module):
 
     @torch.no_grad()
     def absorb(self, before: nn.Module, after: Affine) -> bool:
-        """Takes the transformations around the attention into its weights, for inference. Returns whether `before` could be."""
+        """Takes the transformations around it into its weights, for inference. Returns whether `before` could be."""
         scale_output(self.out_proj, after)
         if isinstance(before, Affine):
             scale_input(self.q_proj, before)

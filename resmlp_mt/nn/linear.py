@@ -16,7 +16,7 @@ def scale_input(linear: nn.Linear, before: Affine) -> None:
 
 
 def scale_output(linear: nn.Linear, after: Affine) -> None:
-    r"""Folds what comes after: $\alpha \odot (W x + b) + \beta = (\mathrm{diag}(\alpha) W) x + (\alpha \odot b + \beta)$."""
+    r"""Folds the next: $\alpha \odot (Wx + b) + \beta = (\mathrm{diag}(\alpha)W)x + \alpha \odot b + \beta$."""
     linear.weight.mul_(after.alpha[:, None])
     linear.bias.mul_(after.alpha).add_(after.shift())
 
@@ -31,9 +31,9 @@ def _can_pack() -> bool:
 class PackedLinear(nn.Linear):
     """A linear layer for inference whose weights are kept in the processor's own blocked layout too.
 
-    On CPU in float32 the product is then oneDNN's, which needs no packing at each call; for the few rows of a beam search
-    that is two to four times as fast as the plain product. Anywhere else (other devices or types, with gradients, without
-    oneDNN) this is `nn.Linear`. The parameters are shared with the layer that it is made from.
+    On CPU in float32 the product is then oneDNN's, which needs no packing at each call; for the few rows of a beam
+    search that is two to four times as fast as the plain product. Anywhere else (other devices or types, with
+    gradients, without oneDNN) this is `nn.Linear`. The parameters are shared with the layer that it is made from.
     """
 
     def __init__(self, linear: nn.Linear) -> None:

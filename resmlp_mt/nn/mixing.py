@@ -14,17 +14,15 @@ from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import Affine
 
 
-class TokenMixing(nn.Module):
-    r"""Mixes the positions of a sequence, the same for every channel.
+class MixingMatrix(nn.Module):
+    r"""The matrix A and bias b that mix positions: $y_t = \sum_s A_{ts} x_s + b_t$, the same for every channel.
 
-    $$y_t = \sum_s A_{ts} x_s + b_t, \qquad s, t < T$$
-
-    A sequence of length T uses exactly `A[:T, :T]`: what is at a padded position counts as zero.
+    A sequence of length T uses exactly `A[:T, :T]`.
 
     Args:
         max_len: number of positions that A has in both directions.
         bias: whether every position has a bias b. Note: the paper's images have it, of translation it does not say.
-        init_std: standard deviation of the truncated normal distribution from which A starts. Note: the paper is silent.
+        init_std: deviation of the truncated normal distribution from which A starts. Note: the paper is silent.
     """
 
     def __init__(self, max_len: int, bias: bool = True, init_std: float = 0.02) -> None:
@@ -62,6 +60,10 @@ class TokenMixing(nn.Module):
             mixed = torch.addmm(self.bias[:length, None], self.matrix(length), columns)
         return mixed.view_as(x)
 
+
+class TokenMixing(MixingMatrix):
+    """Mixes every position of a sequence with every other. What stands at a padded position counts as zero."""
+
     def forward(self, x: Tensor, padding_mask: Tensor) -> Tensor:
         """Mixes sequences that begin at position 0.
 
@@ -75,7 +77,7 @@ class TokenMixing(nn.Module):
         return self.mix(x.masked_fill(padding_mask.t().unsqueeze(-1), 0.0))
 
 
-class CausalTokenMixing(TokenMixing):
+class CausalTokenMixing(MixingMatrix):
     r"""Mixes every position with those before it and itself: A is lower triangular.
 
     Has two forms that give the same: `forward` for whole sequences, `step` for one new position at a time.
@@ -94,7 +96,7 @@ class CausalTokenMixing(TokenMixing):
         return super().matrix(length).tril()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (len, batch, dim) to (len, batch, dim). Padding must be at the right, where no earlier position sees it."""
+        """Maps (len, batch, dim) to (len, batch, dim). Padding must be at the right, where nothing earlier sees it."""
         mixed = self.mix(x)
         if self.gain is None or self.offset is None:
             return mixed

@@ -13,14 +13,14 @@ def left_align(tokens: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor, Te
         padding_mask: True at padding, (batch, len).
 
     Returns:
-        The moved tokens and their padding mask, both (batch, len), and `columns`: the column of `tokens` from which each
-        moved token came, (batch, len).
+        The moved tokens and their padding mask, both (batch, len), and `columns`: the column of `tokens` from which
+        each moved token came, (batch, len).
     """
     columns = padding_mask.byte().argsort(dim=1, stable=True)
     return tokens.gather(1, columns), padding_mask.gather(1, columns), columns
 
 
 def restore_columns(values: Tensor, columns: Tensor) -> Tensor:
-    """Undoes `left_align` for values of source positions: (..., len) with `columns` of the same shape, or expandable."""
+    """Undoes `left_align` for values of positions, (..., len), with `columns` of the same shape or expandable."""
     columns = columns.expand_as(values)
     return values.new_zeros(values.shape).scatter(-1, columns, values)

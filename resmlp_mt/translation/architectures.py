@@ -8,11 +8,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-_12_LAYERS = {"encoder_layers": 12, "decoder_layers": 12}  # paper, table 5: ResMLP-12; 12+12 as 6 is 6+6 in Vaswani et al.
+_12_LAYERS = {
+    "encoder_layers": 12,
+    "decoder_layers": 12,
+}  # paper, table 5: ResMLP-12; 12+12 as 6 is 6+6 in Vaswani et al.
 
-# Paper, section 3.6: dimension 512, hidden 2048, LayerScale 0.2. Positions and heads: Note: the paper is silent; fairseq's
-# WMT14 preparation keeps sentences of at most 250 sub-words, and Vaswani et al. have 8 heads. One vocabulary of
-# both languages with one embedding table is the set-up of Ott et al. 2018, which the paper follows.
+# Paper, section 3.6: dimension 512, hidden 2048, LayerScale 0.2. Positions and heads: Note: the paper is silent;
+# fairseq's WMT14 preparation keeps sentences of at most 250 sub-words, and Vaswani et al. have 8 heads. One vocabulary
+# of both languages with one embedding table is the set-up of Ott et al. 2018, which the paper follows.
 _WMT = {
     "share_all_embeddings": True,
     "max_source_positions": 256,

@@ -6,13 +6,12 @@ self-attention sublayer replaced by the mixing sublayer, whose matrix is triangu
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import build_norm
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.linear import PackedLinear, pack_linears
+from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.mixing import CausalTokenMixing
 from resmlp_mt.nn.padding import restore_columns
 from resmlp_mt.translation.encoder import EncoderOutput
@@ -25,7 +24,9 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, settings: StackSettings) -> None:
         super().__init__()
-        self.mixing = settings.block(CausalTokenMixing(settings.max_len, settings.mixing_bias, settings.mixing_init_std))
+        self.mixing = settings.block(
+            CausalTokenMixing(settings.max_len, settings.mixing_bias, settings.mixing_init_std)
+        )
         self.cross_attention = settings.block(
             CrossAttention(settings.dim, settings.num_heads, settings.memory_dim, settings.attention_dropout)
         )
@@ -39,8 +40,8 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """Predicts each target token from the source and the target tokens before it.
 
-    Has two forms that give the same: `forward` for whole target sentences, and `start`, `step` and the state's `reorder`
-    for a search. `step` wants new tokens alone; which beams they continue is told to the state.
+    Has two forms that give the same: `forward` for whole target sentences, and `start`, `step` and the state's
+    `reorder` for a search. `step` wants new tokens alone; which beams they continue is told to the state.
 
     Args:
         embedding_table: vectors of the target vocabulary, possibly shared.
@@ -71,8 +72,8 @@ class Decoder(nn.Module):
             need_attention: whether the last layer's attention is wanted.
 
         Returns:
-            Features for `output`, (batch, tgt_len, dim), and the attention weights averaged over heads in the columns of
-            the encoder's input, (batch, tgt_len, src_len), or None.
+            Features for `output`, (batch, tgt_len, dim), and the attention weights averaged over heads in the columns
+            of the encoder's input, (batch, tgt_len, src_len), or None.
 
         Raises:
             ResMLPError: if tgt_len is more than the positions of the mixing matrices.
@@ -107,9 +108,7 @@ class Decoder(nn.Module):
             sentence_of_row=sentence_of_row,
         )
 
-    def step(
-        self, tokens: Tensor, state: DecoderState, need_attention: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    def step(self, tokens: Tensor, state: DecoderState, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
         """Takes one step of a search.
 
         Args:

@@ -11,7 +11,7 @@ from resmlp_mt.nn.positions import PositionalEmbedding
 
 
 def build_token_embedding(vocab_size: int, dim: int, padding_index: int) -> nn.Embedding:
-    """Makes an embedding table, normal with deviation dim ** -0.5 and zero at `padding_index`, as fairseq's Transformer has."""
+    """Makes a table, normal with deviation dim ** -0.5 and zero at `padding_index`, as fairseq's Transformer has."""
     embedding = nn.Embedding(vocab_size, dim, padding_index)
     nn.init.normal_(embedding.weight, std=dim**-0.5)
     nn.init.zeros_(embedding.weight[padding_index])

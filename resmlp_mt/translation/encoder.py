@@ -11,11 +11,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from resmlp_mt.nn.affine import build_norm
-from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.mixing import TokenMixing
 from resmlp_mt.nn.padding import left_align
-from resmlp_mt.nn.residual import ResidualBlock
-from resmlp_mt.translation.embedding import TokenEmbedding
 from resmlp_mt.translation.settings import StackSettings
 
 
@@ -79,6 +76,6 @@ class Encoder(nn.Module):
         return EncoderOutput(self.norm(x), padding_mask, columns)
 
     def fold(self) -> None:
-        """Folds what can be folded into linear layers, for inference. The mixing keeps its Affine: padding comes between."""
+        """Folds what can be folded, for inference. The mixing keeps its Affine: the padding's zeros come between."""
         for layer in self.layers:
             layer.channels.fold()

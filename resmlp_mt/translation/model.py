@@ -1,4 +1,4 @@
-"""The fairseq door of translation: configuration, registered architectures, and fairseq's encoder and decoder interfaces.
+"""The fairseq door of translation: configuration, registered architectures, fairseq's encoder and decoder interfaces.
 
 Everything that computes is in `encoder`, `decoder` and `resmlp_mt.nn`, which do not know fairseq.
 """
@@ -46,8 +46,12 @@ class ResMLPConfig(FairseqDataclass):
     decoder_ffn_embed_dim: int = _option(2048, "hidden channels of the decoder's channel MLP (paper: 2048)")
     decoder_layers: int = _option(6, "decoder layers (paper: 6 or 12)")
     cross_attention_heads: int = _option(8, "heads of the attention to the source (paper silent; Vaswani et al.: 8)")
-    max_source_positions: int = _option(512, "sub-words of the longest source, the size of the encoder's A (paper silent)")
-    max_target_positions: int = _option(512, "sub-words of the longest target, the size of the decoder's A (paper silent)")
+    max_source_positions: int = _option(
+        512, "sub-words of the longest source, the size of the encoder's A (paper silent)"
+    )
+    max_target_positions: int = _option(
+        512, "sub-words of the longest target, the size of the decoder's A (paper silent)"
+    )
     share_all_embeddings: bool = _option(False, "one table for source, target and output; needs a joined dictionary")
     share_decoder_input_output_embed: bool = _option(False, "one table for target and output")
     no_scale_embedding: bool = _option(False, "do not multiply embeddings by the square root of their channels")
@@ -103,12 +107,14 @@ class ResMLPEncoder(FairseqEncoder):
         self.core = core
         self.padding_index = dictionary.pad()
 
-    def forward(self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, **unused: Any) -> Dict[str, List[Tensor]]:
+    def forward(
+        self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, **unused: Any
+    ) -> Dict[str, List[Tensor]]:
         """Encodes source tokens (batch, src_len), padded on either side.
 
         Returns:
-            The fields of `EncoderOutput` in fairseq's form. `sentence_of_row` stays empty until a search asks for several
-            rows per sentence: the tensors are never copied for them.
+            The fields of `EncoderOutput` in fairseq's form. `sentence_of_row` stays empty until a search asks for
+            several rows per sentence: the tensors are never copied for them.
         """
         memory = self.core(src_tokens, src_tokens.eq(self.padding_index))
         return {
@@ -221,7 +227,7 @@ def _memory(encoder_out: Optional[Dict[str, List[Tensor]]]) -> Tuple[EncoderOutp
 
 
 class ResMLPModel(FairseqEncoderDecoderModel):
-    """A ResMLP encoder and decoder as fairseq knows them. Each architecture is a subclass with its own configuration."""
+    """A ResMLP encoder and decoder as fairseq knows them. Each architecture is a subclass with a configuration."""
 
     @classmethod
     def build_model(cls, cfg: ResMLPConfig, task) -> "ResMLPModel":
@@ -279,7 +285,9 @@ def _register(name: str, changes: Dict[str, Any]) -> None:
     """Registers an architecture, so that `--arch NAME` and hydra's `model=NAME` give the same model."""
     defaults = [(key, *_typed(key, value)) for key, value in changes.items()]
     config = make_dataclass(f"ResMLPConfig_{name}", defaults, bases=(ResMLPConfig,))
-    model = type(f"ResMLPModel_{name}", (ResMLPModel,), {"__doc__": f"The architecture {name}.", "__module__": __name__})
+    model = type(
+        f"ResMLPModel_{name}", (ResMLPModel,), {"__doc__": f"The architecture {name}.", "__module__": __name__}
+    )
     register_model(name, dataclass=config)(model)
     require(
         ARCH_MODEL_REGISTRY.get(name) is model,

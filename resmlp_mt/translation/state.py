@@ -51,7 +51,11 @@ class DecoderState:
         self.length += 1
 
     def remember(self, layer: int, x: Tensor) -> Tensor:
-        """Writes the newest input of a layer, (rows, dim), and returns the layer's flattened history (steps * slots, dim)."""
+        """Writes the newest input of a layer, (rows, dim).
+
+        Returns:
+            All inputs of the layer so far, flattened: (steps * slots, dim).
+        """
         if len(self._histories) <= layer:
             self._histories.append(x.new_empty(FIRST_CAPACITY, self._slots, x.size(1)))
         history = self._histories[layer]
@@ -62,7 +66,11 @@ class DecoderState:
         return history[: self.length].flatten(0, 1)
 
     def reorder(self, origins: Tensor) -> None:
-        """Row r goes on from what row `origins[r]` was, (rows after,). Rows may vanish, be copied, or change sentence."""
+        """Row r goes on from what row `origins[r]` was.
+
+        Args:
+            origins: (rows after,). Rows may vanish, be copied, or change places.
+        """
         self.ancestors = self.ancestors.index_select(0, origins)
         self._regroup(self.sentence_of_row.index_select(0, origins))
 

@@ -58,7 +58,9 @@ def make_model(tie_output: bool = True, **changes) -> tuple[Encoder, Decoder]:
 def sentences(lengths: list[int], seed: int = 5) -> list[torch.Tensor]:
     """Random sentences that end with the end-of-sentence token, each (length,)."""
     generator = torch.Generator().manual_seed(seed)
-    return [torch.cat([torch.randint(3, VOCAB_SIZE, (n - 1,), generator=generator), torch.tensor([EOS])]) for n in lengths]
+    return [
+        torch.cat([torch.randint(3, VOCAB_SIZE, (n - 1,), generator=generator), torch.tensor([EOS])]) for n in lengths
+    ]
 
 
 def pad(rows: list[torch.Tensor], left: bool = False, width: int | None = None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The laws of the encoder and decoder: batches, padding, causality, steps, folding, gradients, identity at the start."""
+"""The laws of the encoder and decoder: batches, padding, causality, steps, folding, gradients."""
 
 import pytest
 import torch
@@ -95,7 +95,9 @@ def test_steps_give_what_whole_sentences_give_across_reorders(changes, fast):
             origins = torch.tensor([4, 1, 4, 4])
         else:  # beams are permuted within their sentences
             group = torch.randint(0, 3, (len(source_of_row),), generator=generator) if step < 6 else None
-            origins = torch.arange(len(source_of_row)) if group is None else torch.arange(3).repeat_interleave(3) * 3 + group
+            origins = (
+                torch.arange(len(source_of_row)) if group is None else torch.arange(3).repeat_interleave(3) * 3 + group
+            )
         state.reorder(origins)
         source_of_row = source_of_row[origins]
         newest = torch.randint(3, VOCAB_SIZE, (len(origins), 1), generator=generator)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Makes the environment and runs every check and test: formatting, lint, types, import contracts, tests.
+# Arguments go to pytest, for instance: scripts/test.sh -m "not slow"
+set -euo pipefail
+source "$(dirname "$0")/environment.sh"
+cd "$root"
+PATH=$venv/bin:$PATH
+ruff format --check .
+ruff check .
+mypy
+lint-imports
+python -m pytest "$@"
