@@ -1,0 +1,214 @@
+"""`python -m data_prep CORPUS --pair en-de --out DIR`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep import clean, select
+from data_prep.corpora import CORPORA
+from data_prep.corpora.base import Request
+from data_prep.files import file_digest
+from data_prep.pipeline import Run, prepare
+from data_prep.progress import say
+from data_prep.settings import INVALID_UTF8, MODEL_TYPES, TOKENIZERS, Settings
+from data_prep.summary import next_commands, removal_table
+from data_prep.workers import available_cores
+from resmlp_mt.errors import ResMLPError
+
+SKIPPABLE_RULES = (
+    *(rule for rule in clean.RULES if rule != clean.INVALID_UTF8),
+    select.DUPLICATE,
+    select.NEAR_DUPLICATE,
+)
+
+
+def default_cache() -> Path:
+    """The folder of downloads: `resmlp_mt` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resmlp_mt"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; settings that are not given are absent from its result, so that a corpus's own defaults hold."""
+    corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep",
+        description="Prepares parallel text for fairseq-train: gets, verifies, cleans, segments and binarises it.",
+        epilog=f"corpora:\n{corpora}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", choices=CORPORA, metavar="CORPUS", help="one of the corpora below")
+    parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="languages, for example en-de")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the data set")
+    _add_inputs(parser.add_argument_group("where the text comes from"))
+    _add_cleaning(parser.add_argument_group("cleaning"))
+    _add_segmentation(parser.add_argument_group("segmentation"))
+    _add_running(parser.add_argument_group("running"))
+    return parser
+
+
+def _add_inputs(group: Any) -> None:
+    group.add_argument("--from-dir", type=Path, metavar="DIR", help="take the corpus's files from here; no network")
+    group.add_argument(
+        "--train",
+        action="append",
+        default=[],
+        metavar="PATH[@WEIGHT]",
+        help="files only: PREFIX of PREFIX.SRC and PREFIX.TGT, or a .tsv or .tmx, compressed or not; @2 uses it twice, "
+        "@0.5 half of it; repeat for several corpora",
+    )
+    group.add_argument("--valid", action="append", default=[], metavar="PATH", help="files only: validation text")
+    group.add_argument("--test", action="append", default=[], metavar="PATH", help="files only: test text; repeatable")
+    _setting(group, "valid-size", int, "pairs set aside when there is no validation text")
+    _setting(group, "test-size", int, "pairs set aside when there is no test text")
+    group.add_argument("--mirror", action="append", default=[], metavar="URL", help="try URL/FILE first; repeatable")
+    group.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="downloads (%(default)s)")
+
+
+def _add_cleaning(group: Any) -> None:
+    _setting(group, "max-words", int, "longest sentence")
+    _setting(group, "max-subwords", int, "longest sentence in pieces")
+    _setting(group, "max-ratio", float, "largest quotient of the lengths in words")
+    _setting(group, "max-word-characters", int, "longest word")
+    _flag(group, "language-id", "remove pairs in other languages (needs py3langid)")
+    group.add_argument(
+        "--skip-rule",
+        dest="skip_rules",
+        action="append",
+        default=argparse.SUPPRESS,
+        choices=SKIPPABLE_RULES,
+        metavar="RULE",
+        help=f"do not apply a rule; repeatable: {', '.join(SKIPPABLE_RULES)}",
+    )
+    _setting(group, "invalid-utf8", str, "stop at invalid bytes, or remove the pair", INVALID_UTF8)
+    _flag(group, "keep-removed", "write removed pairs into DIR/removed")
+
+
+def _add_segmentation(group: Any) -> None:
+    _setting(group, "model-type", str, "sentencepiece's algorithm", MODEL_TYPES)
+    _setting(group, "vocab-size", int, "pieces; 0 chooses by the number of pairs")
+    _flag(group, "joint", "one vocabulary for both languages")
+    _flag(group, "byte-fallback", "spell unknown characters in bytes")
+    _setting(group, "character-coverage", float, "share of characters with a piece of their own")
+    _setting(group, "sentencepiece-sample", int, "sentences of each language to learn from")
+    group.add_argument(
+        "--sentencepiece-model",
+        dest="models",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="use this model; with --no-joint give two, source first",
+    )
+    _setting(group, "tokenizer", str, "before segmentation", TOKENIZERS)
+    _flag(group, "normalize-punctuation", "as Moses does, before segmentation")
+    _setting(group, "bpe-dropout", float, "sample the training segmentation")
+    _setting(group, "dropout-copies", int, "differently sampled copies of the training data")
+
+
+def _add_running(group: Any) -> None:
+    _setting(group, "shard-pairs", int, "most training pairs in a shard")
+    _setting(group, "seed", int, "of everything chosen at random")
+    group.add_argument("--workers", type=int, default=available_cores(), metavar="N", help="processes (%(default)s)")
+    group.add_argument("--overwrite", action="store_true", help="start anew")
+
+
+def _setting(group: Any, name: str, kind: type, text: str, choices: tuple[str, ...] | None = None) -> None:
+    default = getattr(Settings, name.replace("-", "_"))
+    metavar = None if choices else {int: "N", float: "X"}[kind]
+    group.add_argument(
+        f"--{name}", type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=f"{text} ({default})"
+    )
+
+
+def _flag(group: Any, name: str, text: str) -> None:
+    default = "on" if getattr(Settings, name.replace("-", "_")) else "off"
+    group.add_argument(
+        f"--{name}", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=f"{text} ({default})"
+    )
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    src, separator, tgt = args.pair.partition("-")
+    if not separator or not src or not tgt:
+        raise ResMLPError(f"--pair must be SRC-TGT, but is {args.pair!r}; write for example en-de")
+    given = {name: value for name, value in vars(args).items() if name in Settings.__dataclass_fields__}
+    given["skip_rules"] = tuple(sorted(set(given.get("skip_rules", ()))))
+    models = " ".join(file_digest(model) for model in args.models)
+    values = {**CORPORA[args.corpus].defaults, **given, "src": src, "tgt": tgt, "sentencepiece_model": models}
+    return Settings(**values)
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    path, at, weight = text.rpartition("@")
+    try:
+        return (path, float(weight)) if at else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
+def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
+    """Prepares what parsed arguments ask for.
+
+    Args:
+        args: of `build_parser`.
+        command: the command line, for the manifest.
+
+    Returns:
+        The manifest.
+    """
+    settings = _settings(args)
+    request = Request(
+        src=settings.src,
+        tgt=settings.tgt,
+        from_dir=args.from_dir,
+        train=tuple(_weighted(text) for text in args.train),
+        valid=tuple(args.valid),
+        test=tuple(args.test),
+    )
+    return prepare(
+        request,
+        settings,
+        Run(
+            args.out, max(1, args.workers), args.cache, args.overwrite, tuple(args.mirror), tuple(args.models), command
+        ),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: the words after `python -m data_prep`; those of this process when None.
+
+    Returns:
+        The exit status: 0, 2 after bad input, 130 after an interrupt.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        manifest = run(args, shlex.join(["python", "-m", "data_prep", *words]))
+    except ResMLPError as error:
+        print(f"data_prep: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"data_prep: {error.filename or args.out} cannot be read or written ({error.strerror or error}); mend that "
+            "and run the same command again",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("data_prep: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    print(removal_table(manifest))
+    print(next_commands(manifest, args.out))
+    say("done", str(args.out))
+    return 0

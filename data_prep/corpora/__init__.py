@@ -1,0 +1,8 @@
+"""The table of corpora; adding one is a file beside this and a line in the table (docs/adding_a_corpus.md)."""
+
+from __future__ import annotations
+
+from data_prep.corpora import demo, files, multi30k
+from data_prep.corpora.base import Corpus
+
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (demo.CORPUS, multi30k.CORPUS, files.CORPUS)}

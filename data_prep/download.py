@@ -1,0 +1,148 @@
+"""Downloads that resume, fall back to mirrors, and are checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+
+from data_prep.corpora.base import Source
+from data_prep.files import file_digest, read_json, write_json
+from data_prep.progress import bar, say
+from resmlp_mt.errors import ResMLPError
+
+ATTEMPTS = 4
+_TIMEOUT_SECONDS = 30
+_BLOCK_BYTES = 1 << 18
+# Tried again on these; every other status means that the address itself is wrong.
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def download(source: Source, cache: Path, mirrors: tuple[str, ...] = ()) -> Path:
+    """Gets a file from the first address that has it, unless the cache holds it.
+
+    Args:
+        source: what to get.
+        cache: folder of downloads; unfinished ones stay there and are resumed.
+        mirrors: base addresses that are tried first, with the file's name behind them.
+
+    Returns:
+        The downloaded file. A file whose digest is unpublished has its digest recorded beside it.
+
+    Raises:
+        ResMLPError: when no address gives the file: one line with the reason of each.
+    """
+    target = cache / source.name
+    if target.is_file():
+        _check_recorded(target, source)
+        return target
+    addresses = [f"{mirror.rstrip('/')}/{source.name}" for mirror in mirrors] + list(source.urls)
+    failures = []
+    for address in addresses:
+        say("download", f"{source.name} from {address}")
+        try:
+            pooch.retrieve(address, source.digest, source.name, cache, downloader=_resume)
+        except (requests.RequestException, _GaveUpError, ValueError) as error:
+            failures.append(f"{address}: {' '.join(str(error).split())}")
+            say("download", f"failed: {failures[-1]}")
+            continue
+        _record(target, source, address)
+        return target
+    raise ResMLPError(
+        f"{source.name} must be downloadable from one of its {len(addresses)} addresses, but is not "
+        f"({'; '.join(failures)}); add --mirror URL, or download it elsewhere and give its folder with --from-dir"
+    )
+
+
+class _GaveUpError(Exception):
+    """An address did not give the whole file in `ATTEMPTS` attempts."""
+
+
+def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool = False) -> bool | None:
+    """pooch's interface of a downloader: like its own, but goes on where the last attempt ended."""
+    if check_only:
+        return requests.head(url, timeout=_TIMEOUT_SECONDS, allow_redirects=True).ok
+    target = Path(output_file)
+    name = pooch.utils.os.path.basename(url) or "download"
+    partial = target.parent / f"{name}.partial"
+    for attempt in range(ATTEMPTS):
+        try:
+            _fetch_rest(url, partial, name)
+            os.replace(partial, target)
+            _validator_path(partial).unlink(missing_ok=True)
+            return None
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            failure: Exception = error
+        except requests.HTTPError as error:
+            if error.response.status_code not in _PASSING_STATUS:
+                raise
+            failure = error
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(0.5 * 2**attempt)
+    raise _GaveUpError(f"{ATTEMPTS} attempts failed, the last with: {failure}; run again to resume")
+
+
+def _fetch_rest(url: str, partial: Path, name: str) -> None:
+    """Downloads what is missing of a partial file; from the start when the server's file is another one by now."""
+    done = partial.stat().st_size if partial.is_file() else 0
+    validator = _validator(partial) if done else None
+    headers = {"Accept-Encoding": "identity"}
+    if done and validator:
+        headers |= {"Range": f"bytes={done}-", "If-Range": validator}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as response:
+        response.raise_for_status()
+        resumed = response.status_code == requests.codes.partial_content
+        done = done if resumed else 0
+        _remember_validator(partial, response)
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with partial.open("ab" if resumed else "wb") as file, bar(f"download {name}", total, "B") as progress:
+            progress.update(done)
+            for block in response.iter_content(_BLOCK_BYTES):
+                file.write(block)
+                progress.update(len(block))
+
+
+def _validator_path(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".json")
+
+
+def _validator(partial: Path) -> str | None:
+    try:
+        return read_json(_validator_path(partial))["validator"]
+    except (OSError, json.JSONDecodeError, KeyError):
+        return None
+
+
+def _remember_validator(partial: Path, response: requests.Response) -> None:
+    # A weak entity tag promises no equal bytes, so it cannot guard a range.
+    tag = response.headers.get("ETag", "")
+    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+    write_json(_validator_path(partial), {"validator": validator})
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(target.name + ".download.json")
+
+
+def _record(target: Path, source: Source, address: str) -> None:
+    record: dict[str, Any] = {"url": address, "bytes": target.stat().st_size, "digest": file_digest(target)}
+    write_json(_record_path(target), record)
+
+
+def _check_recorded(target: Path, source: Source) -> None:
+    """Compares a file of unpublished digest with what its first download gave."""
+    if source.digest or not _record_path(target).is_file():
+        return
+    record = read_json(_record_path(target))
+    found = file_digest(target)
+    if found != record["digest"]:
+        raise ResMLPError(
+            f"{target} must have {record['digest']} as at its first download, but has {found}; it is truncated or "
+            "altered: delete it and get it again"
+        )

@@ -1,0 +1,67 @@
+"""Files that are either whole or absent: everything is written under a temporary name and then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file for writing bytes that appears under its name only when everything has been written.
+
+    Args:
+        path: the final name; its folder is made when it is missing.
+
+    Yields:
+        The open temporary file, which lies in the same folder.
+
+    Raises:
+        OSError: when the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole UTF-8 text file; line ends are written as they are."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a whole JSON file, indented for human readers."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file that this package has written."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hashes a file in constant memory.
+
+    Args:
+        path: the file.
+        algorithm: a name that `hashlib` knows.
+
+    Returns:
+        "ALGORITHM:HEXADECIMAL", the form in which digests are written everywhere in this package.
+    """
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"

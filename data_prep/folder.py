@@ -1,0 +1,79 @@
+"""The output folder: what belongs to a data set there, and whether a run may use it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from data_prep.files import read_json, write_json
+from data_prep.settings import Settings, differences
+from resmlp_mt.errors import ResMLPError
+
+MANIFEST = "manifest.json"
+WORK = ".work"
+RAW = "raw"
+REMOVED = "removed"
+_SETTINGS = "settings.json"
+# Everything that a run can leave in the folder.
+_OWN = (WORK, RAW, REMOVED, MANIFEST, "dict.*.txt", "spm*.model", "*.bin", "*.idx", "shard*", "report.html")
+
+
+def training_folders(out: Path, count: int) -> list[Path]:
+    """Where the shards of the training data lie: the data set's own folder first, so that it is whole by itself."""
+    return [out if number == 0 else out / f"shard{number + 1}" for number in range(count)]
+
+
+def open_folder(out: Path, settings: Settings, overwrite: bool) -> dict[str, Any] | None:
+    """Makes the folder ready for a run.
+
+    Args:
+        out: the output folder.
+        settings: the configuration of this run.
+        overwrite: start anew even if there is another data set.
+
+    Returns:
+        The manifest when this data set is finished, else None.
+
+    Raises:
+        ResMLPError: when the folder holds something else, or a data set of another configuration.
+    """
+    if overwrite:
+        _clear(out)
+    if out.exists() and not out.is_dir():
+        raise ResMLPError(f"--out must be a folder, but {out} is a file; name another")
+    known = _known_settings(out)
+    if known is None:
+        if out.is_dir() and any(out.iterdir()):
+            raise ResMLPError(
+                f"--out must be empty or hold a data set, but {out} holds other files; name another folder"
+            )
+        write_json(out / WORK / _SETTINGS, settings.as_json())
+    elif changed := differences(known, settings.as_json()):
+        raise ResMLPError(
+            f"--out must be of the same configuration, but {out} differs in {'; '.join(changed)}; name another folder, "
+            "or start anew with --overwrite"
+        )
+    manifest = out / MANIFEST
+    return read_json(manifest) if manifest.is_file() else None
+
+
+def _known_settings(out: Path) -> dict[str, Any] | None:
+    if (out / MANIFEST).is_file():
+        return read_json(out / MANIFEST)["settings"]
+    if (out / WORK / _SETTINGS).is_file():
+        return read_json(out / WORK / _SETTINGS)
+    return None
+
+
+def _clear(out: Path) -> None:
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if _known_settings(out) is None:
+        raise ResMLPError(f"--overwrite must name a data set, but {out} holds other files; delete them yourself")
+    for pattern in _OWN:
+        for path in out.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -1,0 +1,114 @@
+"""Work spread over processes: results in order, a bounded number of tasks under way, and a clean end on interrupt."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from resmlp_mt.errors import ResMLPError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+TASKS_IN_FLIGHT_PER_WORKER = 3
+
+
+def available_cores() -> int:
+    """The number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(initialise: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    initialise(*arguments)
+
+
+def ordered_map(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    initialise: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> Iterator[Result]:
+    """Applies a function to every task and yields the results in the order of the tasks.
+
+    Memory is bounded: tasks are taken from their iterator only as results are consumed. With one worker, or a single
+    task, everything happens in this process.
+
+    Args:
+        function: a module-level function of one task.
+        tasks: the tasks; they and the results must be picklable.
+        workers: the number of processes.
+        initialise: a module-level function that prepares a worker (loads models), called once in each.
+        arguments: the arguments of `initialise`.
+
+    Yields:
+        One result per task.
+    """
+    remaining = iter(tasks)
+    first = list(islice(remaining, 2))
+    if workers <= 1 or len(first) < 2:
+        initialise(*arguments)
+        yield from map(function, chain(first, remaining))
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(initialise, arguments),
+    )
+    try:
+        in_flight: deque[Future[Result]] = deque()
+        for task in chain(first, remaining):
+            in_flight.append(pool.submit(function, task))
+            if len(in_flight) >= TASKS_IN_FLIGHT_PER_WORKER * workers:
+                yield in_flight.popleft().result()
+        while in_flight:
+            yield in_flight.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
+    """Runs a function in a process of its own, which an interrupt of this one ends at once.
+
+    Args:
+        function: a module-level function.
+        arguments: its picklable arguments.
+
+    Raises:
+        Exception: what the function raised.
+        ResMLPError: when the process was killed, usually for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_report_outcome, args=(sender, function, arguments), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        error = receiver.recv()
+    except EOFError:
+        error = ResMLPError(f"the step {function.__module__} was killed, probably for want of memory; use less of it")
+    finally:
+        process.terminate()
+        process.join()
+    if error is not None:
+        raise error
+
+
+def _report_outcome(sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        function(*arguments)
+    except Exception as error:
+        sender.send(error)
+    else:
+        sender.send(None)
