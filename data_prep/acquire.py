@@ -14,7 +14,7 @@ from data_prep.read import COMPRESSIONS
 from data_prep.verify import verify_file
 from resmlp_mt.errors import ResMLPError
 
-_PUBLISHED_NOWHERE = "unpublished, recorded at first download"
+_UNPUBLISHED = "unpublished, recorded at first download"
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,11 @@ def acquire(parts: list[Part], place: Place) -> tuple[list[LocalPart], list[dict
     """
     present = [part for part in parts if not _may_be_left_out(part, place)]
     sources = dict.fromkeys(member.source for part in present for member in part.members)
-    paths = {source: _get(source, place) for source in sources}
+    paths: dict[Source, Path] = {}
     records = []
-    for source, path in paths.items():
-        digest = verify_file(path, source)
-        say("verify", f"{source.name}: {path.stat().st_size:,} bytes, {digest}")
-        published = source.origin if source.digest or source.text_digest else _PUBLISHED_NOWHERE
-        records.append(
-            {
-                "file": source.name,
-                "urls": list(source.urls),
-                "bytes": path.stat().st_size,
-                "digest": digest,
-                "expected": source.digest or source.text_digest,
-                "expected_from": published,
-            }
-        )
+    for source in sources:
+        used, paths[source] = _get(source, place)
+        records.append(_verified(used, paths[source]))
     texts = _texts(present, paths, place)
     return [LocalPart(part, tuple(texts[member] for member in part.members)) for part in present], records
 
@@ -103,16 +92,45 @@ def _may_be_left_out(part: Part, place: Place) -> bool:
     return bool(missing)
 
 
-def _get(source: Source, place: Place) -> Path:
+def _verified(source: Source, path: Path) -> dict[str, Any]:
+    """Verifies a file and describes it for the manifest."""
+    digest = verify_file(path, source)
+    size = path.stat().st_size
+    say("verify", f"{source.name}: {size:,} bytes, {digest}")
+    published = source.digest or source.text_digest
+    return {
+        "file": source.name,
+        "urls": list(source.urls),
+        "bytes": size,
+        "digest": digest,
+        "expected": published,
+        "expected_from": source.origin if published else _UNPUBLISHED,
+    }
+
+
+def _get(source: Source, place: Place) -> tuple[Source, Path]:
+    """Finds or downloads a source, or else its replacement."""
     if source.local is not None:
-        return source.local
-    if place.from_dir is None:
-        return download(source, place.cache, place.mirrors)
-    found = _find(source, place.from_dir)
-    if found is None:
-        names = ", ".join((source.name, *source.other_names))
-        raise ResMLPError(f"{place.from_dir} must hold {names}, but does not; add it, or leave out --from-dir")
-    return found
+        return source, source.local
+    if place.from_dir is not None:
+        return _from_dir(source, place.from_dir)
+    try:
+        return source, download(source, place.cache, place.mirrors)
+    except ResMLPError:
+        if source.replacement is None:
+            raise
+        say("download", f"{source.name} cannot be had; trying {source.replacement.name}")
+        return source.replacement, download(source.replacement, place.cache, place.mirrors)
+
+
+def _from_dir(source: Source, folder: Path) -> tuple[Source, Path]:
+    candidates = [source, *([source.replacement] if source.replacement else [])]
+    for candidate in candidates:
+        found = _find(candidate, folder)
+        if found is not None:
+            return candidate, found
+    names = " or ".join(name for candidate in candidates for name in (candidate.name, *candidate.other_names))
+    raise ResMLPError(f"{folder} must hold {names}, but does not; add it, or leave out --from-dir")
 
 
 def _find(source: Source, folder: Path) -> Path | None:

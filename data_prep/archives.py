@@ -85,7 +85,7 @@ def _copy(content: IO[bytes], target: Path, limit: int, what: str) -> None:
             total += len(block)
             if total > limit:
                 raise ResMLPError(
-                    f"{what} must be at most {MAX_EXPANSION} times as large as its archive, but is larger; it is no text"
+                    f"{what} must be at most {MAX_EXPANSION} times as large as its archive, but is not; it is no text"
                 )
             file.write(block)
 

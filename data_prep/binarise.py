@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -15,20 +16,23 @@ from numpy.typing import NDArray
 from data_prep.indexed import IndexedWriter
 from data_prep.progress import bar
 from data_prep.read import Pair
+from data_prep.removed import RemovedPair, RemovedPairs
 from data_prep.segment import UNKNOWN, Segmenter
 from data_prep.settings import Settings
 from data_prep.workers import ordered_map
 from resmlp_mt.errors import ResMLPError
 
 CHUNK_PAIRS = 5000
-EXAMPLES = 20
 TOO_MANY_PIECES = "too many pieces"
 NO_PIECES = "no pieces"
+UNKNOWN_PIECES = "unknown pieces"
+LEFT_OUT_RULES = (NO_PIECES, TOO_MANY_PIECES, UNKNOWN_PIECES)
 # The round trip is checked on every held-out sentence and on every twentieth training sentence.
 _TRAIN_CHECK_STRIDE = 20
+_EXAMPLES = 20
 
 
-@dataclass
+@dataclass(frozen=True)
 class Task:
     """Consecutive pairs to binarise.
 
@@ -45,40 +49,23 @@ class Task:
 
 @dataclass
 class Binarised:
-    """A binarised chunk: for each side the ids and the sizes; what was left out; what went wrong."""
+    """A binarised task.
+
+    Attributes:
+        token_ids: the ids of each side, `(tokens,)`.
+        sizes: the sentences' sizes on each side, `(pairs,)`.
+        left_out: the pairs left out.
+        unknown_examples: held-out sentences with unknown pieces.
+        round_trips: number of sentences put together again and compared.
+        fault: a sentence that did not come back the same, or None.
+    """
 
     token_ids: list[NDArray[np.integer]]
     sizes: list[NDArray[np.int64]]
-    left_out: dict[str, int]
-    unknown: list[int]
-    unknown_examples: list[str]
-    round_trips: int
-    faults: list[str]
-
-
-@dataclass
-class BinarisedText:
-    """What is known of a binarised split.
-
-    Attributes:
-        pairs: sentence pairs written.
-        tokens: ids written on each side, ends of sentences included.
-        left_out: pairs left out by each rule.
-        unknown: ids that stand for unknown pieces, on each side.
-        unknown_examples: some sentences that hold them.
-        round_trips: sentences whose pieces were put together again and compared.
-        faults: sentences that did not come back the same.
-        counts: how often each id occurs, both sides of `(2, vocabulary)`; ragged when vocabularies differ.
-    """
-
-    pairs: int = 0
-    tokens: list[int] = field(default_factory=lambda: [0, 0])
-    left_out: dict[str, int] = field(default_factory=lambda: {TOO_MANY_PIECES: 0, NO_PIECES: 0})
-    unknown: list[int] = field(default_factory=lambda: [0, 0])
+    left_out: list[RemovedPair] = field(default_factory=list)
     unknown_examples: list[str] = field(default_factory=list)
     round_trips: int = 0
-    faults: list[str] = field(default_factory=list)
-    counts: list[NDArray[np.int64]] = field(default_factory=list)
+    fault: str | None = None
 
 
 class Binariser:
@@ -89,29 +76,24 @@ class Binariser:
         models: the sentencepiece models, one or two.
     """
 
-    def __init__(self, settings: Settings, models: tuple[Path, ...]) -> None:
+    def __init__(self, settings: Settings, models: Sequence[Path]) -> None:
         self._max_subwords = settings.max_subwords
         paths = (models[0], models[-1])
         self.sides = [Segmenter(path, settings, lang) for path, lang in zip(paths, settings.languages, strict=True)]
 
     def binarise(self, task: Task) -> Binarised:
         """Segments the pairs of a task on both sides and leaves out what cannot be trained on."""
-        texts = [[side.prepare(pair[column]) for pair in task.pairs] for column, side in enumerate(self.sides)]
+        texts = [[side.prepare(pair[number]) for pair in task.pairs] for number, side in enumerate(self.sides)]
         sample = task.sampling_seed is not None
         encoded = [side.encode(text, sample) for side, text in zip(self.sides, texts, strict=True)]
-        result = Binarised(
-            token_ids=[token_ids for token_ids, _, _ in encoded],
-            sizes=[sizes for _, sizes, _ in encoded],
-            left_out={},
-            unknown=[],
-            unknown_examples=[],
-            round_trips=0,
-            faults=[],
-        )
+        result = Binarised([token_ids for token_ids, _, _ in encoded], [sizes for _, sizes, _ in encoded])
         self._check_round_trips(result, task, texts, [pieces for _, _, pieces in encoded])
+        unknown = [_has_unknown(*side) for side in zip(result.token_ids, result.sizes, strict=True)]
         if task.is_train:
-            self._leave_out(result)
-        self._count_unknown(result, texts)
+            self._leave_out(result, task, unknown[0] | unknown[1])
+        else:
+            for text, has_unknown in zip(texts, unknown, strict=True):
+                result.unknown_examples += [text[place] for place in np.flatnonzero(has_unknown)[:_EXAMPLES]]
         return result
 
     def _check_round_trips(
@@ -119,41 +101,37 @@ class Binariser:
     ) -> None:
         stride = _TRAIN_CHECK_STRIDE if task.is_train else 1
         for side, side_texts, side_pieces in zip(self.sides, texts, pieces, strict=True):
-            unknown = side.model.unk_id()
             for text, ids in islice(zip(side_texts, side_pieces, strict=True), 0, None, stride):
                 result.round_trips += 1
-                if side.round_trip_fault(text, ids) and unknown not in ids:
-                    result.faults.append(text)
+                if side.changes(text, ids):
+                    result.fault = text
 
-    def _leave_out(self, result: Binarised) -> None:
+    def _leave_out(self, result: Binarised, task: Task, unknown: NDArray[np.bool_]) -> None:
         # The end of the sentence is no piece.
         longest = np.maximum(*result.sizes) - 1
         shortest = np.minimum(*result.sizes) - 1
-        result.left_out = {
-            TOO_MANY_PIECES: int(np.count_nonzero(longest > self._max_subwords)),
-            NO_PIECES: int(np.count_nonzero(shortest == 0)),
-        }
-        keep = (longest <= self._max_subwords) & (shortest > 0)
-        if keep.all():
-            return
-        for side in range(2):
-            result.token_ids[side] = result.token_ids[side][np.repeat(keep, result.sizes[side])]
-            result.sizes[side] = result.sizes[side][keep]
+        broken = {NO_PIECES: shortest == 0, TOO_MANY_PIECES: longest > self._max_subwords, UNKNOWN_PIECES: unknown}
+        keep = np.ones(len(task.pairs), bool)
+        for rule, breaks in broken.items():
+            result.left_out += [RemovedPair(rule, "", 0, *task.pairs[place]) for place in np.flatnonzero(keep & breaks)]
+            keep &= ~breaks
+        if not keep.all():
+            for side in range(2):
+                result.token_ids[side] = result.token_ids[side][np.repeat(keep, result.sizes[side])]
+                result.sizes[side] = result.sizes[side][keep]
 
-    @staticmethod
-    def _count_unknown(result: Binarised, texts: list[list[str]]) -> None:
-        for side, token_ids in enumerate(result.token_ids):
-            places = np.flatnonzero(token_ids == UNKNOWN)
-            result.unknown.append(len(places))
-            if len(result.sizes[side]) == len(texts[side]):
-                sentences = np.unique(np.searchsorted(np.cumsum(result.sizes[side]), places, side="right"))
-                result.unknown_examples += [texts[side][sentence] for sentence in sentences[:EXAMPLES]]
+
+def _has_unknown(token_ids: NDArray[np.integer], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which sentences hold an unknown piece, `(sentences,)`."""
+    found = np.zeros(len(sizes), bool)
+    found[np.searchsorted(np.cumsum(sizes), np.flatnonzero(token_ids == UNKNOWN), side="right")] = True
+    return found
 
 
 _binariser: Binariser
 
 
-def start_worker(settings: Settings, models: tuple[Path, ...]) -> None:
+def start_worker(settings: Settings, models: Sequence[Path]) -> None:
     """Prepares this process for `binarise_task`."""
     global _binariser
     _binariser = Binariser(settings, models)
@@ -179,15 +157,80 @@ def tasks_of(chunks: Iterable[list[Pair]], is_train: bool, sampling_seed: int | 
         yield Task(pairs, is_train, None if sampling_seed is None else (sampling_seed + number) % (1 << 32))
 
 
+@dataclass
+class BinarisedText:
+    """What is known of a binarised split or shard.
+
+    Attributes:
+        counts: how often each id occurs, for each side `(vocabulary,)`.
+        pairs: sentence pairs written.
+        left_out: pairs left out by each rule.
+        examples: some of these pairs.
+        unknown_examples: held-out sentences with unknown pieces.
+        round_trips: sentences whose pieces were put together again and compared.
+    """
+
+    counts: list[NDArray[np.int64]]
+    pairs: int = 0
+    left_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LEFT_OUT_RULES, 0))
+    examples: list[RemovedPair] = field(default_factory=list)
+    unknown_examples: list[str] = field(default_factory=list)
+    round_trips: int = 0
+
+    @property
+    def tokens(self) -> list[int]:
+        """Ids written on each side, ends of sentences included."""
+        return [int(counts.sum()) for counts in self.counts]
+
+    @property
+    def unknown(self) -> list[int]:
+        """Ids of unknown pieces on each side."""
+        return [int(counts[UNKNOWN]) for counts in self.counts]
+
+    def add(self, result: Binarised, removed: RemovedPairs) -> None:
+        """Adds what was found in one task.
+
+        Raises:
+            ResMLPError: when pieces did not give a sentence back.
+        """
+        if result.fault is not None:
+            raise ResMLPError(
+                f"the sentencepiece model must give every sentence back, but changes {result.fault[:200]!r}; "
+                "use a model with the normalisation nmt_nfkc"
+            )
+        self.pairs += len(result.sizes[0])
+        for side, token_ids in enumerate(result.token_ids):
+            self.counts[side] += np.bincount(token_ids, minlength=len(self.counts[side]))
+        for pair in result.left_out:
+            self.left_out[pair.rule] += 1
+            removed.add(pair)
+        self.unknown_examples = (self.unknown_examples + result.unknown_examples)[:_EXAMPLES]
+        self.round_trips += result.round_trips
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        return {
+            "pairs": self.pairs,
+            "tokens": self.tokens,
+            "unknown": self.unknown,
+            "left_out": self.left_out,
+            "examples": [vars(pair) for pair in self.examples],
+            "unknown_examples": self.unknown_examples,
+            "round_trips": self.round_trips,
+            "counts": [counts.tolist() for counts in self.counts],
+        }
+
+
 def write_split(
     tasks: Iterable[Task],
     prefixes: tuple[Path, Path],
     settings: Settings,
-    models: tuple[Path, ...],
+    models: Sequence[Path],
     workers: int,
     total: int | None,
+    removed_path: Path | None = None,
 ) -> BinarisedText:
-    """Binarises a split; its four files appear when all is done.
+    """Binarises a split or a shard; its four files appear when all is done.
 
     Args:
         tasks: the sentences.
@@ -196,6 +239,7 @@ def write_split(
         models: the sentencepiece models.
         workers: number of processes.
         total: number of pairs, for the progress bar.
+        removed_path: a file for all pairs left out; None to keep examples alone.
 
     Returns:
         Counts and checks.
@@ -203,33 +247,18 @@ def write_split(
     Raises:
         ResMLPError: when pieces do not give a sentence back.
     """
-    vocab_sizes = [side.vocab_size for side in Binariser(settings, models).sides]
-    text = BinarisedText(counts=[np.zeros(size, np.int64) for size in vocab_sizes])
+    sizes = [side.vocab_size for side in Binariser(settings, models).sides]
+    text = BinarisedText([np.zeros(size, np.int64) for size in sizes])
     with (
-        IndexedWriter(prefixes[0], vocab_sizes[0]) as src_writer,
-        IndexedWriter(prefixes[1], vocab_sizes[1]) as tgt_writer,
+        IndexedWriter(prefixes[0], sizes[0]) as src_writer,
+        IndexedWriter(prefixes[1], sizes[1]) as tgt_writer,
+        RemovedPairs(removed_path) as removed,
         bar("binarise", total, "pairs") as progress,
     ):
         for result in ordered_map(binarise_task, tasks, workers, start_worker, (settings, models)):
-            for side, writer in enumerate((src_writer, tgt_writer)):
-                writer.add(result.token_ids[side], result.sizes[side])
-                text.counts[side] += np.bincount(result.token_ids[side], minlength=vocab_sizes[side])
-            _add(text, result)
+            src_writer.add(result.token_ids[0], result.sizes[0])
+            tgt_writer.add(result.token_ids[1], result.sizes[1])
+            text.add(result, removed)
             progress.update(len(result.sizes[0]))
+    text.examples = removed.examples
     return text
-
-
-def _add(text: BinarisedText, result: Binarised) -> None:
-    if result.faults:
-        raise ResMLPError(
-            f"the sentencepiece model must give every sentence back, but changes {result.faults[0][:200]!r}; "
-            "use a model with the normalisation nmt_nfkc"
-        )
-    text.pairs += len(result.sizes[0])
-    for rule, count in result.left_out.items():
-        text.left_out[rule] += count
-    for side in range(2):
-        text.tokens[side] += len(result.token_ids[side])
-        text.unknown[side] += result.unknown[side]
-    text.unknown_examples = (text.unknown_examples + result.unknown_examples)[:EXAMPLES]
-    text.round_trips += result.round_trips

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from data_prep.keys import key_table
 from data_prep.languages import LanguageIdentifier, in_expected_script, written_without_spaces
+from data_prep.removed import EXAMPLES_PER_RULE, RemovedPair
 from data_prep.settings import Settings
 
 INVALID_UTF8 = "invalid UTF-8"
@@ -29,7 +30,6 @@ SCRIPT = "wrong script"
 LANGUAGE = "wrong language"
 RULES = (INVALID_UTF8, UNREADABLE, EMPTY, TOO_LONG, LONG_WORD, RATIO, IDENTICAL, SCRIPT, LANGUAGE)
 
-EXAMPLES_PER_RULE = 5
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # The replacement character marks text that was decoded wrongly; control characters other than tab, line feed, vertical
 # tab, form feed, carriage return, the separators 1c-1f and next line have no place in a sentence.
@@ -53,17 +53,6 @@ class Chunk:
     first_line: int
     src_lines: list[str]
     tgt_lines: list[str]
-
-
-@dataclass
-class RemovedPair:
-    """One removed pair, for the user to look at."""
-
-    rule: str
-    part: str
-    line: int
-    src: str
-    tgt: str
 
 
 @dataclass

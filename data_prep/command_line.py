@@ -15,7 +15,8 @@ from data_prep import clean, select
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
 from data_prep.files import file_digest
-from data_prep.pipeline import Run, prepare
+from data_prep.job import Run
+from data_prep.pipeline import prepare
 from data_prep.progress import say
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, TOKENIZERS, Settings
 from data_prep.summary import next_commands, removal_table
@@ -68,6 +69,12 @@ def _add_inputs(group: Any) -> None:
     _setting(group, "valid-size", int, "pairs set aside when there is no validation text")
     _setting(group, "test-size", int, "pairs set aside when there is no test text")
     group.add_argument("--mirror", action="append", default=[], metavar="URL", help="try URL/FILE first; repeatable")
+    group.add_argument(
+        "--overrides",
+        type=Path,
+        metavar="FILE",
+        help="JSON with corrected urls, sizes, digests and counts (docs/data.md)",
+    )
     group.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="downloads (%(default)s)")
 
 
@@ -176,7 +183,14 @@ def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
         request,
         settings,
         Run(
-            args.out, max(1, args.workers), args.cache, args.overwrite, tuple(args.mirror), tuple(args.models), command
+            out=args.out,
+            workers=max(1, args.workers),
+            cache=args.cache,
+            overwrite=args.overwrite,
+            mirrors=tuple(args.mirror),
+            models=tuple(args.models),
+            overrides=args.overrides,
+            command=command,
         ),
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -68,18 +68,18 @@ def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool 
     if check_only:
         return requests.head(url, timeout=_TIMEOUT_SECONDS, allow_redirects=True).ok
     target = Path(output_file)
-    name = pooch.utils.os.path.basename(url) or "download"
+    name = PurePosixPath(urlsplit(url).path).name or "download"
     partial = target.parent / f"{name}.partial"
     for attempt in range(ATTEMPTS):
         try:
             _fetch_rest(url, partial, name)
-            os.replace(partial, target)
+            partial.replace(target)
             _validator_path(partial).unlink(missing_ok=True)
             return None
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             failure: Exception = error
         except requests.HTTPError as error:
-            if error.response.status_code not in _PASSING_STATUS:
+            if error.response is None or error.response.status_code not in _PASSING_STATUS:
                 raise
             failure = error
         if attempt + 1 < ATTEMPTS:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -31,7 +33,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     try:
         with partial.open("wb") as file:
             yield file
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -65,3 +67,9 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """
     with path.open("rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def whole_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes a whole NumPy file."""
+    with whole_file(path) as file:
+        np.save(file, array)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,10 @@ MANIFEST = "manifest.json"
 WORK = ".work"
 RAW = "raw"
 REMOVED = "removed"
+REPORT = "report.html"
 _SETTINGS = "settings.json"
 # Everything that a run can leave in the folder.
-_OWN = (WORK, RAW, REMOVED, MANIFEST, "dict.*.txt", "spm*.model", "*.bin", "*.idx", "shard*", "report.html")
+_OWN = (WORK, RAW, REMOVED, MANIFEST, "dict.*.txt", "spm*.model", "*.bin", "*.idx", "shard*", REPORT)
 
 
 def training_folders(out: Path, count: int) -> list[Path]:
@@ -56,6 +60,24 @@ def open_folder(out: Path, settings: Settings, overwrite: bool) -> dict[str, Any
         )
     manifest = out / MANIFEST
     return read_json(manifest) if manifest.is_file() else None
+
+
+@contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Keeps other runs out of a working folder; the lock ends with the process, however that ends.
+
+    Raises:
+        ResMLPError: when another run works there.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ResMLPError(
+                f"{work.parent} must be used by one run at a time, but another one is on; wait"
+            ) from error
+        yield
 
 
 def _known_settings(out: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from data_prep.read import Pair, read_blocks, read_lines
 from resmlp_mt.errors import ResMLPError
@@ -44,7 +45,7 @@ def read_tmx(path: Path, src_lang: str, tgt_lang: str, errors: str = "strict") -
     Raises:
         ResMLPError: names the place where the file is not well-formed XML.
     """
-    parser = ElementTree.XMLPullParser(events=("start", "end"))
+    parser: Any = ElementTree.XMLPullParser(events=("start", "end"))
     root = None
     try:
         for block in read_blocks(path):

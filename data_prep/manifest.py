@@ -3,95 +3,144 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_prep import clean, folder, select
 from data_prep.acquire import LocalPart
+from data_prep.binarise import LEFT_OUT_RULES
+from data_prep.corpora.base import Part
 from data_prep.files import file_digest, write_json
-from data_prep.segment import model_names
+from data_prep.job import Job
+from data_prep.removed import RemovedPairs
+from data_prep.segment import load_model
 from data_prep.settings import Settings
+from resmlp_mt.errors import ResMLPError
 from resmlp_mt.version import __version__
 
-if TYPE_CHECKING:
-    from data_prep.pipeline import Run
-
 FORMAT = 1
-_LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch")
+ALL_RULES = (*clean.RULES, *select.RULES, *LEFT_OUT_RULES)
+_LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch", "py3langid")
 
 
-def compose(
-    settings: Settings,
-    run: Run,
-    parts: list[LocalPart],
-    sources: list[dict[str, Any]],
-    splits: dict[str, Any],
-    cleaned: dict[str, Any],
-    selected: dict[str, Any],
-    train_texts: list[dict[str, Any]],
-    held_out_texts: dict[str, Any],
-) -> dict[str, Any]:
-    """Puts together what the steps recorded.
+@dataclass(frozen=True)
+class Findings:
+    """What the steps recorded.
+
+    Attributes:
+        parts: the parts of the corpus.
+        sources: one record of each file.
+        splits: name and pairs of each held-out split.
+        cleaned: of `cleaning.clean_part`, for each part of the training text.
+        selected: of `training.select_training`.
+        train_texts: of `training.binarise_training`.
+        held_out_texts: of the binarised held-out splits.
+    """
+
+    parts: list[LocalPart]
+    sources: list[dict[str, Any]]
+    splits: dict[str, Any]
+    cleaned: list[dict[str, Any]]
+    selected: dict[str, Any]
+    train_texts: list[dict[str, Any]]
+    held_out_texts: dict[str, Any]
+
+
+def write(job: Job, findings: Findings) -> dict[str, Any]:
+    """Writes `manifest.json` as the last file of a data set.
+
+    Args:
+        job: the run.
+        findings: what its steps recorded.
 
     Returns:
-        The manifest without the list of files, which `write` adds.
+        The manifest.
     """
-    left_out = _total(text["left_out"] for text in train_texts)
-    removed = _total([*(part["counts"] for part in cleaned.values()), selected["counts"], left_out])
-    read = removed.pop("read")
-    rules = [*clean.RULES, *select.RULES, *left_out]
-    return {
+    settings = job.settings
+    result = {
         "format": FORMAT,
+        "command": job.run.command,
         "settings": settings.as_json(),
-        "train_data": [str(path.relative_to(run.out)) for path in folder.training_folders(run.out, len(train_texts))],
-        "models": list(model_names(settings)),
-        "splits": {
-            "train": {"pairs": [text["pairs"] for text in train_texts], **_side_totals(train_texts, settings)},
-            **{split: {**splits[split], **_side_totals([text], settings)} for split, text in held_out_texts.items()},
-        },
-        "removed": {"read": read, "rules": {rule: removed.get(rule, 0) for rule in rules}},
-        "parts": [
-            {
-                "name": part.part.name,
-                "split": part.part.split,
-                "expected_pairs": part.part.expected_pairs,
-                "origin": part.part.origin,
-                **(
-                    {
-                        "weight": part.part.weight,
-                        "counts": cleaned[part.part.name]["counts"],
-                        "in_training": selected["parts"].get(part.part.name, 0),
-                    }
-                    if part.part.split == "train"
-                    else {}
-                ),
-            }
-            for part in parts
+        "train_data": [
+            str(path.relative_to(job.out)) for path in folder.training_folders(job.out, len(findings.train_texts))
         ],
-        "examples": [pair for part in cleaned.values() for pair in part["removed"]][:100],
-        "sources": sources,
-        "command": run.command,
+        "vocabulary": {
+            "models": [path.name for path in job.models],
+            "pieces": [load_model(path).get_piece_size() for path in job.models],
+        },
+        "splits": _splits(settings, findings),
+        "removed": _removed(settings.dropout_copies, findings),
+        "parts": _parts(findings),
+        "sources": findings.sources,
         "versions": _versions(),
+        "files": _files(job.out),
     }
+    write_json(job.out / folder.MANIFEST, result)
+    return result
 
 
-def _total(records: Any) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for record in records:
-        for name, count in record.items():
-            total[name] = total.get(name, 0) + count
-    return total
+def _splits(settings: Settings, findings: Findings) -> dict[str, Any]:
+    train = {
+        "pairs": sum(text["pairs"] for text in findings.train_texts),
+        "pairs_by_shard": [text["pairs"] for text in findings.train_texts],
+        **_totals(findings.train_texts, settings),
+    }
+    held_out = {
+        split: {**findings.splits[split], **_totals([text], settings), "unknown_examples": text["unknown_examples"]}
+        for split, text in findings.held_out_texts.items()
+    }
+    return {"train": train, **held_out}
 
 
-def _side_totals(texts: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
-    sides = range(2)
+def _totals(texts: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    def by_language(name: str) -> dict[str, int]:
+        return {lang: sum(text[name][side] for text in texts) for side, lang in enumerate(settings.languages)}
+
     return {
-        "tokens": {settings.languages[side]: sum(text["tokens"][side] for text in texts) for side in sides},
-        "unknown": {settings.languages[side]: sum(text["unknown"][side] for text in texts) for side in sides},
-        "unknown_examples": [example for text in texts for example in text["unknown_examples"]][:20],
-        "round_trips": sum(text["round_trips"] for text in texts),
+        "tokens": by_language("tokens"),
+        "unknown": by_language("unknown"),
+        "round_trips_checked": sum(text["round_trips"] for text in texts),
     }
+
+
+def _removed(copies: int, findings: Findings) -> dict[str, Any]:
+    """Counts of each rule; those of segmentation are the first copy's."""
+    first_copy = findings.train_texts[: len(findings.train_texts) // copies]
+    records = [record["counts"] for record in findings.cleaned]
+    counts = _sum([*records, findings.selected["counts"], *(text["left_out"] for text in first_copy)])
+    examples = [*(pair for record in findings.cleaned for pair in record["examples"]), *findings.selected["examples"]]
+    examples += [pair for text in findings.train_texts for pair in text["examples"]]
+    return {
+        "read": counts["read"],
+        "rules": {rule: counts[rule] for rule in ALL_RULES},
+        "examples": RemovedPairs.shortened(examples),
+    }
+
+
+def _parts(findings: Findings) -> list[dict[str, Any]]:
+    counts = {record["blocks"][0]["part"]: record["counts"] for record in findings.cleaned}
+    described = []
+    for local in findings.parts:
+        part = local.part
+        row: dict[str, Any] = {"name": part.name, "split": part.split}
+        if part.split == "train":
+            in_training = findings.selected["parts"].get(part.name, 0)
+            row |= {"weight": part.weight, "counts": counts[part.name], "selected": in_training}
+        else:
+            row |= {"pairs": findings.splits[part.split]["pairs"]}
+        described.append({**row, "expected_pairs": part.expected_pairs, "expected_from": part.origin})
+    return described
+
+
+def _sum(records: Iterable[dict[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for record in records:
+        total.update(record)
+    return total
 
 
 def _versions() -> dict[str, str]:
@@ -104,15 +153,14 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def write(out: Path, manifest: dict[str, Any]) -> None:
-    """Adds size and digest of every file of the data set, and writes `manifest.json` as the last of them."""
-    paths = sorted(path for path in out.rglob("*") if path.is_file() and folder.WORK not in path.parts)
-    manifest["files"] = {
+def _files(out: Path) -> dict[str, Any]:
+    """Size and digest of every file of the data set."""
+    paths = (path for path in sorted(out.rglob("*")) if path.is_file() and folder.WORK not in path.parts)
+    return {
         str(path.relative_to(out)): {"bytes": path.stat().st_size, "digest": file_digest(path)}
         for path in paths
-        if path.name != folder.MANIFEST
+        if path.name not in (folder.MANIFEST, folder.REPORT)
     }
-    write_json(out / folder.MANIFEST, manifest)
 
 
 def files_are_whole(out: Path, manifest: dict[str, Any]) -> bool:
@@ -121,3 +169,18 @@ def files_are_whole(out: Path, manifest: dict[str, Any]) -> bool:
         (out / name).is_file() and (out / name).stat().st_size == record["bytes"]
         for name, record in manifest["files"].items()
     )
+
+
+def refuse_changed_inputs(out: Path, manifest: dict[str, Any], parts: list[Part]) -> None:
+    """Compares the user's own files with those that a finished data set was made of.
+
+    Raises:
+        ResMLPError: names the first file that has changed since.
+    """
+    recorded = {(record["file"], record["digest"]) for record in manifest["sources"]}
+    for path in dict.fromkeys(member.source.local for part in parts for member in part.members):
+        if path is not None and (path.name, file_digest(path)) not in recorded:
+            raise ResMLPError(
+                f"{path} must be what {out} was made of, but has changed; name another folder, or start anew with "
+                "--overwrite"
+            )

@@ -9,12 +9,12 @@ import bz2
 import gzip
 import importlib
 import lzma
-import os
+import sys
 import zlib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from resmlp_mt.errors import ResMLPError
 
@@ -26,7 +26,6 @@ MAX_LINE_BYTES = 1_000_000
 MAX_EXPANSION = 1000
 _BLOCK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = "\ufeff"
-_DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -54,7 +53,7 @@ def open_binary(path: Path) -> IO[bytes]:
         raise ResMLPError(f"{path} must be a readable file, but is not ({error.strerror}); check the name") from error
 
 
-def _zstandard():
+def _zstandard() -> Any:
     try:
         return importlib.import_module("zstandard")
     except ImportError as error:
@@ -62,10 +61,11 @@ def _zstandard():
 
 
 def _damaged_types() -> tuple[type[Exception], ...]:
-    try:
-        return (*_DAMAGED, importlib.import_module("zstandard").ZstdError)
-    except ImportError:
-        return _DAMAGED
+    """What the decompressors raise at a damaged or truncated file."""
+    types: tuple[type[Exception], ...] = (EOFError, OSError, lzma.LZMAError, zlib.error)
+    if "zstandard" in sys.modules:
+        types += (_zstandard().ZstdError,)
+    return types
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     Raises:
         ResMLPError: when the file is damaged, truncated, or expands more than a thousandfold.
     """
-    limit = max(os.path.getsize(path) * MAX_EXPANSION, 1 << 26) if path.suffix in COMPRESSIONS[1:] else None
+    limit = max(path.stat().st_size * MAX_EXPANSION, 1 << 26) if path.suffix in COMPRESSIONS[1:] else None
     total = 0
     try:
         with open_binary(path) as file:
@@ -86,7 +86,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
                         f"{total:,} bytes; it is not a compressed text"
                     )
                 yield block
-    except (*_damaged_types(), OSError) as error:
+    except _damaged_types() as error:
         raise ResMLPError(
             f"{path} must be a whole {path.suffix or 'text'} file, but is damaged or cut short after {total:,} bytes "
             f"of text ({error}); get it again"
@@ -124,9 +124,9 @@ def _decoded_lines(path: Path, content: bytes, done: int, errors: str) -> list[s
     try:
         text = content.decode("utf-8", errors)
     except UnicodeDecodeError as error:
-        line = done + content.count(b"\n", 0, error.start) + 1
+        place = done + content.count(b"\n", 0, error.start) + 1
         raise ResMLPError(
-            f"{path} must be UTF-8 text, but line {line:,} holds the byte 0x{content[error.start]:02x}; convert the "
+            f"{path} must be UTF-8 text, but line {place:,} holds the byte 0x{content[error.start]:02x}; convert the "
             "file, or remove such pairs with --invalid-utf8 remove"
         ) from error
     lines = text.split("\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -50,7 +51,7 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
         "model_prefix": str(partial),
         "model_type": settings.model_type,
         "vocab_size": settings.vocab_size,
-        "character_coverage": settings.character_coverage,
+        "character_coverage": settings.character_coverage or (0.9999 if settings.byte_fallback else 1.0),
         "byte_fallback": settings.byte_fallback,
         "normalization_rule_name": NORMALIZATION,
         "max_sentence_length": _LONGEST_SENTENCE_BYTES,
@@ -77,7 +78,8 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
 
 
 def _train(options: dict[str, object]) -> None:
-    sentencepiece.SentencePieceTrainer.train(**options)
+    trainer: Any = sentencepiece.SentencePieceTrainer
+    trainer.train(**options)
 
 
 def load_model(path: Path) -> sentencepiece.SentencePieceProcessor:
@@ -152,8 +154,14 @@ class Segmenter:
             The fairseq ids of all sentences one after another, each sentence ended by `END`, `(sum of sizes,)`; the
             sizes, `(sentences,)`; and the model's own ids.
         """
-        sampling = {"enable_sampling": True, "alpha": self._dropout, "nbest_size": -1} if sample else {}
-        pieces = self.model.encode(list(prepared), out_type=int, num_threads=1, **sampling)
+        pieces = self.model.encode(
+            list(prepared),
+            out_type=int,
+            num_threads=1,
+            enable_sampling=sample,
+            alpha=self._dropout if sample else None,
+            nbest_size=-1,
+        )
         sizes = np.fromiter(map(len, pieces), np.int64, len(pieces)) + 1
         ends = np.cumsum(sizes) - 1
         token_ids = np.empty(int(sizes.sum()), self._fairseq_ids.dtype)
@@ -164,9 +172,10 @@ class Segmenter:
         token_ids[ends] = END
         return token_ids, sizes, pieces
 
-    def round_trip_fault(self, text: str, pieces: Sequence[int]) -> bool:
-        """Whether pieces do not give back the sentence, up to the model's own normalisation of it."""
-        return self.model.decode(list(pieces)) != self.model.normalize(text).replace(SPACE, " ").strip()
+    def changes(self, text: str, pieces: Sequence[int]) -> bool:
+        """Whether pieces, none of them unknown, fail to give back the sentence as the model normalises it."""
+        restored = self.model.decode(list(pieces))
+        return restored != self.model.normalize(text).replace(SPACE, " ").strip() and self.model.unk_id() not in pieces
 
 
 def _fairseq_ids(model: sentencepiece.SentencePieceProcessor) -> NDArray[np.integer]:

@@ -26,7 +26,8 @@ class Settings:
             the number of training pairs.
         joint: one vocabulary for both languages.
         byte_fallback: spell characters outside the vocabulary in bytes, so that nothing is ever unknown.
-        character_coverage: share of the training text's characters that get a piece of their own.
+        character_coverage: share of the training text's characters that get a piece of their own; 0 chooses 0.9999 with
+            bytes to fall back to, and all of them without.
         sentencepiece_sample: sentences, of each language, from which the vocabulary is learned.
         sentencepiece_model: digest of a given model that is used instead of learning one; "" to learn.
         tokenizer: "moses" tokenises before segmentation.
@@ -55,7 +56,7 @@ class Settings:
     vocab_size: int = 0
     joint: bool = True
     byte_fallback: bool = True
-    character_coverage: float = 0.9999
+    character_coverage: float = 0.0
     sentencepiece_sample: int = 1_000_000
     sentencepiece_model: str = ""
     tokenizer: str = "none"
@@ -81,7 +82,7 @@ class Settings:
         require_choice("--tokenizer", self.tokenizer, TOKENIZERS)
         require_choice("--invalid-utf8", self.invalid_utf8, INVALID_UTF8)
         _require_range("--vocab-size", self.vocab_size, 0, 1_000_000)
-        _require_range("--character-coverage", self.character_coverage, 0.9, 1)
+        _require_range("--character-coverage", self.character_coverage, 0, 1)
         _require_range("--bpe-dropout", self.bpe_dropout, 0, 1)
         _require_range("--dropout-copies", self.dropout_copies, 1, 100)
         _require_range("--max-ratio", self.max_ratio, 1, 1000)

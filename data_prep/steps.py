@@ -30,16 +30,36 @@ class Steps:
         Returns:
             What `take` returned, now or then.
         """
-        record = self.folder / "done" / f"{name}.json"
-        if record.is_file():
-            return read_json(record)
-        result = take()
-        write_json(record, result)
-        return result
+        return self.record(name) if self.is_done(name) else self.finish(name, take())
 
     def is_done(self, name: str) -> bool:
         """Whether a step has been taken."""
-        return (self.folder / "done" / f"{name}.json").is_file()
+        return self._record(name).is_file()
+
+    def record(self, name: str) -> dict[str, Any]:
+        """What a step that has been taken left."""
+        return read_json(self._record(name))
+
+    def finish(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Records that a step has been taken, and returns its result."""
+        write_json(self._record(name), result)
+        return result
+
+    def _record(self, name: str) -> Path:
+        return self.folder / "done" / f"{name}.json"
+
+    def forget_unless_equal(self, name: str, facts: dict[str, Any]) -> None:
+        """Starts anew when facts that the steps were based on have changed since they were taken.
+
+        Args:
+            name: of the facts.
+            facts: as JSON holds them.
+        """
+        if self.is_done(name) and self.record(name) == facts:
+            return
+        for kept in (self.folder / "done").glob("*.json"):
+            kept.unlink()
+        self.finish(name, facts)
 
     def clear(self) -> None:
         """Removes the working folder with everything in it."""

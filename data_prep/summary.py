@@ -13,7 +13,9 @@ def removal_table(manifest: dict[str, Any]) -> str:
         manifest: of a finished data set.
     """
     read, rules = manifest["removed"]["read"], manifest["removed"]["rules"]
-    rows = [("pairs read", read), *rules.items(), ("pairs left", read - sum(rules.values()))]
+    # Corpora of a weight other than 1 make this differ from what is left.
+    training = manifest["splits"]["train"]["pairs"]
+    rows = [("pairs read", read), *rules.items(), ("training pairs", training)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {count:>12,}  {100 * count / max(read, 1):6.2f} %" for name, count in rows)
 
@@ -27,7 +29,7 @@ def next_commands(manifest: dict[str, Any], out: Path) -> str:
     """
     data = ":".join(str(out / path) for path in manifest["train_data"])
     settings = manifest["settings"]
-    model = out / manifest["models"][0]
+    model = out / manifest["vocabulary"]["models"][0]
     shared = " --share-all-embeddings" if settings["joint"] else ""
     return (
         f"train:     fairseq-train {data} --user-dir resmlp_mt --arch resmlp_wmt_en_de{shared} ...\n"

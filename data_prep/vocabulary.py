@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data_prep.blocks import Block, training_chunks
 from data_prep.files import whole_file
+from data_prep.job import Job
 from data_prep.progress import say
 from data_prep.read import Pair
-from data_prep.segment import load_model, model_names, train_model
+from data_prep.segment import load_model, train_model
 from data_prep.settings import Settings
 from data_prep.tokenise import TextPreparation
 from data_prep.workers import ordered_map
@@ -27,72 +29,69 @@ def vocabulary_size(settings: Settings, pairs: int) -> int:
     return settings.vocab_size or next(size for least, size in _SIZES if pairs >= least)
 
 
-def learn_vocabulary(blocks: list[Block], pairs: int, out: Path, work: Path, settings: Settings, workers: int) -> None:
+def learn_vocabulary(job: Job, blocks: list[Block], pairs: int) -> dict[str, Any]:
     """Learns the sentencepiece models from a sample of the training pairs.
 
     Args:
+        job: the run.
         blocks: all blocks, selected.
         pairs: the number of training pairs.
-        out: the folder for the models.
-        work: a folder for the sample.
-        settings: the configuration.
-        workers: number of processes that prepare the sample.
+
+    Returns:
+        The number of sentences, of each language, that were learned from.
     """
-    settings = replace(settings, vocab_size=vocabulary_size(settings, pairs))
-    samples = [work / f"sample.{lang}" for lang in settings.languages]
-    _write_samples(samples, _sampled(blocks, pairs, settings.sentencepiece_sample), settings, workers)
-    names = model_names(settings)
+    settings = replace(job.settings, vocab_size=vocabulary_size(job.settings, pairs))
+    samples = [job.work / f"sample.{lang}" for lang in settings.languages]
+    _write_samples(samples, _sampled(blocks, pairs, settings.sentencepiece_sample), settings, job.run.workers)
     if settings.joint:
-        joint = work / "sample"
-        with whole_file(joint) as whole:
-            for sample in samples:
-                with sample.open("rb") as part:
-                    shutil.copyfileobj(part, whole)
-        samples = [joint]
-    for name, sample in zip(names, samples, strict=True):
-        say(
-            "vocabulary",
-            f"{name}: {settings.vocab_size:,} pieces ({settings.model_type}) from {sample.stat().st_size:,} B",
-        )
-        train_model(sample, out / name, settings)
+        samples = [_joined(samples, job.work / "sample")]
+    for path, sample in zip(job.models, samples, strict=True):
+        size = sample.stat().st_size
+        say("vocabulary", f"{path.name}: {settings.vocab_size:,} pieces ({settings.model_type}) from {size:,} bytes")
+        train_model(sample, path, settings)
+    return {"sample": min(pairs, settings.sentencepiece_sample)}
 
 
-def use_vocabulary(given: list[Path], out: Path, settings: Settings) -> None:
+def _joined(samples: list[Path], joint: Path) -> Path:
+    with whole_file(joint) as whole:
+        for sample in samples:
+            with sample.open("rb") as part:
+                shutil.copyfileobj(part, whole)
+    return joint
+
+
+def use_vocabulary(job: Job) -> dict[str, Any]:
     """Copies given sentencepiece models into the data set.
 
     Raises:
         ResMLPError: when their number is not 1 for a joint and 2 for separate vocabularies, or one cannot be read.
     """
-    names = model_names(settings)
-    if len(given) != len(names):
+    given, targets = job.run.models, job.models
+    if len(given) != len(targets):
         raise ResMLPError(
-            f"--sentencepiece-model must name {len(names)} files ({', '.join(names)}), but names {len(given)}; "
-            "give one for each vocabulary"
+            f"--sentencepiece-model must be given {len(targets)} times, but is given {len(given)} times; name one "
+            "for a joint vocabulary, two for separate ones"
         )
-    for path, name in zip(given, names, strict=True):
+    for path, target in zip(given, targets, strict=True):
         load_model(path)
-        with whole_file(out / name) as file:
+        with whole_file(target) as file:
             file.write(path.read_bytes())
+    return {}
 
 
 def _sampled(blocks: list[Block], pairs: int, size: int) -> Iterator[list[Pair]]:
+    """Pairs evenly spaced over the training text; all of them when there are no more than `size`."""
+    size = min(size, pairs)
     number = 0
     for chunk in training_chunks(blocks, 0, 1, _CHUNK_PAIRS):
-        # Evenly spaced over the whole corpus; all of it when it is small.
-        chosen = [
-            pair
-            for place, pair in enumerate(chunk, number)
-            if size >= pairs or (place + 1) * size // pairs > place * size // pairs
-        ]
+        yield [pair for place, pair in enumerate(chunk, number) if (place + 1) * size // pairs > place * size // pairs]
         number += len(chunk)
-        if chosen:
-            yield chosen
 
 
 def _write_samples(samples: list[Path], chunks: Iterator[list[Pair]], settings: Settings, workers: int) -> None:
+    # Without Moses there is hardly anything to prepare, and sending text about would cost more.
+    workers = workers if settings.tokenizer == "moses" or settings.normalize_punctuation else 1
     with whole_file(samples[0]) as src_file, whole_file(samples[1]) as tgt_file:
-        # Without Moses there is hardly anything to prepare, and sending text about would cost more.
-        workers = workers if settings.tokenizer == "moses" or settings.normalize_punctuation else 1
         for src_text, tgt_text in ordered_map(_prepare_chunk, chunks, workers, _start_worker, (settings,)):
             src_file.write(src_text)
             tgt_file.write(tgt_text)

@@ -22,6 +22,7 @@ class Source:
         text_digest: the same of its decompressed text, which survives another compression; None when unknown.
         origin: who published the size and the digests.
         other_names: further names under which `--from-dir` may hold the same file.
+        replacement: another packing of the same texts, with the same paths inside, for when this one cannot be had.
         local: the file itself, when it is the user's own; then nothing is searched or downloaded.
     """
 
@@ -32,6 +33,7 @@ class Source:
     text_digest: str | None = None
     origin: str = ""
     other_names: tuple[str, ...] = ()
+    replacement: Source | None = None
     local: Path | None = None
 
 

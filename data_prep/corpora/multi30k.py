@@ -1,4 +1,4 @@
-"""Multi30k: image captions in English, German, French and Czech (Elliott et al. 2016 and 2017, Barrault et al. 2018)."""
+"""Multi30k: image captions in four languages (Elliott et al. 2016 and 2017, Barrault et al. 2018)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _URL = "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56f3846f66a
 _ORIGIN = "computed from github.com/multi30k/dataset at commit a3d2e0d, data/task1/raw"
 _TARGETS = ("de", "fr", "cs")
 
-# (file name's stem, split, pairs, other stems in --from-dir); the test sets are the WMT multimodal tasks' of their years.
+# (file name's stem, split, pairs, other stems in --from-dir)
 _SETS: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("train", "train", 29000, ()),
     ("val", "valid", 1014, ("valid",)),

@@ -1,0 +1,60 @@
+"""Corrections of what the corpora say of their files, when a publisher has moved or packed them anew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.corpora.base import Member, Part, Source
+from resmlp_mt.errors import ResMLPError
+
+_SOURCE_FIELDS = ("urls", "size", "digest", "text_digest")
+
+
+def override_sources(parts: list[Part], path: Path | None) -> list[Part]:
+    """Applies a file of corrections.
+
+    Args:
+        parts: what the corpus consists of.
+        path: JSON: `{"sources": {NAME: {"urls": [...], "size": N, "digest": "sha256:...", "text_digest": ...}},
+            "expected_pairs": {PART: N}}`; a null takes a value away, what is absent stays. None without corrections.
+
+    Returns:
+        The corrected parts.
+
+    Raises:
+        ResMLPError: when the file is not such JSON or names something that the corpus does not have.
+    """
+    if path is None:
+        return parts
+    try:
+        corrections = json.loads(path.read_text(encoding="utf-8"))
+        sources, pairs = corrections.get("sources", {}), corrections.get("expected_pairs", {})
+        corrected = [_corrected_part(part, sources, pairs) for part in parts]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ResMLPError(
+            f"--overrides must be JSON with sources and expected_pairs, but {path} is not ({error}); mend it"
+        ) from error
+    known = {member.source.name for part in parts for member in part.members} | {part.name for part in parts}
+    if unknown := sorted({*sources, *pairs} - known):
+        raise ResMLPError(f"--overrides must name files and parts of the corpus, but {path} names {', '.join(unknown)}")
+    return corrected
+
+
+def _corrected_part(part: Part, sources: dict[str, Any], pairs: dict[str, int]) -> Part:
+    members = tuple(Member(_corrected(member.source, sources), member.inside) for member in part.members)
+    if part.name not in pairs:
+        return replace(part, members=members)
+    return replace(part, members=members, expected_pairs=pairs[part.name], origin="--overrides")
+
+
+def _corrected(source: Source, sources: dict[str, Any]) -> Source:
+    given = sources.get(source.name)
+    if given is None:
+        return source
+    known = {name: given[name] for name in _SOURCE_FIELDS if name in given}
+    if "urls" in known:
+        known["urls"] = tuple(known["urls"])
+    return replace(source, **known, origin="--overrides")
