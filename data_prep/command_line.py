@@ -115,6 +115,7 @@ def _add_segmentation(group: Any) -> None:
     )
     _setting(group, "tokenizer", str, "before segmentation", TOKENIZERS)
     _flag(group, "normalize-punctuation", "as Moses does, before segmentation")
+    _flag(group, "lowercase", "before segmentation; raw references keep their case")
     _setting(group, "bpe-dropout", float, "sample the training segmentation")
     _setting(group, "dropout-copies", int, "differently sampled copies of the training data")
 
@@ -142,14 +143,19 @@ def _flag(group: Any, name: str, text: str) -> None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
+    if args.corpus != "files" and (args.train or args.valid or args.test):
+        raise ResMLPError(
+            f"--train, --valid and --test must be left out for {args.corpus}; the corpus `files` has them"
+        )
     src, separator, tgt = args.pair.partition("-")
     if not separator or not src or not tgt:
         raise ResMLPError(f"--pair must be SRC-TGT, but is {args.pair!r}; write for example en-de")
     given = {name: value for name, value in vars(args).items() if name in Settings.__dataclass_fields__}
     given["skip_rules"] = tuple(sorted(set(given.get("skip_rules", ()))))
     models = " ".join(file_digest(model) for model in args.models)
-    values = {**CORPORA[args.corpus].defaults, **given, "src": src, "tgt": tgt, "sentencepiece_model": models}
-    return Settings(**values)
+    corpus = CORPORA[args.corpus]
+    defaults = {**corpus.defaults, **corpus.pair_defaults.get(frozenset({src, tgt}), {})}
+    return Settings(**{**defaults, **given, "src": src, "tgt": tgt, "sentencepiece_model": models})
 
 
 def _weighted(text: str) -> tuple[str, float]:

@@ -32,6 +32,7 @@ class Settings:
         sentencepiece_model: digest of a given model that is used instead of learning one; "" to learn.
         tokenizer: "moses" tokenises before segmentation.
         normalize_punctuation: Moses' normalisation of punctuation before segmentation.
+        lowercase: lower-case before segmentation, as the published results of some corpora do.
         bpe_dropout: chance to leave out a merge (BPE), or the smoothing of the sampling (unigram); 0 segments in the
             one best way. Source: Provilkov et al. 2020; Kudo 2018.
         dropout_copies: differently sampled copies of the training data; epoch e reads copy e modulo their number.
@@ -61,6 +62,7 @@ class Settings:
     sentencepiece_model: str = ""
     tokenizer: str = "none"
     normalize_punctuation: bool = False
+    lowercase: bool = False
     bpe_dropout: float = 0.0
     dropout_copies: int = 1
     max_words: int = 250

@@ -6,7 +6,7 @@ from data_prep.settings import Settings
 
 
 class TextPreparation:
-    """Prepares sentences of one language: punctuation, Moses tokens, single spaces.
+    """Prepares sentences of one language: punctuation, Moses tokens, case, single spaces.
 
     Args:
         settings: which of these steps to take.
@@ -14,6 +14,7 @@ class TextPreparation:
     """
 
     def __init__(self, settings: Settings, lang: str) -> None:
+        self._lowercase = settings.lowercase
         self._normalise = None
         self._tokenise = None
         if settings.normalize_punctuation:
@@ -36,4 +37,4 @@ class TextPreparation:
         if self._tokenise:
             # As fairseq's own `--tokenizer moses`: dashes split, XML characters escaped.
             text = self._tokenise(text, aggressive_dash_splits=True, return_str=True, escape=True)
-        return " ".join(text.split())
+        return " ".join((text.lower() if self._lowercase else text).split())

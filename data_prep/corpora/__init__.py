@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from data_prep.corpora import demo, files, multi30k
+from data_prep.corpora import demo, files, iwslt14, multi30k, tatoeba, wmt14
 from data_prep.corpora.base import Corpus
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (demo.CORPUS, multi30k.CORPUS, files.CORPUS)}
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (demo.CORPUS, multi30k.CORPUS, iwslt14.CORPUS, wmt14.CORPUS, tatoeba.CORPUS, files.CORPUS)
+}

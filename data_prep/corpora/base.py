@@ -105,12 +105,14 @@ class Corpus:
         summary: one line of help.
         parts: finds the parts for a request; raises `ResMLPError` for a pair that the corpus does not have.
         defaults: settings that differ from `Settings`' own for this corpus, by field name.
+        pair_defaults: the same for some pairs of languages, whichever is the source.
     """
 
     name: str
     summary: str
     parts: Callable[[Request], list[Part]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    pair_defaults: Mapping[frozenset[str], Mapping[str, Any]] = field(default_factory=dict)
 
 
 def test_split(number: int) -> str:

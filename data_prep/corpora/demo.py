@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 
 from data_prep.corpora.base import Corpus, Part, Request
 from data_prep.read import Pair
@@ -22,11 +22,16 @@ def _parts(request: Request) -> list[Part]:
 
 
 def _pairs(split: str, swap: bool, errors: str) -> Iterator[Pair]:
+    for english, german in _corpus()[split]:
+        yield (german, english) if swap else (english, german)
+
+
+@cache
+def _corpus() -> dict[str, list[Pair]]:
     # Imported here: it makes sentences from word lists, which no other corpus needs.
     from data_prep.demo_corpus import build_demo_corpus
 
-    for english, german in build_demo_corpus()[split]:
-        yield (german, english) if swap else (english, german)
+    return build_demo_corpus()
 
 
 CORPUS = Corpus(

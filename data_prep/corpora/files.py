@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +24,16 @@ def _parts(request: Request) -> list[Part]:
             "--train must name the training text for files, but is missing; give --train PREFIX for PREFIX.SRC and "
             "PREFIX.TGT, --train FILE.tsv or FILE.tmx, or --from-dir DIR"
         )
-    return [
+    parts = [
         *(_part(path, "train", request, weight) for path, weight in train),
         *(_part(path, "valid" if number == 0 else f"valid{number}", request) for number, path in enumerate(valid)),
         *(_part(path, test_split(number), request) for number, path in enumerate(test)),
+    ]
+    # Corpora in several folders may all be called "train": their numbers tell them apart.
+    names = [part.name for part in parts]
+    return [
+        replace(part, name=f"{part.name} ({number})") if names.count(part.name) > 1 else part
+        for number, part in enumerate(parts, 1)
     ]
 
 
