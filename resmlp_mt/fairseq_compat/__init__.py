@@ -1,0 +1,88 @@
+"""Repairs of the installed fairseq: one function per upstream defect, named after what it makes true.
+
+Each acts only where its defect shows and may be called again. `repair_all` runs when fairseq imports this package's
+folder, which happens in every command and in every process that a command spawns, before the command's options are
+parsed. Repairs therefore change what fairseq's modules hold, and only functions that fairseq looks up in their module
+when it calls them.
+
+Note: `fairseq-hydra-train` imports the folder after it has chosen how to run distributed, so that the repairs for
+torchrun come too late there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.fairseq_compat.checkpoints import (
+    allow_checkpoint_classes,
+    explain_other_vocabularies,
+    explain_unreadable_checkpoints,
+    let_distributed_runs_resume,
+    never_run_settings_as_code,
+)
+from resmlp_mt.fairseq_compat.generation import keep_diverse_beams_with_their_sentence, let_replace_unk_read_alignments
+from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_compat.running import (
+    keep_bf16_on_the_gpu,
+    keep_the_last_batch,
+    let_torchrun_count_its_processes,
+    let_torchrun_run_on_cpu,
+    let_validate_do_without_a_task,
+)
+
+
+def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:
+    """Makes sure that a name means what this package registered under it.
+
+    fairseq's `register_model` and its kin return without a word when a name is taken, and keep the other class.
+
+    Raises:
+        ResMLPError: the registry holds nothing or something else under the name.
+    """
+    found = registry.get(name)
+    require(found is registered, f"fairseq's {name}", f"{registered!r}", repr(found), "load no other plugin with it")
+
+
+def say_our_errors_in_one_line() -> None:
+    """Prints a `ResMLPError` that nobody caught as one line instead of a traceback; other errors stay as they are."""
+
+    def report(
+        original: Callable[..., Any],
+        kind: type[BaseException],
+        error: BaseException,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, ResMLPError):
+            print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        else:
+            original(kind, error, traceback)
+
+    put_around(sys, "excepthook", report)
+
+
+REPAIRS: tuple[Callable[[], None], ...] = (
+    allow_checkpoint_classes,
+    let_distributed_runs_resume,
+    never_run_settings_as_code,
+    explain_unreadable_checkpoints,
+    explain_other_vocabularies,
+    keep_the_last_batch,
+    keep_bf16_on_the_gpu,
+    let_validate_do_without_a_task,
+    let_torchrun_count_its_processes,
+    let_torchrun_run_on_cpu,
+    let_replace_unk_read_alignments,
+    keep_diverse_beams_with_their_sentence,
+    say_our_errors_in_one_line,
+)
+
+
+def repair_all() -> None:
+    """Makes every repair."""
+    for repair in REPAIRS:
+        repair()

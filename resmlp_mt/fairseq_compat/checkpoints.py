@@ -1,0 +1,122 @@
+"""Repairs of how fairseq reads checkpoints."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed import utils as distributed_utils
+from fairseq.trainer import Trainer
+from omegaconf import OmegaConf
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, read_checkpoint
+
+
+def allow_checkpoint_classes() -> None:
+    """Lets torch load fairseq's own checkpoints while it keeps refusing everything else.
+
+    Symptom: `UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL argparse.Namespace` from every
+    command, with torch 2.6 or later; after --eval-bleu, `numpy._core.multiarray._reconstruct`.
+    Cause: `torch.load` became safe by default, and fairseq's checkpoints hold more than tensors.
+    Source: facebookresearch/fairseq#5610, #5603.
+    """
+    torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
+
+
+def let_distributed_runs_resume() -> None:
+    """Lets the first process send the checkpoint that it loaded to the others.
+
+    Symptom: `UnpicklingError: Weights only load failed ... GLOBAL omegaconf.dictconfig.DictConfig` when a run of
+    several processes resumes, with torch 2.6 or later.
+    Cause: `broadcast_object` reads with `torch.load`, too, and the settings travel as OmegaConf's own classes and the
+    places of tensors as a class of fairseq's. Nobody reads these settings; they now travel as dictionaries.
+    Source: facebookresearch/fairseq#5610.
+    """
+    torch.serialization.add_safe_globals([distributed_utils._TensorPlaceholder])
+
+    def broadcast_object(original: Callable[..., Any], obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(obj, dict):
+            obj = {name: OmegaConf.to_container(x) if OmegaConf.is_config(x) else x for name, x in obj.items()}
+        return original(obj, *args, **kwargs)
+
+    put_around(distributed_utils, "broadcast_object", broadcast_object)
+
+
+def never_run_settings_as_code() -> None:
+    """Reads the settings in a checkpoint as literals instead of running them.
+
+    Symptom: a checkpoint without any forbidden class still runs code when its model is built: with the architecture
+    fconv and `encoder_layers` a string such as "__import__('os').system('...')".
+    Cause: fairseq calls Python's `eval` on such settings, in many modules.
+    Source: facebookresearch/fairseq#4869 (the same in another reader).
+    """
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "fairseq" and "eval" not in vars(module):
+            module.eval = evaluate_literal  # type: ignore[attr-defined]
+
+
+def explain_unreadable_checkpoints() -> None:
+    """Says in one sentence that a checkpoint is damaged or was refused.
+
+    Symptom: a traceback that ends in `OSError: [Errno 22]`, `EOFError`, `KeyError: 101`, or in the advice to load a
+    hostile file without protection.
+    Cause: `load_checkpoint_to_cpu` leaves it to torch to explain. No upstream issue.
+    """
+
+    def load_checkpoint(original: Callable[..., Any], path: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(path, *args, **kwargs)
+        except Exception:
+            if Path(path).is_file():
+                read_checkpoint(path)
+            raise
+
+    put_around(checkpoint_utils, "load_checkpoint_to_cpu", load_checkpoint)
+
+
+def _explain_other_vocabulary(error: BaseException | None, checkpoint: str) -> None:
+    """Raises a `ResMLPError` if an embedding of `checkpoint` has other words than the model that was built."""
+    pattern = r"size mismatch for ((?!\S*position)\S*embed\S*): .*?Size\(\[(\d+), (\d+)\]\).*?Size\(\[(\d+), \3\]\)"
+    mismatch = re.search(pattern, str(error))
+    if mismatch:
+        name, expected, _, found = mismatch.groups()
+        raise ResMLPError(
+            f"the data's vocabulary must be that of checkpoint {checkpoint} ({expected} words in {name}), "
+            f"but has {found} words; give the data folder whose dict.*.txt the model was trained with"
+        ) from error
+
+
+def explain_other_vocabularies() -> None:
+    """Says in one sentence that a checkpoint was trained with other vocabularies than the data folder's.
+
+    Symptom: a traceback that ends in `size mismatch for encoder.embed_tokens.weight`, or, when training, in "please
+    ensure that the architectures match".
+    Cause: checkpoints do not hold their dictionaries, so fairseq notices only when tensors do not fit.
+    Source: facebookresearch/fairseq#4469, #4557.
+    """
+
+    def load_ensemble(original: Callable[..., Any], filenames: list[str], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(filenames, *args, **kwargs)
+        except RuntimeError as error:
+            _explain_other_vocabulary(error, ":".join(filenames))
+            raise
+
+    def load_checkpoint(
+        original: Callable[..., Any], trainer: Trainer, filename: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return original(trainer, filename, *args, **kwargs)
+        except Exception as error:
+            _explain_other_vocabulary(error.__context__, filename)  # fairseq raises its own error while handling this
+            raise
+
+    put_around(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble)
+    put_around(Trainer, "load_checkpoint", load_checkpoint)

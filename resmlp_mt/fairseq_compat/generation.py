@@ -1,0 +1,71 @@
+"""Repairs of how fairseq searches for translations and prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from fairseq import search, utils
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat.patching import put_around
+
+
+def let_replace_unk_read_alignments() -> None:
+    """Lets --replace-unk, with --print-alignment, copy the source words that unknown words are aligned to.
+
+    Symptom: `FileNotFoundError: '@@ '` without an alignment dictionary; with one, `TypeError: list indices must be
+    integers or slices, not tuple`.
+    Cause: the default dictionary is called "@@ ", and alignments have become (source, target) pairs.
+    Source: facebookresearch/fairseq#3533.
+    """
+
+    def load_align_dict(original: Callable[..., Any], replace_unk: str | None) -> dict[str, str] | None:
+        return original("" if replace_unk == "@@ " else replace_unk)
+
+    def replace_unk(
+        original: Callable[..., Any],
+        hypo_str: str,
+        src_str: str,
+        alignment: Any,
+        align_dict: dict[str, str],
+        unk: str,
+    ) -> str:
+        target, source = hypo_str.split(), src_str.split()
+        if unk in target and not isinstance(alignment, list):
+            raise ResMLPError("--replace-unk must be used with --print-alignment, but it is missing; add it")
+        for source_index, target_index in alignment:
+            if target_index < len(target) and target[target_index] == unk:
+                target[target_index] = align_dict.get(source[source_index], source[source_index])
+        return " ".join(target)
+
+    put_around(utils, "load_align_dict", load_align_dict)
+    put_around(utils, "replace_unk", replace_unk)
+
+
+def keep_diverse_beams_with_their_sentence() -> None:
+    """Lets --diverse-beam-groups punish each sentence for its own overlaps.
+
+    Symptom: `IndexError: index 9 is out of bounds for dimension 0 with size 8`, or the overlaps of another sentence.
+    Cause: the search gets a sentence's number in the data set and takes it for its row in the batch.
+    Source: facebookresearch/fairseq#5069, which brought it.
+    """
+
+    def step(
+        original: Callable[..., Any],
+        diverse: search.DiverseBeamSearch,
+        step: int,
+        lprobs: torch.Tensor,
+        scores: torch.Tensor | None,
+        prev_output_tokens: torch.Tensor | None = None,
+        original_batch_idxs: torch.Tensor | None = None,
+    ) -> Any:
+        if step == 0:
+            diverse.sentences_of_rows = original_batch_idxs
+        rows = original_batch_idxs
+        if rows is not None and diverse.sentences_of_rows is not None:
+            rows = rows.unsqueeze(1).eq(diverse.sentences_of_rows).int().argmax(dim=1)
+        return original(diverse, step, lprobs, scores, prev_output_tokens, rows)
+
+    put_around(search.DiverseBeamSearch, "step", step)
