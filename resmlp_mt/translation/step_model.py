@@ -1,0 +1,104 @@
+"""The small interface between a search and a model, behind which one engine can be exchanged for another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from resmlp_mt.translation.decoder import Decoder
+from resmlp_mt.translation.encoder import Encoder
+from resmlp_mt.translation.state import DecoderState
+
+
+class Symbols(NamedTuple):
+    """The tokens that mean something to a search; the values are fairseq's."""
+
+    padding: int = 1
+    end: int = 2
+    unknown: int = 3
+
+
+SYMBOLS = Symbols()
+
+
+class StepState(Protocol):
+    """What a model remembers of the rows (the beams of all sentences) between two steps."""
+
+    def reorder(self, origins: Tensor) -> None:
+        """Row r goes on from what row `origins[r]` was, (rows after,)."""
+
+
+class StepModel(Protocol):
+    """A model that predicts one token of every row at a time."""
+
+    @property
+    def max_source_len(self) -> int:
+        """Longest source in sub-words, end of sentence included."""
+
+    @property
+    def max_target_len(self) -> int:
+        """Longest target in sub-words, end of sentence included."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of target tokens."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens are expected."""
+
+    def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> StepState:
+        """Encodes sources (batch, src_len) for `beam_size` neighbouring rows of each."""
+
+    def step(self, tokens: Tensor, state: StepState) -> Tensor:
+        """Maps the newest token of every row, (rows,), to logits of the next, (rows, vocab_size). Changes `state`."""
+
+
+class TranslationModel(nn.Module):
+    """The encoder and decoder as a `StepModel`.
+
+    Args:
+        encoder: of the source.
+        decoder: of the target.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @property
+    def max_source_len(self) -> int:
+        return self.encoder.max_len
+
+    @property
+    def max_target_len(self) -> int:
+        return self.decoder.max_len
+
+    @property
+    def vocab_size(self) -> int:
+        return self.decoder.output.out_features
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.output.weight.device
+
+    def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> DecoderState:
+        """See `StepModel`."""
+        memory = self.encoder(source, padding_mask)
+        rows = torch.arange(source.size(0), device=source.device).repeat_interleave(beam_size)
+        return self.decoder.start(memory, rows)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """See `StepModel`."""
+        return self.decoder.step(tokens, state)[0]
+
+    def make_fast(self) -> None:
+        """Folds and packs the weights for inference; the outputs stay."""
+        self.eval()
+        self.encoder.fold()
+        self.decoder.fold()
+        self.encoder.pack()
+        self.decoder.pack()

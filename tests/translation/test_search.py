@@ -1,0 +1,199 @@
+"""Our search gives what fairseq's gives, whatever the options."""
+
+import math
+
+import pytest
+import torch
+from fairseq_oracle import fairseq_search, make_fairseq_model, ours, with_all
+from toy import sentences
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.search import BeamSearch, Source
+from resmlp_mt.translation.search_settings import SearchSettings
+
+LENGTHS = [7, 3, 11, 2, 5]
+GRID = {
+    "greedy": {"beam_size": 1},
+    "beam": {"beam_size": 5},
+    "wide beam": {"beam_size": 13},
+    "beam of the whole vocabulary": {"beam_size": 40},
+    "long": {"length_penalty": 2.0},
+    "not normalised": {"length_penalty": 0.0},
+    "few unknown words": {"unknown_penalty": 3.0},
+    "many unknown words": {"unknown_penalty": -3.0},
+    "minimal length": {"min_len": 6},
+    "no minimal length": {"min_len": 0},
+    "maximal length": {"max_len_b": 4},
+    "minimal is maximal length": {"min_len": 5, "max_len_b": 5},
+    "no bigram twice": {"no_repeat_ngram": 2},
+    "no trigram twice": {"no_repeat_ngram": 3},
+    "cool": {"temperature": 0.5},
+    "hot": {"temperature": 3.0},
+    "diverse": {"beam_size": 6, "diverse_groups": 3},
+    "very diverse": {"beam_size": 6, "diverse_groups": 2, "diverse_strength": 3.0},
+    "siblings": {"sibling_penalty": 0.7},
+}
+
+
+def sources_of(lengths=LENGTHS, seed=5) -> list[Source]:
+    return [Source(row.tolist()) for row in sentences(lengths, seed)]
+
+
+def search(models, settings, sources):
+    return BeamSearch([ours(model) for model in models], settings).search(sources)
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for ours_of_sentence, theirs in zip(found, expected, strict=True):
+        assert [h.tokens for h in ours_of_sentence] == [h.tokens for h in theirs]
+        for hypothesis, other in zip(ours_of_sentence, theirs, strict=True):
+            assert hypothesis.score == pytest.approx(other.score, abs=1e-5)
+            assert hypothesis.token_scores == pytest.approx(other.token_scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", GRID)
+def test_every_option_gives_fairseqs_hypotheses_in_its_order(name, seed):
+    model, task = make_fairseq_model(seed=seed)
+    settings = with_all(SearchSettings(**{"max_len_b": 17, **GRID[name]}))
+    assert_same(search([model], settings, sources_of()), fairseq_search([model], task, settings, sources_of()))
+
+
+def test_nbest_gives_the_first_of_all_hypotheses():
+    model, _ = make_fairseq_model()
+    everything = search([model], SearchSettings(beam_size=5, nbest=5), sources_of())
+    assert_same(
+        search([model], SearchSettings(beam_size=5, nbest=2), sources_of()), [found[:2] for found in everything]
+    )
+
+
+def test_an_ensemble_gives_fairseqs_hypotheses():
+    models, tasks = zip(*(make_fairseq_model(seed=seed) for seed in (1, 2, 3)), strict=True)
+    for changes in ({}, {"temperature": 1.7}):
+        settings = with_all(SearchSettings(max_len_b=17, **changes))
+        assert_same(search(models, settings, sources_of()), fairseq_search(models, tasks[0], settings, sources_of()))
+
+
+@pytest.mark.parametrize("min_len", [1, 9])
+def test_prefixes_of_different_length_give_fairseqs_hypotheses(min_len):
+    model, task = make_fairseq_model()
+    prefixes = [(5, 6, 7), (), (9,), (30, 29, 28, 27, 26), (4, 4)]
+    settings = with_all(SearchSettings(max_len_b=17, min_len=min_len))
+    sources = [Source(s.tokens, prefix) for s, prefix in zip(sources_of(), prefixes, strict=True)]
+    found = search([model], settings, sources)
+    for of_sentence, prefix in zip(found, prefixes, strict=True):
+        assert all(tuple(h.tokens[: len(prefix)]) == prefix for h in of_sentence)
+    for number, source in enumerate(sources):  # alone: fairseq lets a neighbour's longer prefix lift the minimal length
+        assert_same([found[number]], fairseq_search([model], task, settings, [source]))
+
+
+def test_a_prefix_beyond_the_maximal_length_is_cut():
+    model, task = make_fairseq_model()
+    settings = with_all(SearchSettings(max_len_b=3))
+    sources = [Source(s.tokens, (8, 9, 10, 11, 12)) for s in sources_of([5])]
+    assert_same(search([model], settings, sources), fairseq_search([model], task, settings, sources))
+
+
+CONSTRAINTS = {
+    "one word": [[(9,)], [], [(22,)], [(4,)], [(30,)]],
+    "phrases": [[(9, 10)], [(5, 6, 7), (8,)], [(22, 21), (11, 12)], [], [(30,), (29,)]],
+    "sharing words": [[(9, 10), (9, 11)], [(9, 9)], [(12, 12, 13), (12, 12)], [(7,), (7,)], [(8, 9), (8, 9)]],
+}
+
+
+@pytest.mark.parametrize("order", ["ordered", "unordered"])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_constraints_give_fairseqs_hypotheses(name, order, seed):
+    model, task = make_fairseq_model(seed=seed)
+    settings = with_all(SearchSettings(beam_size=6, max_len_b=20, constraint_order=order))
+    sources = [Source(s.tokens, constraints=c) for s, c in zip(sources_of(), CONSTRAINTS[name], strict=True)]
+    found = search([model], settings, sources)
+    expected = fairseq_search([model], task, settings, sources)
+    # At the maximal length fairseq loses hypotheses to candidates without any probability.
+    assert_same([ours_[: len(theirs)] for ours_, theirs in zip(found, expected, strict=True)], expected)
+    for of_sentence, source, theirs in zip(found, sources, expected, strict=True):
+        assert all(len(hypothesis.tokens) == 21 for hypothesis in of_sentence[len(theirs) :])
+        for hypothesis in of_sentence:
+            text = " ".join(map(str, hypothesis.tokens))
+            assert all(" ".join(map(str, constraint)) in text for constraint in source.constraints)
+
+
+def test_constraints_that_do_not_fit_the_maximal_length_still_give_a_translation():
+    model, _ = make_fairseq_model()
+    sources = [Source(s.tokens, constraints=[(5, 6, 7, 8, 9)]) for s in sources_of([5, 3])]
+    found = search([model], SearchSettings(max_len_b=3), sources)
+    assert all(len(of_sentence) == 1 and of_sentence[0].tokens[-1] == 2 for of_sentence in found)
+
+
+SAMPLING = [{}, {"sampling_topk": 5}, {"sampling_topp": 0.6}, {"temperature": 2.0}, {"sampling_topp": 1.0}]
+
+
+@pytest.mark.parametrize("changes", SAMPLING)
+def test_sampling_draws_what_fairseq_draws_from_the_same_seed(changes):
+    model, task = make_fairseq_model()
+    settings = with_all(SearchSettings(sampling=True, max_len_b=17, seed=41, **changes))
+    sources = [Source(s.tokens, seed=number) for number, s in enumerate(sources_of())]
+    found = search([model], settings, sources)
+    for number, source in enumerate(sources):
+        torch.manual_seed(41 + number)
+        assert_same([found[number]], fairseq_search([model], task, settings, [source]))
+
+
+ALONE = [{}, {"sampling": True}, {"sampling": True, "sampling_topp": 0.6}, {"diverse_groups": 2}, {"max_len_a": 1.3}]
+
+
+@pytest.mark.parametrize("changes", ALONE)
+def test_a_sentence_is_translated_the_same_alone_and_in_any_batch(changes):
+    model, _ = make_fairseq_model()
+    settings = with_all(SearchSettings(**{"max_len_b": 17, **changes}))
+    sources = [Source(s.tokens, seed=number) for number, s in enumerate(sources_of([7, 3, 11, 2, 5, 3, 13]))]
+    together = search([model], settings, sources)
+    assert_same(search([model], settings, sources[::-1])[::-1], together)
+    for source, of_sentence in zip(sources, together, strict=True):
+        assert_same(search([model], settings, [source]), [of_sentence])
+
+
+def test_a_token_occurs_once_when_no_unigram_may_be_repeated():
+    model, _ = make_fairseq_model()
+    for of_sentence in search([model], SearchSettings(no_repeat_ngram=1, nbest=4, min_len=5), sources_of()):
+        assert all(len(set(h.tokens)) == len(h.tokens) for h in of_sentence)
+
+
+def test_rules_that_leave_nothing_still_give_a_translation():
+    model, _ = make_fairseq_model(vocab_size=7)
+    settings = SearchSettings(beam_size=2, no_repeat_ngram=1, min_len=30)
+    sources = [Source([4, 5, 2]), Source([6, 2])]
+    assert all(len(found) == 1 and found[0].tokens[-1] == 2 for found in search([model], settings, sources))
+
+
+def test_a_model_that_gives_no_numbers_is_refused():
+    model, _ = make_fairseq_model()
+    with torch.no_grad():
+        model.decoder.core.output.weight.fill_(math.nan)
+    with pytest.raises(ResMLPError, match="training has diverged"):
+        search([model], SearchSettings(), sources_of())
+
+
+def test_a_minimal_length_above_the_maximal_is_refused():
+    model, _ = make_fairseq_model()
+    with pytest.raises(ResMLPError, match="min_len must be at most the maximal length 3, but is 5"):
+        search([model], SearchSettings(min_len=5, max_len_b=3), sources_of())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beam_size": 0}, "beam_size must be at least 1"),
+        ({"nbest": 9}, "nbest must be at most beam_size 4"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"sampling_topk": 3}, "sampling_topk must be 0 without sampling"),
+        ({"diverse_groups": 3}, "beam_size must be divisible by diverse_groups 3"),
+        ({"diverse_groups": 2, "sampling": True}, "the kind of search must be one"),
+        ({"constraint_order": "any"}, "constraint_order must be one of ordered, unordered"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ResMLPError, match=message):
+        SearchSettings(**changes)
