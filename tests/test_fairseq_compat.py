@@ -1,0 +1,272 @@
+"""Each repair of fairseq: what holds with it, and that it does not hold without it.
+
+`inspect.unwrap` gives fairseq's own function back from a repaired one.
+"""
+
+import inspect
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fairseq import checkpoint_utils, options, search, utils
+from fairseq.data import Dictionary, data_utils
+from fairseq.dataclass.configs import CommonConfig, DistributedTrainingConfig
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.distributed import utils as distributed_utils
+from fairseq.models import fconv
+from fairseq.trainer import Trainer
+from fairseq_commands import ROOT, USER_DIR, environment
+from omegaconf import OmegaConf
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat import assert_registered, repair_all
+
+repair_all()
+
+
+class TestTheLastBatch:
+    @staticmethod
+    def batches(function, count, max_sentences, multiple, max_tokens=None):
+        lengths = np.array([1 + index % 7 for index in range(count)], dtype=np.int64)
+        indices = np.argsort(lengths, kind="stable")
+        found = function(
+            indices,
+            lambda index: lengths[index],
+            num_tokens_vec=lengths[indices],
+            max_tokens=max_tokens,
+            max_sentences=max_sentences,
+            required_batch_size_multiple=multiple,
+        )
+        return indices.tolist(), [batch.tolist() for batch in found]
+
+    def test_every_sentence_is_in_exactly_one_batch(self):
+        grid = itertools.product(range(40), (1, 3, 5, 8, 16, None), (1, 2, 8), (None, 23, 200))
+        for count, max_sentences, multiple, max_tokens in grid:
+            indices, batches = self.batches(data_utils.batch_by_size, count, max_sentences, multiple, max_tokens)
+            assert [index for batch in batches for index in batch] == indices
+            assert all(batch and len(batch) <= (max_sentences or 40) for batch in batches)
+
+    def test_batches_but_the_last_are_as_before(self):
+        before = self.batches(inspect.unwrap(data_utils.batch_by_size), 29, 8, 8)[1]
+        assert self.batches(data_utils.batch_by_size, 29, 8, 8)[1][:-1] == before
+
+    def test_unrepaired_the_last_sentences_vanish(self):
+        indices, batches = self.batches(inspect.unwrap(data_utils.batch_by_size), 13, 8, 8)
+        assert sum(map(len, batches)) == 8 < len(indices)
+
+    def test_indices_may_come_from_a_generator(self):
+        batches = data_utils.batch_by_size(iter(range(5)), lambda i: 1, max_sentences=4, required_batch_size_multiple=4)
+        assert [batch.tolist() for batch in batches] == [[0, 1, 2, 3], [4]]
+
+
+class TestBfloat16:
+    @staticmethod
+    def parse(function, *words):
+        command = ["data", "--arch", "transformer", "--max-tokens", "100", *words]
+        return function(options.get_training_parser(), command)
+
+    @pytest.mark.parametrize("word", ["--bf16", "--memory-efficient-bf16"])
+    def test_it_is_not_taken_for_a_tpu(self, word):
+        assert self.parse(inspect.unwrap(options.parse_args_and_arch), word).tpu is True
+        args = self.parse(options.parse_args_and_arch, word)
+        assert (args.bf16, args.tpu) == (True, False)
+        assert convert_namespace_to_omegaconf(args).common.tpu is False
+
+    def test_a_tpu_that_was_asked_for_stays(self):
+        assert self.parse(options.parse_args_and_arch, "--bf16", "--tpu").tpu is True
+        assert self.parse(options.parse_args_and_arch).tpu is False
+
+    def test_unknown_words_may_be_left_over(self):
+        parser = options.get_training_parser()
+        args, extra = options.parse_args_and_arch(parser, ["data", "--arch", "fconv", "--bf16", "--no-such"], True)
+        assert (args.tpu, extra) == (False, ["--no-such"])
+
+    def test_the_trainer_chooses_the_gpu(self, monkeypatch):
+        class MovedError(Exception):
+            pass
+
+        class Module(torch.nn.Linear):
+            def to(self, device=None, dtype=None):
+                if device is None:
+                    return self
+                raise MovedError(torch.device(device).type)
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        cfg = convert_namespace_to_omegaconf(self.parse(options.parse_args_and_arch, "--bf16"))
+        with pytest.raises(MovedError, match="cuda"):
+            Trainer(cfg, None, Module(2, 3), Module(2, 3))
+
+
+TORCHRUN = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500", "WORLD_SIZE": "2", "RANK": "1"}
+
+
+def distributed_configuration(**changes):
+    whole = {"common": CommonConfig(), "distributed_training": DistributedTrainingConfig(**changes)}
+    return OmegaConf.create(whole).distributed_training
+
+
+class TestTorchrun:
+    @staticmethod
+    def configuration(monkeypatch, **changes):
+        for name, value in TORCHRUN.items():
+            monkeypatch.setenv(name, value)
+        return distributed_configuration(**changes)
+
+    def test_its_processes_train_together_on_a_machine_without_gpu(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+        cfg = self.configuration(monkeypatch, distributed_world_size=1)
+        distributed_utils.infer_init_method(cfg)
+        assert (cfg.distributed_world_size, cfg.distributed_rank, cfg.device_id) == (2, 1, 0)
+        assert (cfg.distributed_init_method, cfg.distributed_no_spawn) == ("env://", True)
+        assert (cfg.distributed_backend, cfg.ddp_backend) == ("gloo", "legacy_ddp")
+
+    def test_unrepaired_there_is_no_device_to_divide_by(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+        cfg = self.configuration(monkeypatch, distributed_world_size=2)
+        with pytest.raises(ZeroDivisionError):
+            inspect.unwrap(distributed_utils._infer_torch_distributed_launch_init)(cfg)
+
+    def test_one_gpu_in_each_machine_is_no_reason_to_train_alone(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        alone = self.configuration(monkeypatch, distributed_world_size=1)
+        inspect.unwrap(distributed_utils.infer_init_method)(alone)
+        assert alone.distributed_init_method is None
+        cfg = self.configuration(monkeypatch, distributed_world_size=1)
+        distributed_utils.infer_init_method(cfg)
+        assert (cfg.distributed_world_size, cfg.distributed_rank, cfg.distributed_init_method) == (2, 1, "env://")
+        assert (cfg.distributed_backend, cfg.ddp_backend) == ("nccl", "pytorch_ddp")
+
+    def test_a_process_of_its_own_stays_alone(self, monkeypatch):
+        for name in TORCHRUN:
+            monkeypatch.delenv(name, raising=False)
+        cfg = distributed_configuration(distributed_world_size=1)
+        distributed_utils.infer_init_method(cfg)
+        assert cfg.distributed_init_method is None
+
+
+def test_validation_needs_no_task():
+    command = ["data", "--path", "checkpoint.pt", "--max-tokens", "100"]
+    with pytest.raises(KeyError):
+        inspect.unwrap(options.parse_args_and_arch)(options.get_validation_parser(), command)
+    assert options.parse_args_and_arch(options.get_validation_parser(), command).task == "translation"
+    overrides = options.parse_args_and_arch(options.get_validation_parser(), command, suppress_defaults=True)
+    assert not hasattr(overrides, "task")  # the checkpoint's task stays
+    given = options.parse_args_and_arch(options.get_validation_parser(), [*command, "--task", "language_modeling"])
+    assert given.task == "language_modeling"
+
+
+class TestReplaceUnk:
+    def test_unknown_words_take_what_they_are_aligned_to(self):
+        alignment, dictionary = [(1, 0), (0, 1), (2, 2)], {"two": "zwei"}
+        replaced = utils.replace_unk("<unk> b <unk>", "one two three", alignment, dictionary, "<unk>")
+        assert replaced == "zwei b three"
+        with pytest.raises(TypeError):
+            inspect.unwrap(utils.replace_unk)("<unk> b <unk>", "one two three", alignment, dictionary, "<unk>")
+
+    def test_it_needs_no_dictionary(self):
+        assert utils.load_align_dict("@@ ") == {}
+        with pytest.raises(FileNotFoundError):
+            inspect.unwrap(utils.load_align_dict)("@@ ")
+
+    def test_a_dictionary_is_read_as_before(self, tmp_path):
+        (tmp_path / "dictionary").write_text("two zwei\n")
+        assert utils.load_align_dict(str(tmp_path / "dictionary")) == {"two": "zwei"}
+        assert utils.load_align_dict(None) is None
+
+    def test_it_asks_for_alignments(self):
+        with pytest.raises(ResMLPError, match="--print-alignment"):
+            utils.replace_unk("<unk>", "one", torch.empty(0), {}, "<unk>")
+        assert utils.replace_unk("a  b", "one", torch.empty(0), {}, "<unk>") == "a b"
+
+
+class TestDiverseBeams:
+    @staticmethod
+    def penalised(step, sentences):
+        """What two steps find for the rows of these sentences, the first of which ends after the first step."""
+        generator = torch.Generator().manual_seed(1)
+        lprobs = torch.randn(2, 3, 4, 11, generator=generator).log_softmax(dim=-1)
+        diverse = search.DiverseBeamSearch(Dictionary(), num_groups=2, diversity_strength=0.7)
+        scores, _, _ = step(diverse, 0, lprobs[0], None, None, sentences)
+        kept = slice(1, 3)
+        return step(diverse, 1, lprobs[1, kept], scores[kept].unsqueeze(-1), None, sentences[kept])
+
+    def test_penalties_do_not_depend_on_the_numbers_of_the_sentences(self):
+        expected = self.penalised(search.DiverseBeamSearch.step, torch.tensor([0, 1, 2]))
+        for sentences in ([7, 9, 4], [2, 0, 1]):
+            for found, wanted in zip(
+                self.penalised(search.DiverseBeamSearch.step, torch.tensor(sentences)), expected, strict=True
+            ):
+                assert torch.equal(found, wanted)
+
+    def test_unrepaired_they_do(self):
+        with pytest.raises(IndexError):
+            self.penalised(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
+
+
+def test_our_errors_end_in_one_line_and_others_in_their_traceback(capsys):
+    sys.excepthook(ResMLPError, ResMLPError("a must be b"), None)
+    assert capsys.readouterr().err.splitlines() == [f"{Path(sys.argv[0]).name}: error: a must be b"]
+    sys.excepthook(KeyError, KeyError("c"), None)
+    assert "KeyError: 'c'" in capsys.readouterr().err
+
+
+def test_repairing_twice_changes_nothing():
+    def repaired():
+        owners = (checkpoint_utils, options, utils, data_utils, distributed_utils, search.DiverseBeamSearch, Trainer)
+        return [vars(owner).copy() for owner in (*owners, fconv)], sys.excepthook
+
+    before = repaired()
+    repair_all()
+    assert repaired() == before
+
+
+def test_a_taken_name_is_noticed():
+    assert_registered({"resmlp": dict}, "resmlp", dict)
+    for registry in ({"resmlp": list}, {}):
+        with pytest.raises(ResMLPError, match="fairseq's resmlp must be"):
+            assert_registered(registry, "resmlp", dict)
+
+
+WORKER = """
+import sys
+from argparse import Namespace
+from fairseq import utils
+from fairseq.data import data_utils
+
+for user_dir in sys.argv[1:]:
+    utils.import_user_module(Namespace(user_dir=user_dir))
+batches = data_utils.batch_by_size(range(13), lambda i: 1, max_sentences=8, required_batch_size_multiple=8)
+print("sentences:", sum(map(len, batches)))
+print("modules:", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    """What a new process says that imports the user dir as fairseq's spawned workers do, and in other spellings."""
+    words = [f"{USER_DIR}/", str(USER_DIR), os.path.relpath(USER_DIR, tmp_path_factory.getbasetemp())]
+    finished = subprocess.run(
+        [sys.executable, "-c", WORKER, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.getbasetemp(),
+        env=environment(),
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return dict(line.split(": ") for line in finished.stdout.splitlines())
+
+
+def test_workers_are_repaired_when_they_import_the_user_dir(worker):
+    assert worker["sentences"] == "13"
+
+
+def test_nothing_beside_the_package_hides_a_module_that_fairseq_imports(worker):
+    # --user-dir puts the package's parent first on the path, before the installed packages (fairseq #4875)
+    beside = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"} - {"resmlp_mt"}
+    assert not beside & set(worker["modules"].split())
