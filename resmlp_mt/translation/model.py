@@ -25,10 +25,9 @@ from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.padding import left_align, restore_columns
 from resmlp_mt.nn.positions import POSITIONAL_EMBEDDINGS
 from resmlp_mt.translation.architectures import ARCHITECTURES
+from resmlp_mt.translation.build import build_core
 from resmlp_mt.translation.decoder import Decoder
-from resmlp_mt.translation.embedding import build_token_embedding
 from resmlp_mt.translation.encoder import Encoder, EncoderOutput
-from resmlp_mt.translation.settings import StackSettings
 
 
 def _option(default: Any, help: str) -> Any:
@@ -67,36 +66,6 @@ class ResMLPConfig(FairseqDataclass):
     activation_dropout: float = _option(0.0, "behind the activation of the channel MLPs")
     attention_dropout: float = _option(0.0, "of the attention weights")
     drop_path: float = _option(0.0, "of whole sublayers for a sentence (stochastic depth)")
-
-
-def _settings(cfg: ResMLPConfig, side: str) -> StackSettings:
-    """Translates the configuration of one side, "encoder" or "decoder", into terms of the layers."""
-    for name in ("dropout", "activation_dropout", "attention_dropout", "drop_path"):
-        value = getattr(cfg, name)
-        require(0 <= value < 1, f"--{name.replace('_', '-')}", "at least 0 and below 1", value, "give a probability")
-    embedding_dropout = cfg.dropout if cfg.embedding_dropout is None else cfg.embedding_dropout
-    require(0 <= embedding_dropout < 1, "--embedding-dropout", "at least 0 and below 1", embedding_dropout, "change it")
-    return StackSettings(
-        dim=getattr(cfg, f"{side}_embed_dim"),
-        hidden_dim=getattr(cfg, f"{side}_ffn_embed_dim"),
-        num_layers=getattr(cfg, f"{side}_layers"),
-        max_len=cfg.max_source_positions if side == "encoder" else cfg.max_target_positions,
-        norm=str(cfg.norm),
-        activation=str(cfg.activation_fn),
-        layer_scale=cfg.layer_scale,
-        post_bias=not cfg.no_post_bias,
-        mixing_bias=not cfg.no_mixing_bias,
-        mixing_init_std=cfg.mixing_init_std,
-        positions=str(cfg.positional_embeddings),
-        scale_embedding=not cfg.no_scale_embedding,
-        dropout=cfg.dropout,
-        embedding_dropout=embedding_dropout,
-        activation_dropout=cfg.activation_dropout,
-        attention_dropout=cfg.attention_dropout,
-        drop_path=cfg.drop_path,
-        num_heads=cfg.cross_attention_heads,
-        memory_dim=cfg.encoder_embed_dim,
-    )
 
 
 class ResMLPEncoder(FairseqEncoder):
@@ -237,31 +206,16 @@ class ResMLPModel(FairseqEncoderDecoderModel):
             ResMLPError: if the settings do not fit together or the dictionaries.
         """
         source, target = task.source_dictionary, task.target_dictionary
-        encoder_settings, decoder_settings = _settings(cfg, "encoder"), _settings(cfg, "decoder")
-        source_table = build_token_embedding(len(source), encoder_settings.dim, source.pad())
-        if cfg.share_all_embeddings:
-            require(
-                source == target,
-                "--share-all-embeddings",
-                "used with one dictionary for both languages",
-                f"used with {len(source)} source and {len(target)} target entries that differ",
-                "prepare the data with a joint vocabulary or leave the option out",
-            )
-            require(
-                encoder_settings.dim == decoder_settings.dim,
-                "--encoder-embed-dim",
-                f"--decoder-embed-dim {decoder_settings.dim} with --share-all-embeddings",
-                encoder_settings.dim,
-                "make both equal",
-            )
-            target_table = source_table
-        else:
-            target_table = build_token_embedding(len(target), decoder_settings.dim, target.pad())
-        tie_output = cfg.share_all_embeddings or cfg.share_decoder_input_output_embed
+        require(
+            source == target or not cfg.share_all_embeddings,
+            "--share-all-embeddings",
+            "used with one dictionary for both languages",
+            f"used with {len(source)} source and {len(target)} target entries that differ",
+            "prepare the data with a joint vocabulary or leave the option out",
+        )
+        encoder, decoder = build_core(cfg, len(source), len(target))
         left_pad_target = bool(getattr(getattr(task, "cfg", None), "left_pad_target", False))
-        encoder = ResMLPEncoder(source, Encoder(source_table, encoder_settings))
-        decoder = ResMLPDecoder(target, Decoder(target_table, decoder_settings, tie_output), left_pad_target)
-        return cls(encoder, decoder)
+        return cls(ResMLPEncoder(source, encoder), ResMLPDecoder(target, decoder, left_pad_target))
 
     def prepare_for_inference_(self, cfg) -> None:
         """What fairseq's commands call before a search: makes the model fast, and forgets what training needed."""

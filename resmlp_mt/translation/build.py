@@ -1,0 +1,98 @@
+"""From the options of an architecture to an encoder and a decoder, without fairseq."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from resmlp_mt.errors import require
+from resmlp_mt.translation.decoder import Decoder
+from resmlp_mt.translation.embedding import build_token_embedding
+from resmlp_mt.translation.encoder import Encoder
+from resmlp_mt.translation.settings import StackSettings
+from resmlp_mt.translation.step_model import SYMBOLS
+
+
+class Options(Protocol):
+    """What `resmlp_mt.translation.model.ResMLPConfig` says of both sides; `encoder_*` and `decoder_*` of either."""
+
+    encoder_embed_dim: int
+    decoder_embed_dim: int
+    max_source_positions: int
+    max_target_positions: int
+    cross_attention_heads: int
+    share_all_embeddings: bool
+    share_decoder_input_output_embed: bool
+    no_scale_embedding: bool
+    positional_embeddings: str
+    norm: str
+    activation_fn: str
+    layer_scale: float
+    mixing_init_std: float
+    no_mixing_bias: bool
+    no_post_bias: bool
+    dropout: float
+    embedding_dropout: float | None
+    activation_dropout: float
+    attention_dropout: float
+    drop_path: float
+
+
+def stack_settings(options: Options, side: str) -> StackSettings:
+    """Translates the options of one side, "encoder" or "decoder", into terms of the layers.
+
+    Raises:
+        ResMLPError: if a probability is none.
+    """
+    for name in ("dropout", "activation_dropout", "attention_dropout", "drop_path"):
+        value = getattr(options, name)
+        require(0 <= value < 1, f"--{name.replace('_', '-')}", "at least 0 and below 1", value, "give a probability")
+    embedding_dropout = options.dropout if options.embedding_dropout is None else options.embedding_dropout
+    require(0 <= embedding_dropout < 1, "--embedding-dropout", "at least 0 and below 1", embedding_dropout, "change it")
+    return StackSettings(
+        dim=getattr(options, f"{side}_embed_dim"),
+        hidden_dim=getattr(options, f"{side}_ffn_embed_dim"),
+        num_layers=getattr(options, f"{side}_layers"),
+        max_len=options.max_source_positions if side == "encoder" else options.max_target_positions,
+        norm=str(options.norm),
+        activation=str(options.activation_fn),
+        layer_scale=options.layer_scale,
+        post_bias=not options.no_post_bias,
+        mixing_bias=not options.no_mixing_bias,
+        mixing_init_std=options.mixing_init_std,
+        positions=str(options.positional_embeddings),
+        scale_embedding=not options.no_scale_embedding,
+        dropout=options.dropout,
+        embedding_dropout=embedding_dropout,
+        activation_dropout=options.activation_dropout,
+        attention_dropout=options.attention_dropout,
+        drop_path=options.drop_path,
+        num_heads=options.cross_attention_heads,
+        memory_dim=options.encoder_embed_dim,
+    )
+
+
+def build_core(options: Options, source_vocab_size: int, target_vocab_size: int) -> tuple[Encoder, Decoder]:
+    """Makes an encoder and a decoder with random parameters, which share embeddings as the options say.
+
+    Args:
+        options: the architecture.
+        source_vocab_size, target_vocab_size: number of tokens, special ones included.
+
+    Raises:
+        ResMLPError: if the options do not fit together.
+    """
+    encoder_settings, decoder_settings = stack_settings(options, "encoder"), stack_settings(options, "decoder")
+    source_table = build_token_embedding(source_vocab_size, encoder_settings.dim, SYMBOLS.padding)
+    if options.share_all_embeddings:
+        require(
+            encoder_settings.dim == decoder_settings.dim,
+            "--encoder-embed-dim",
+            f"--decoder-embed-dim {decoder_settings.dim} with --share-all-embeddings",
+            encoder_settings.dim,
+            "make both equal",
+        )
+        target_table = source_table
+    else:
+        target_table = build_token_embedding(target_vocab_size, decoder_settings.dim, SYMBOLS.padding)
+    tie_output = options.share_all_embeddings or options.share_decoder_input_output_embed
+    return Encoder(source_table, encoder_settings), Decoder(target_table, decoder_settings, tie_output)
