@@ -14,7 +14,7 @@ from typing import IO
 
 from data_prep.files import whole_file
 from data_prep.progress import say
-from data_prep.read import MAX_EXPANSION
+from data_prep.read import MAX_EXPANSION, expansion_limit
 from resmlp_mt.errors import ResMLPError
 
 _COPY_BYTES = 1 << 20
@@ -40,7 +40,7 @@ def extract_members(archive: Path, names: Sequence[str], folder: Path) -> dict[s
     missing = {name for name, target in targets.items() if not target.is_file()}
     if not missing:
         return targets
-    limit = max(archive.stat().st_size * MAX_EXPANSION, 1 << 26)
+    limit = expansion_limit(archive)
     opened = _zip_members(archive) if archive.suffix == ".zip" else _tar_members(archive)
     with _damage_reported(archive):
         for name, content in opened:

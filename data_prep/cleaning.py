@@ -98,7 +98,7 @@ def _clean_block(job: Job, block: Block, pairs: Iterator[Pair], first_line: int)
     whole_array(block.path("lines.npy"), np.concatenate(lines))
     return {
         "counts": dict(counts),
-        "examples": [asdict(pair) for pair in removed.examples],
+        "examples": RemovedPairs.shortened(asdict(pair) for pair in removed.examples),
         "block": {"number": block.number, "part": block.part, "weight": block.weight},
     }
 

@@ -17,6 +17,7 @@ from data_prep.progress import bar, say
 from resmlp_mt.errors import ResMLPError
 
 ATTEMPTS = 4
+WAIT_SECONDS = 0.5
 _TIMEOUT_SECONDS = 30
 _BLOCK_BYTES = 1 << 18
 # Tried again on these; every other status means that the address itself is wrong.
@@ -42,6 +43,8 @@ def download(source: Source, cache: Path, mirrors: tuple[str, ...] = ()) -> Path
         _check_recorded(target, source)
         return target
     addresses = [f"{mirror.rstrip('/')}/{source.name}" for mirror in mirrors] + list(source.urls)
+    # Its own messages would repeat ours.
+    pooch.get_logger().setLevel("WARNING")
     failures = []
     for address in addresses:
         say("download", f"{source.name} from {address}")
@@ -68,6 +71,7 @@ def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool 
     if check_only:
         return requests.head(url, timeout=_TIMEOUT_SECONDS, allow_redirects=True).ok
     target = Path(output_file)
+    # The addresses of one file share its partial download.
     name = PurePosixPath(urlsplit(url).path).name or "download"
     partial = target.parent / f"{name}.partial"
     for attempt in range(ATTEMPTS):
@@ -79,11 +83,15 @@ def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool 
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             failure: Exception = error
         except requests.HTTPError as error:
-            if error.response is None or error.response.status_code not in _PASSING_STATUS:
+            status = error.response.status_code if error.response is not None else None
+            if status == requests.codes.requested_range_not_satisfiable:
+                # There is nothing after what we have: either all of it or another file. Only a new start can tell.
+                partial.unlink(missing_ok=True)
+            elif status not in _PASSING_STATUS:
                 raise
             failure = error
         if attempt + 1 < ATTEMPTS:
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(WAIT_SECONDS * 2**attempt)
     raise _GaveUpError(f"{ATTEMPTS} attempts failed, the last with: {failure}; run again to resume")
 
 

@@ -48,7 +48,7 @@ def open_folder(out: Path, settings: Settings, overwrite: bool) -> dict[str, Any
         raise ResMLPError(f"--out must be a folder, but {out} is a file; name another")
     known = _known_settings(out)
     if known is None:
-        if out.is_dir() and any(out.iterdir()):
+        if _holds_other_files(out):
             raise ResMLPError(
                 f"--out must be empty or hold a data set, but {out} holds other files; name another folder"
             )
@@ -88,10 +88,13 @@ def _known_settings(out: Path) -> dict[str, Any] | None:
     return None
 
 
+def _holds_other_files(out: Path) -> bool:
+    # The working folder alone is what a run leaves that was stopped at its very first file.
+    return out.is_dir() and any(path.name != WORK for path in out.iterdir())
+
+
 def _clear(out: Path) -> None:
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if _known_settings(out) is None:
+    if _known_settings(out) is None and _holds_other_files(out):
         raise ResMLPError(f"--overwrite must name a data set, but {out} holds other files; delete them yourself")
     for pattern in _OWN:
         for path in out.glob(pattern):

@@ -114,11 +114,15 @@ class LanguageIdentifier:
     def __init__(self, languages: Sequence[str]) -> None:
         try:
             library = importlib.import_module("py3langid.langid")
-        except ImportError as error:
-            raise ResMLPError("--language-id needs a library; run `pip install py3langid`, or leave it out") from error
+            # Version 0.4 and later: earlier ones keep their model in a pickle.
+            identifier = library.LanguageIdentifier.from_model_file(library.MODEL_FILE, norm_probs=True)
+        except (ImportError, AttributeError) as error:
+            raise ResMLPError(
+                "--language-id needs a library; run `pip install 'py3langid>=0.4'`, or leave it out"
+            ) from error
         self._languages = tuple(languages)
-        self._identifier = library.LanguageIdentifier.from_pickled_model(library.MODEL_FILE, norm_probs=True)
-        known = set(self._identifier.nb_classes)
+        self._identifier = identifier
+        known = set(identifier.labels)
         for lang in languages:
             if lang not in known:
                 raise ResMLPError(f"--language-id must know the language, but {lang} is unknown to it; leave it out")

@@ -8,6 +8,7 @@ from typing import Any
 from data_prep import folder, manifest
 from data_prep.acquire import LocalPart, Place, acquire
 from data_prep.binarise import CHUNK_PAIRS, tasks_of, write_split
+from data_prep.clean import Cleaner
 from data_prep.cleaning import blocks_of, clean_part
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
@@ -18,7 +19,7 @@ from data_prep.progress import say
 from data_prep.read import read_line_pairs
 from data_prep.removed import write_by_rule
 from data_prep.settings import Settings
-from data_prep.steps import remove_partial_files
+from data_prep.steps import Steps, remove_partial_files
 from data_prep.training import binarise_training, select_training, write_dictionaries
 from data_prep.vocabulary import learn_vocabulary, use_vocabulary
 
@@ -37,11 +38,14 @@ def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:
     Raises:
         ResMLPError: for everything that a user can mend.
     """
+    # A missing library or an unknown language shall be known at once, not after a download.
+    Cleaner(settings)
     parts = override_sources(CORPORA[settings.corpus].parts(request), run.overrides)
     finished = folder.open_folder(run.out, settings, run.overwrite)
     if finished is not None:
         manifest.refuse_changed_inputs(run.out, finished, parts)
         if manifest.files_are_whole(run.out, finished):
+            Steps(run.out / folder.WORK).clear()
             say("done", f"{run.out} is prepared already")
             return finished
     job = Job(settings, run)

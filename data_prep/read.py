@@ -22,21 +22,17 @@ Pair = tuple[str, str]
 
 COMPRESSIONS = ("", ".gz", ".xz", ".bz2", ".zst")
 MAX_LINE_BYTES = 1_000_000
-# Text shrinks to a tenth at best; a file that grows a thousandfold is made to fill the disk or the memory.
-MAX_EXPANSION = 1000
+# Text shrinks to a tenth, repetitive text to a fiftieth; what grows further is made to fill the disk or the memory.
+MAX_EXPANSION = 200
+ALWAYS_ALLOWED_BYTES = 1 << 26
 _BLOCK_BYTES = 1 << 20
+# Zstandard gives all that a piece holds at once: small pieces keep even a decompression bomb small.
+_PACKED_BYTES = 1 << 12
 _BYTE_ORDER_MARK = "\ufeff"
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Opens a file for reading, through a decompressor chosen by the end of its name.
-
-    Args:
-        path: plain, or ending in .gz, .xz, .bz2 or .zst.
-
-    Raises:
-        ResMLPError: when the file cannot be opened, or is .zst and no library for it is installed.
-    """
+def _open(path: Path) -> IO[bytes]:
+    """Opens a file for reading, through a decompressor chosen by the end of its name."""
     try:
         match path.suffix:
             case ".gz":
@@ -45,8 +41,6 @@ def open_binary(path: Path) -> IO[bytes]:
                 return cast(IO[bytes], lzma.open(path, "rb"))
             case ".bz2":
                 return cast(IO[bytes], bz2.open(path, "rb"))
-            case ".zst":
-                return cast(IO[bytes], _zstandard().open(path, "rb"))
             case _:
                 return path.open("rb")
     except OSError as error:
@@ -60,6 +54,28 @@ def _zstandard() -> Any:
         raise ResMLPError("files ending in .zst need a library; run `pip install zstandard`") from error
 
 
+def _decompressed(path: Path) -> Iterator[bytes]:
+    with _open(path) as file:
+        if path.suffix == ".zst":
+            yield from _zstandard_frames(file)
+            return
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def _zstandard_frames(file: IO[bytes]) -> Iterator[bytes]:
+    # The library's own file object takes a truncated file for a whole one.
+    context = _zstandard().ZstdDecompressor()
+    frame = context.decompressobj()
+    while packed := file.read(_PACKED_BYTES):
+        while packed:
+            frame = context.decompressobj() if frame.eof else frame
+            yield frame.decompress(packed)
+            packed = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("the last frame is not whole")
+
+
 def _damaged_types() -> tuple[type[Exception], ...]:
     """What the decompressors raise at a damaged or truncated file."""
     types: tuple[type[Exception], ...] = (EOFError, OSError, lzma.LZMAError, zlib.error)
@@ -68,24 +84,28 @@ def _damaged_types() -> tuple[type[Exception], ...]:
     return types
 
 
+def expansion_limit(packed: Path) -> int:
+    """The most bytes that a compressed file may give before it is taken for a decompression bomb."""
+    return max(packed.stat().st_size * MAX_EXPANSION, ALWAYS_ALLOWED_BYTES)
+
+
 def read_blocks(path: Path) -> Iterator[bytes]:
     """Yields the decompressed content of a file in blocks of about one megabyte.
 
     Raises:
-        ResMLPError: when the file is damaged, truncated, or expands more than a thousandfold.
+        ResMLPError: when the file is damaged, truncated, or expands beyond `MAX_EXPANSION`.
     """
-    limit = max(path.stat().st_size * MAX_EXPANSION, 1 << 26) if path.suffix in COMPRESSIONS[1:] else None
+    limit = expansion_limit(path) if path.suffix in COMPRESSIONS[1:] else None
     total = 0
     try:
-        with open_binary(path) as file:
-            while block := file.read(_BLOCK_BYTES):
-                total += len(block)
-                if limit is not None and total > limit:
-                    raise ResMLPError(
-                        f"{path} must hold at most {MAX_EXPANSION} times its own size, but expands beyond that after "
-                        f"{total:,} bytes; it is not a compressed text"
-                    )
-                yield block
+        for block in _decompressed(path):
+            total += len(block)
+            if limit is not None and total > limit:
+                raise ResMLPError(
+                    f"{path} must hold at most {MAX_EXPANSION} times its own size, but expands beyond that after "
+                    f"{total:,} bytes; it is not a compressed text"
+                )
+            yield block
     except _damaged_types() as error:
         raise ResMLPError(
             f"{path} must be a whole {path.suffix or 'text'} file, but is damaged or cut short after {total:,} bytes "

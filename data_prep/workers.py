@@ -8,6 +8,8 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -25,10 +27,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(initialise: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    # An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    initialise(*arguments)
+@contextmanager
+def _children_without_interrupts() -> Iterator[None]:
+    """Processes started in the block never see an interrupt, not even while they start.
+
+    An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def ordered_map(
@@ -62,17 +71,23 @@ def ordered_map(
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(initialise, arguments),
+        initializer=initialise,
+        initargs=arguments,
     )
     try:
         in_flight: deque[Future[Result]] = deque()
         for task in chain(first, remaining):
-            in_flight.append(pool.submit(function, task))
+            with _children_without_interrupts():
+                in_flight.append(pool.submit(function, task))
             if len(in_flight) >= TASKS_IN_FLIGHT_PER_WORKER * workers:
                 yield in_flight.popleft().result()
         while in_flight:
             yield in_flight.popleft().result()
+    except BrokenProcessPool as error:
+        raise ResMLPError(
+            f"a worker of {function.__module__} was killed, probably for want of memory; give fewer --workers and run "
+            "the same command again"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -91,7 +106,8 @@ def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report_outcome, args=(sender, function, arguments), daemon=True)
-    process.start()
+    with _children_without_interrupts():
+        process.start()
     sender.close()
     try:
         error = receiver.recv()
@@ -105,7 +121,6 @@ def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def _report_outcome(sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         function(*arguments)
     except Exception as error:

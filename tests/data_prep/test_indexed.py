@@ -1,0 +1,61 @@
+"""fairseq's binary files, written without fairseq."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from fairseq.data.indexed_dataset import MMapIndexedDataset, make_builder
+
+from data_prep.indexed import IndexedWriter, bin_path, idx_path, read_sizes, read_token_ids
+from resmlp_mt.errors import ResMLPError
+
+SENTENCES = [[5, 7, 2], [2], [11, 13, 17, 19, 2], [4, 2]]
+
+
+def _write(prefix, vocab_size, sentences, cut=2):
+    with IndexedWriter(prefix, vocab_size) as writer:
+        for part in (sentences[:cut], sentences[cut:]):
+            writer.add(np.concatenate([*part, []]).astype(np.int64), np.array([len(ids) for ids in part], np.int64))
+
+
+@pytest.mark.parametrize("vocab_size", [31, 65499, 65500, 80000])
+@pytest.mark.parametrize("sentences", [SENTENCES, []], ids=["text", "empty"])
+def test_files_equal_fairseqs_byte_for_byte_for_every_id_type(tmp_path, vocab_size, sentences):
+    ours, theirs = tmp_path / "ours.en", tmp_path / "theirs.en"
+    _write(ours, vocab_size, sentences)
+    builder = make_builder(str(bin_path(theirs)), "mmap", vocab_size)
+    for ids in sentences:
+        builder.add_item(torch.tensor(ids))
+    builder.finalize(str(idx_path(theirs)))
+    assert bin_path(ours).read_bytes() == bin_path(theirs).read_bytes()
+    assert idx_path(ours).read_bytes() == idx_path(theirs).read_bytes()
+
+
+def test_fairseq_reads_the_sentences_back(tmp_path):
+    _write(tmp_path / "text", 31, SENTENCES)
+    dataset = MMapIndexedDataset(str(tmp_path / "text"))
+    assert [dataset[number].tolist() for number in range(len(dataset))] == SENTENCES
+
+
+def test_we_read_the_sizes_and_ids_back(tmp_path):
+    _write(tmp_path / "text", 31, SENTENCES)
+    assert read_sizes(tmp_path / "text")[0].tolist() == [len(ids) for ids in SENTENCES]
+    assert read_token_ids(tmp_path / "text").tolist() == list(chain.from_iterable(SENTENCES))
+
+
+def test_nothing_is_left_of_a_text_whose_writing_failed(tmp_path):
+    def fail(writer):
+        writer.add(np.array([2]), np.array([1]))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), IndexedWriter(tmp_path / "text", 31) as writer:
+        fail(writer)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"TNTIDX\x00\x00" + bytes(40)])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    idx_path(tmp_path / "text").write_bytes(content)
+    with pytest.raises(ResMLPError, match="must be an index of binarised text"):
+        read_sizes(tmp_path / "text")

@@ -1,0 +1,162 @@
+"""A run that ends anywhere leaves nothing half-written, and the next one finishes its work with the same result."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_corpora import contents, make_pairs, write_pairs
+
+from data_prep import cleaning, files
+from data_prep.command_line import main
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 250 pairs, so that there are several to stop between."""
+    monkeypatch.setattr(cleaning, "CHUNK_PAIRS", 50)
+    monkeypatch.setattr(cleaning, "BLOCK_PAIRS", 250)
+
+
+def _count_files(prepare, monkeypatch):
+    """How many files a whole run writes, and what it leaves."""
+    seen = []
+    replace = Path.replace
+
+    def counting(path, target):
+        seen.append(target)
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", counting)
+        out = prepare("--shard-pairs", "400", name="whole")
+    return len(seen), contents(out)
+
+
+def _fail_at(patch, number, error):
+    """Lets the writing of file `number` fail just before it gets its name."""
+    replace = Path.replace
+    left = [number]
+
+    def failing(path, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise error
+        return replace(path, target)
+
+    patch.setattr(Path, "replace", failing)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "No space left on device"),
+    ],
+    ids=["interrupt", "disk full"],
+)
+def test_stopping_at_any_file_leaves_no_half_file_and_the_next_run_finishes(
+    prepare, small_blocks, monkeypatch, capsys, error, status, message
+):
+    count, whole = _count_files(prepare, monkeypatch)
+    assert count > 30
+    for number in range(0, count, 2):
+        with monkeypatch.context() as patch:
+            _fail_at(patch, number, error)
+            out = prepare("--shard-pairs", "400", name=f"stopped{number}", status=status)
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
+        assert len(lines) == 1
+        assert message in lines[0]
+        assert not list(out.rglob("*.partial"))
+        assert not (out / "manifest.json").exists()
+        prepare("--shard-pairs", "400", name=f"stopped{number}")
+        assert contents(out) == whole
+
+
+def test_a_run_stopped_in_every_step_gets_further_each_time(prepare, small_blocks, monkeypatch, capsys):
+    _, whole = _count_files(prepare, monkeypatch)
+    status, runs = 130, 0
+    while status != 0:
+        with monkeypatch.context() as patch:
+            _fail_at(patch, 7, KeyboardInterrupt())
+            try:
+                out = prepare("--shard-pairs", "400")
+                status = 0
+            except AssertionError:
+                runs += 1
+        assert runs < 20
+    assert runs > 3
+    assert contents(out) == whole
+
+
+def test_what_a_killed_run_left_half_written_is_swept_away(prepare, monkeypatch):
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 20, KeyboardInterrupt())
+        out = prepare(status=130)
+    (out / f"train.en-de.en.bin{files.PARTIAL_SUFFIX}").write_bytes(b"half")
+    prepare()
+    assert not list(out.rglob("*.partial"))
+
+
+def test_a_changed_input_after_an_interruption_starts_anew(prepare, corpus, monkeypatch):
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 20, KeyboardInterrupt())
+        prepare(status=130)
+    write_pairs(corpus, "train", make_pairs(300, seed=9))
+    out = prepare()
+    assert contents(out) == contents(prepare(name="fresh"))
+
+
+def test_the_working_folder_is_gone_when_all_is_done(prepare):
+    assert not (prepare() / ".work").exists()
+
+
+def test_two_runs_in_one_folder_are_refused(prepare, tmp_path, capsys):
+    import fcntl
+
+    with pytest.MonkeyPatch.context() as patch:
+        _fail_at(patch, 20, KeyboardInterrupt())
+        out = prepare(status=130)
+    with (out / ".work" / "lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        prepare(status=2)
+    assert "must be used by one run at a time" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def large_corpus(tmp_path_factory):
+    """Training text that takes some seconds."""
+    folder = tmp_path_factory.mktemp("large")
+    write_pairs(folder, "train", make_pairs(20_000))
+    return folder
+
+
+@pytest.mark.parametrize("step", ["clean", "vocabulary", "binarise"])
+def test_a_real_interrupt_ends_every_process_with_one_line(large_corpus, tmp_path, step):
+    words = ["files", "--pair", "en-de", "--from-dir", str(large_corpus), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "data_prep", *words, "--workers", "2", "--vocab-size", "401"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        _wait_for(process, {"clean": "[verify]", "vocabulary": "[vocabulary]", "binarise": "[vocabulary]"}[step])
+        time.sleep({"clean": 0.4, "vocabulary": 0.05, "binarise": 1.5}[step])
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    lines = [line for line in errors.splitlines() if not line.startswith("[")]
+    if process.returncode == 0:
+        pytest.skip("this machine had finished before the interrupt")
+    assert process.returncode == 130
+    assert lines == ["data_prep: interrupted; run the same command again to go on"]
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    assert main([*words, "--workers", "1", "--vocab-size", "401"]) == 0
+
+
+def _wait_for(process, beginning):
+    for line in process.stderr:
+        if line.startswith(beginning):
+            return
+    raise AssertionError("the run ended before the step")

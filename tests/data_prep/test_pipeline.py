@@ -1,0 +1,299 @@
+"""From files to a data set: what comes out, and that it does not depend on how it was made."""
+
+import gzip
+import json
+import lzma
+from itertools import chain
+
+import numpy as np
+import pytest
+from toy_corpora import contents, make_pairs, write_pairs
+
+from data_prep import cleaning
+from data_prep.binarise import CHUNK_PAIRS
+from data_prep.command_line import main
+from data_prep.indexed import read_sizes, read_token_ids
+from data_prep.segment import END, UNKNOWN, load_model
+
+
+def _manifest(out):
+    return json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+
+
+def _sentences(out, prefix):
+    sizes, _ = read_sizes(out / prefix)
+    return [ids.tolist() for ids in np.split(read_token_ids(out / prefix), np.cumsum(sizes)[:-1])]
+
+
+def test_the_data_set_has_all_that_fairseq_and_scoring_need(prepare, corpus):
+    out = prepare()
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        *(f"{split}.en-de.{lang}.{kind}" for split in ("train", "valid", "test") for lang in ("en", "de")
+          for kind in ("bin", "idx")),
+        "dict.en.txt", "dict.de.txt", "spm.model", "manifest.json", "raw",
+    }  # fmt: skip
+    for split in ("valid", "test"):
+        for lang in ("en", "de"):
+            assert (out / "raw" / f"{split}.{lang}").read_bytes() == (corpus / f"{split}.{lang}").read_bytes()
+
+
+def test_every_sentence_comes_back_from_the_binary_data(prepare, corpus):
+    out = prepare()
+    model = load_model(out / "spm.model")
+    for split in ("train", "valid", "test"):
+        for lang in ("en", "de"):
+            lines = (corpus / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()
+            sentences = _sentences(out, f"{split}.en-de.{lang}")
+            assert all(ids[-1] == END and UNKNOWN not in ids for ids in sentences)
+            assert [model.decode(ids[:-1]) for ids in sentences] == lines
+
+
+def test_the_dictionary_holds_the_models_pieces_with_their_true_counts(prepare):
+    out = prepare()
+    model = load_model(out / "spm.model")
+    rows = [line.rsplit(" ", 1) for line in (out / "dict.en.txt").read_text(encoding="utf-8").splitlines()]
+    assert [symbol for symbol, _ in rows] == [model.id_to_piece(piece) for piece in range(4, model.get_piece_size())]
+    ids = np.concatenate([read_token_ids(out / f"train.en-de.{lang}") for lang in ("en", "de")])
+    assert [int(count) for _, count in rows] == np.bincount(ids, minlength=4 + len(rows))[4:].tolist()
+    assert (out / "dict.de.txt").read_bytes() == (out / "dict.en.txt").read_bytes()
+
+
+def test_a_second_run_does_nothing_and_a_damaged_data_set_is_mended(prepare):
+    out = prepare()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    prepare()
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    whole = contents(out)
+    (out / "train.en-de.de.bin").write_bytes(b"")
+    prepare()
+    assert contents(out) == whole
+
+
+def test_another_configuration_in_the_same_folder_is_refused_with_the_difference(prepare, capsys):
+    out = prepare()
+    whole = contents(out)
+    prepare("--max-words", "9", status=2)
+    assert "differs in max_words: 250 -> 9" in capsys.readouterr().err
+    assert contents(out) == whole
+    prepare("--max-words", "9", "--overwrite")
+    assert _manifest(out)["settings"]["max_words"] == 9
+    assert _manifest(out)["removed"]["rules"]["too long"] > 0
+
+
+def test_changed_input_files_are_noticed(prepare, corpus, capsys):
+    prepare()
+    write_pairs(corpus, "train", make_pairs(500, seed=3))
+    prepare(status=2)
+    assert "has changed; name another folder" in capsys.readouterr().err
+
+
+def test_a_folder_with_other_files_is_left_alone(prepare, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    prepare(status=2)
+    prepare("--overwrite", status=2)
+    assert "holds other files" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes_or_the_size_of_blocks(prepare, monkeypatch):
+    whole = contents(prepare(name="one"))
+    monkeypatch.setattr(cleaning, "CHUNK_PAIRS", 100)
+    monkeypatch.setattr(cleaning, "BLOCK_PAIRS", 250)
+    assert contents(prepare("--workers", "2", name="two")) == whole
+
+
+def test_valid_and_test_are_set_aside_without_leaks_where_a_corpus_has_none(prepare, corpus):
+    for split in ("valid", "test"):
+        for lang in ("en", "de"):
+            (corpus / f"{split}.{lang}").unlink()
+    out = prepare("--valid-size", "17", "--test-size", "19")
+    held_out = {}
+    for split, size in (("valid", 17), ("test", 19)):
+        for lang in ("en", "de"):
+            held_out[split, lang] = (out / "raw" / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()
+            assert len(held_out[split, lang]) == size
+    model = load_model(out / "spm.model")
+    for lang in ("en", "de"):
+        train = {model.decode(ids[:-1]) for ids in _sentences(out, f"train.en-de.{lang}")}
+        assert len(train) == 610 - 17 - 19
+        assert not train & {*held_out["valid", lang], *held_out["test", lang]}
+        assert not {*held_out["valid", lang]} & {*held_out["test", lang]}
+
+
+def test_training_pairs_that_occur_in_valid_or_test_are_removed_and_counted(prepare, corpus):
+    train, test, valid = make_pairs(610), make_pairs(9, seed=7), make_pairs(9, seed=8)
+    leaks = [(test[0][0].upper() + "!", "katze haus baum hund"), ("house tree cat dog", valid[3][1])]
+    for split, pairs in (("train", train + leaks), ("test", test), ("valid", valid)):
+        write_pairs(corpus, split, pairs)
+    assert _manifest(prepare())["removed"]["rules"]["occurs in valid or test"] == 2
+
+
+def test_removed_pairs_can_be_looked_at(prepare, corpus):
+    pairs = make_pairs(300)
+    noise = [("", "leer"), ("same", "same"), pairs[4], (pairs[5][0] + ".", pairs[5][1]), ("a " * 251, "b " * 251)]
+    write_pairs(corpus, "train", pairs + noise + [("the cat " * 90, "die katze " * 90)])
+    out = prepare("--keep-removed", "--max-subwords", "100")
+    rows = {
+        path.stem: [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in (out / "removed").iterdir()
+    }
+    assert {rule: [row[1] for row in found] for rule, found in rows.items()} == {
+        "empty": ["301"],
+        "identical-sides": ["302"],
+        "duplicate": ["303"],
+        "near-duplicate": ["304"],
+        "too-long": ["305"],
+        "too-many-pieces": ["0"],
+    }
+    assert rows["duplicate"][0][2:] == list(pairs[4])
+    removed = _manifest(out)["removed"]
+    assert {rule.replace(" ", "-"): count for rule, count in removed["rules"].items() if count} == dict.fromkeys(
+        rows, 1
+    )
+    assert {pair["rule"].replace(" ", "-") for pair in removed["examples"]} == set(rows)
+
+
+def test_invalid_bytes_in_training_text_can_be_removed_and_are_never_written(prepare, corpus):
+    with (corpus / "train.en").open("ab") as file:
+        file.write(b"broken \xff\xfe\n")
+    with (corpus / "train.de").open("ab") as file:
+        file.write(b"kaputt\n")
+    out = prepare("--invalid-utf8", "remove", "--keep-removed")
+    assert _manifest(out)["removed"]["rules"]["invalid UTF-8"] == 1
+    assert "broken \\udcff\\udcfe" in (out / "removed" / "invalid-UTF-8.tsv").read_text(encoding="utf-8")
+
+
+def _lines(corpus):
+    return [(corpus / f"train.{lang}").read_text(encoding="utf-8").splitlines() for lang in ("en", "de")]
+
+
+def test_all_forms_of_input_give_the_same_training_text(prepare, corpus, tmp_path):
+    whole = contents(prepare(name="moses"))
+    pairs = list(zip(*_lines(corpus), strict=True))
+    (tmp_path / "train.tsv.gz").write_bytes(gzip.compress("".join(f"{s}\t{t}\n" for s, t in pairs).encode()))
+    units = "".join(
+        f'<tu><tuv xml:lang="en"><seg>{s}</seg></tuv><tuv xml:lang="de"><seg>{t}</seg></tuv></tu>' for s, t in pairs
+    )
+    (tmp_path / "train.tmx.xz").write_bytes(lzma.compress(f"<tmx><body>{units}</body></tmx>".encode()))
+    for lang in ("en", "de"):
+        (tmp_path / f"packed.{lang}.xz").write_bytes(lzma.compress((corpus / f"train.{lang}").read_bytes()))
+    held_out = ["--valid", str(corpus / "valid"), "--test", str(corpus / "test")]
+    for name in ("train.tsv.gz", "train.tmx.xz", "packed"):
+        assert contents(prepare("--train", str(tmp_path / name), *held_out, name=f"of-{name}")) == whole
+
+
+def test_several_corpora_are_joined_with_their_weights(prepare, corpus, tmp_path):
+    write_pairs(tmp_path / "more", "train", make_pairs(101, seed=5))
+    out = prepare(
+        "--train", str(corpus / "train"), "--train", f"{tmp_path / 'more' / 'train'}@3",
+        "--valid", str(corpus / "valid"), "--test", str(corpus / "test"), "--test", str(corpus / "valid"),
+    )  # fmt: skip
+    manifest = _manifest(out)
+    parts = {part["name"]: part for part in manifest["parts"]}
+    assert parts["train (2)"]["selected"] == 3 * parts["train (2)"]["counts"]["read"]
+    assert manifest["splits"]["train"]["pairs"] == 610 + 303
+    assert manifest["splits"]["test1"]["name"] == "valid (3)" or manifest["splits"]["test1"]["pairs"] == 23
+
+
+def test_shards_share_one_dictionary_and_hold_every_pair_once(prepare):
+    whole = prepare(name="whole")
+    out = prepare("--shard-pairs", "250")
+    manifest = _manifest(out)
+    assert manifest["train_data"] == [".", "shard2", "shard3"]
+    for lang in ("en", "de"):
+        dictionaries = {(out / folder / f"dict.{lang}.txt").read_bytes() for folder in manifest["train_data"]}
+        assert dictionaries == {(whole / f"dict.{lang}.txt").read_bytes()}
+        shards = [_sentences(out / folder, f"train.en-de.{lang}") for folder in manifest["train_data"]]
+        assert sorted(chain.from_iterable(shards)) == sorted(_sentences(whole, f"train.en-de.{lang}"))
+
+
+def test_bpe_dropout_gives_different_copies_that_spell_the_same_text_and_can_be_repeated(prepare):
+    options = ("--bpe-dropout", "0.3", "--dropout-copies", "3")
+    out = prepare(*options, name="one")
+    assert contents(prepare(*options, "--workers", "2", name="two")) == contents(out)
+    model = load_model(out / "spm.model")
+    copies = [_sentences(out / folder, "train.en-de.de") for folder in _manifest(out)["train_data"]]
+    texts = [[model.decode(ids[:-1]) for ids in copy] for copy in copies]
+    assert texts[0] == texts[1] == texts[2]
+    assert sum(first != second for first, second in zip(copies[0], copies[1], strict=True)) > 300
+    assert contents(prepare(*options, "--seed", "2", name="other")) != contents(out)
+    best = prepare(name="best")
+    assert (best / "test.en-de.de.bin").read_bytes() == (out / "test.en-de.de.bin").read_bytes()
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@pytest.mark.parametrize("joint", [True, False])
+def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepare, model_type, joint):
+    options = ["--model-type", model_type, "--vocab-size", "43", "--no-byte-fallback"]
+    out = prepare(*options, *([] if joint else ["--no-joint"]), use_model=False)
+    models = sorted(path.name for path in out.glob("*.model"))
+    assert models == (["spm.model"] if joint else ["spm.de.model", "spm.en.model"])
+    for lang in ("en", "de"):
+        model = load_model(out / ("spm.model" if joint else f"spm.{lang}.model"))
+        rows = (out / f"dict.{lang}.txt").read_text(encoding="utf-8").splitlines()
+        assert len(rows) + 4 == model.get_piece_size() == 43
+        assert UNKNOWN not in read_token_ids(out / f"train.en-de.{lang}")
+
+
+def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys):
+    with (corpus / "test.en").open("ab") as file:
+        file.write("the \N{SNOWMAN} sees\n".encode())
+    with (corpus / "test.de").open("ab") as file:
+        file.write(b"der schneemann sieht\n")
+    spelled = prepare("--vocab-size", "350", use_model=False, name="spelled")
+    assert _manifest(spelled)["splits"]["test"]["unknown"] == {"en": 0, "de": 0}
+    lacking = prepare(name="lacking")
+    assert _manifest(lacking)["splits"]["test"]["unknown"]["en"] == 1
+    assert "the ☃ sees" in _manifest(lacking)["splits"]["test"]["unknown_examples"]
+    assert "test has 1 pieces that the vocabulary lacks" in capsys.readouterr().err
+
+
+def test_training_pairs_with_unknown_pieces_are_removed(prepare, corpus):
+    with (corpus / "train.en").open("ab") as file:
+        file.write("the \N{SNOWMAN} sees\n".encode())
+    with (corpus / "train.de").open("ab") as file:
+        file.write(b"der schneemann sieht\n")
+    manifest = _manifest(prepare())
+    assert manifest["removed"]["rules"]["unknown pieces"] == 1
+    assert manifest["splits"]["train"]["unknown"] == {"en": 0, "de": 0}
+
+
+def test_moses_tokens_and_lower_case_reach_the_binary_data_but_not_the_references(prepare, corpus):
+    (corpus / "test.en").write_text("The dog's house, isn't it?\n", encoding="utf-8")
+    (corpus / "test.de").write_text("Das Haus, oder?\n", encoding="utf-8")
+    out = prepare(
+        "--tokenizer", "moses", "--lowercase", "--normalize-punctuation", "--vocab-size", "350", use_model=False
+    )
+    model = load_model(out / "spm.model")
+    (ids,) = _sentences(out, "test.en-de.en")
+    assert model.decode(ids[:-1]) == "the dog &apos;s house , isn &apos;t it ?"
+    assert (out / "raw" / "test.en").read_text(encoding="utf-8") == "The dog's house, isn't it?\n"
+
+
+def test_a_vocabulary_larger_than_the_text_allows_is_refused_with_the_limit(prepare, capsys):
+    out = prepare("--vocab-size", "30000", use_model=False, status=2)
+    assert "--vocab-size must fit the training text, but is 30000 and sentencepiece says" in capsys.readouterr().err
+    assert not list(out.glob("spm*"))
+
+
+def test_more_pairs_than_one_chunk_keep_their_order(prepare, corpus):
+    pairs = make_pairs(CHUNK_PAIRS + 107, seed=11)
+    write_pairs(corpus, "train", pairs)
+    write_pairs(corpus, "valid", make_pairs(3, seed=12))
+    write_pairs(corpus, "test", make_pairs(3, seed=13))
+    out = prepare("--workers", "2")
+    model = load_model(out / "spm.model")
+    texts = [model.decode(ids[:-1]) for ids in _sentences(out, "train.en-de.de")]
+    wanted = [tgt for _, tgt in pairs]
+    assert len(texts) == _manifest(out)["splits"]["train"]["pairs"] > CHUNK_PAIRS
+    positions = {tgt: place for place, tgt in enumerate(wanted)}
+    assert [positions[text] for text in texts] == sorted(positions[text] for text in texts)
+
+
+def test_the_demo_needs_nothing_and_its_vocabulary_covers_it(tmp_path):
+    assert main(["demo", "--pair", "de-en", "--out", str(tmp_path / "demo"), "--workers", "1"]) == 0
+    splits = _manifest(tmp_path / "demo")["splits"]
+    assert [splits[split]["pairs"] for split in ("train", "valid", "test")] == [24000, 500, 500]
+    assert all(count == 0 for split in splits.values() for count in split["unknown"].values())

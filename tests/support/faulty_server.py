@@ -1,0 +1,82 @@
+"""A local HTTP server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Server(ThreadingHTTPServer):
+    """Serves files from memory, and fails as it is told to.
+
+    Attributes:
+        files: content by path.
+        redirects: other paths by path.
+        drop_after: paths whose next answer breaks off after so many bytes.
+        requests: `(path, value of the Range header)` of every request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
+        self.drop_after: dict[str, int] = {}
+        self.requests: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address) -> None:
+        """Keeps connections that break on purpose out of the test's output."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        path = self.path.lstrip("/")
+        wanted = self.headers.get("Range")
+        self.server.requests.append((path, wanted))
+        if path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", f"/{self.server.redirects[path]}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if path not in self.server.files:
+            self.send_error(404)
+            return
+        content = self.server.files[path]
+        if wanted and self.headers.get("If-Range") != _tag(content):
+            wanted = None
+        if wanted and _start(wanted) >= len(content):
+            self.send_error(416)
+            return
+        self._send(path, content, wanted)
+
+    def _send(self, path: str, content: bytes, wanted: str | None) -> None:
+        start = _start(wanted) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        self.send_header("ETag", _tag(content))
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = self.server.drop_after.pop(path, len(content))
+        self.wfile.write(content[start:end])
+        if end < len(content):
+            self.wfile.flush()
+            self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+def _start(wanted: str) -> int:
+    return int(wanted.removeprefix("bytes=").rstrip("-"))
+
+
+def _tag(content: bytes) -> str:
+    return f'"{zlib.crc32(content)}"'
