@@ -1,0 +1,160 @@
+"""The repairs in the real fairseq commands, with a Transformer of fairseq's own and with hostile checkpoints."""
+
+import os
+from argparse import Namespace
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+from fairseq_commands import BIN, USER_DIR, generated, run
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat import repair_all
+from resmlp_mt.safe_checkpoint import read_checkpoint
+
+repair_all()
+
+pytestmark = pytest.mark.slow
+
+LANGUAGES = ("--task", "translation", "-s", "src", "-t", "tgt", "--cpu")
+TRAINING = (
+    *(*LANGUAGES, "--arch", "transformer", "--encoder-layers", 1, "--decoder-layers", 1, "--encoder-embed-dim", 8),
+    *("--decoder-embed-dim", 8, "--encoder-ffn-embed-dim", 11, "--decoder-ffn-embed-dim", 13),
+    *("--encoder-attention-heads", 2, "--decoder-attention-heads", 2, "--optimizer", "adam", "--lr", 0.01),
+    *("--max-tokens", 300, "--num-workers", 0, "--no-epoch-checkpoints"),
+)
+
+
+def train(data, save, *words, user_dir=USER_DIR, check=True):
+    plugin = ("--user-dir", user_dir) if user_dir else ()
+    return run("fairseq-train", data, *TRAINING, *plugin, "--save-dir", save, *words, check=check)
+
+
+def generate(data, checkpoint, *words, user_dir=USER_DIR, check=True):
+    plugin = ("--user-dir", user_dir) if user_dir else ()
+    return run("fairseq-generate", data, *LANGUAGES, *plugin, "--path", checkpoint, *words, check=check)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(toy_data):
+    """After two updates and a validation with BLEU: its settings are a Namespace, its n-gram counts NumPy arrays."""
+    folder = toy_data.parent / "transformer"
+    scoring = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 5}')
+    train(toy_data, folder, "--max-update", 2, *scoring)
+    return folder / "checkpoint_last.pt"
+
+
+def ends_in_one_line(finished, command, sentence):
+    """Whether a command failed with one line that holds the sentence, and without a traceback."""
+    said = finished.stderr.splitlines()[-1]
+    return finished.returncode != 0 and said.startswith(f"{command}: error: ") and sentence in said
+
+
+class TestCheckpointsOfFairseq:
+    def test_unrepaired_they_cannot_be_read(self, toy_data, checkpoint):
+        failed = generate(toy_data, checkpoint, user_dir=None, check=False)
+        assert failed.returncode != 0
+        assert "Weights only load failed" in failed.stderr
+
+    def test_every_sentence_comes_back(self, toy_data, checkpoint):
+        said = generate(toy_data, checkpoint, "--batch-size", 8, "--beam", 2, "--max-len-b", 5).stdout
+        assert sorted(generated(said)) == list(range(13))
+
+    def test_they_validate_without_a_task(self, toy_data, checkpoint):
+        words = ("--path", checkpoint, "--max-tokens", 300, "--cpu", "--user-dir", USER_DIR, "--valid-subset", "test")
+        said = run("fairseq-validate", toy_data, *words)
+        assert "valid on 'test' subset" in said.stdout + said.stderr
+
+    def test_the_hub_interface_translates_with_them(self, toy_data, checkpoint):
+        from fairseq.models.transformer import TransformerModel
+
+        words = {"data_name_or_path": str(toy_data), "user_dir": str(USER_DIR)}
+        hub = TransformerModel.from_pretrained(str(checkpoint.parent), checkpoint.name, **words)
+        assert len(hub.translate(["s1 s2", "s3"], max_len_b=5)) == 2
+
+    def test_unknown_words_are_replaced_in_interactive_translation(self, toy_data, checkpoint):
+        words = ("--path", checkpoint, "--user-dir", USER_DIR, "--replace-unk", "--print-alignment", "--max-len-b", 5)
+        said = run("fairseq-interactive", toy_data, *LANGUAGES, *words, stdin="s1 s2\ns3 unknown\n").stdout
+        assert sorted(generated(said)) == sorted(generated(said, "A")) == [0, 1]
+
+
+class RunsACommand:
+    """A pickle that creates a file when it is loaded."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.canary}",)
+
+
+class TestCheckpointsOfOthers:
+    """What a stranger, or a bad copy, may have put in the place of a checkpoint."""
+
+    @pytest.fixture
+    def canary(self, tmp_path):
+        """A file that must not be there at the end of the test."""
+        yield tmp_path / "canary"
+        assert not (tmp_path / "canary").exists()
+
+    @staticmethod
+    def save_changed(checkpoint, path, change):
+        state = read_checkpoint(checkpoint)
+        change(state)
+        torch.save(state, path)
+        return path
+
+    @pytest.mark.parametrize("command", ["fairseq-generate", "fairseq-interactive"])
+    def test_a_command_in_a_checkpoint_is_refused_and_not_run(self, command, toy_data, checkpoint, canary, tmp_path):
+        def hide(state):
+            state["cfg"]["model"].hidden = RunsACommand(canary)
+
+        path = self.save_changed(checkpoint, tmp_path / "hostile.pt", hide)
+        words = ("--user-dir", USER_DIR, "--path", path)
+        refused = run(command, toy_data, *LANGUAGES, *words, stdin="s1\n", check=False)
+        assert ends_in_one_line(refused, command, f"asks for {os.system.__module__}.system, which was not run")
+
+    def test_a_command_in_a_setting_is_refused_and_not_run(self, toy_data, checkpoint, canary, tmp_path):
+        def hide(state):
+            setting = f"__import__('os').system('touch {canary}')"
+            state["cfg"]["model"] = Namespace(_name="fconv", arch="fconv", encoder_layers=setting)
+
+        path = self.save_changed(checkpoint, tmp_path / "hostile.pt", hide)
+        refused = generate(toy_data, path, check=False)
+        assert ends_in_one_line(refused, "fairseq-generate", "a setting must be made of literals")
+
+    def test_half_a_checkpoint_is_named(self, toy_data, checkpoint, tmp_path):
+        half = tmp_path / "half.pt"
+        half.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
+        failed = generate(toy_data, half, check=False)
+        assert ends_in_one_line(failed, "fairseq-generate", f"checkpoint {half} must hold")
+
+    def test_another_vocabulary_is_named(self, toy_data, checkpoint, tmp_path):
+        def forget_a_word(state):
+            for name, tensor in state["model"].items():
+                if "embed_tokens" in name or "output_projection" in name:
+                    state["model"][name] = tensor[:-1].clone()
+
+        path = self.save_changed(checkpoint, tmp_path / "other.pt", forget_a_word)
+        sentence = "the data's vocabulary must be that of checkpoint"
+        refused = train(toy_data, tmp_path, "--finetune-from-model", path, "--max-update", 1, check=False)
+        assert ends_in_one_line(refused, "fairseq-train", sentence)
+        with pytest.raises(ResMLPError, match=sentence):
+            checkpoint_utils.load_model_ensemble([str(path)], arg_overrides={"data": str(toy_data)})
+
+
+def test_bf16_trains_without_a_gpu(toy_data, tmp_path):
+    train(toy_data, tmp_path, "--bf16", "--max-update", 2)
+    for weights in read_checkpoint(tmp_path / "checkpoint_last.pt")["model"].values():
+        assert torch.equal(weights, weights.bfloat16().float())  # fairseq stores bfloat16 as float32
+        assert torch.isfinite(weights).all()
+
+
+def test_processes_of_torchrun_resume_and_train_together_without_a_gpu(toy_data, checkpoint, tmp_path):
+    words = ("--user-dir", USER_DIR, "--save-dir", tmp_path, "--restore-file", checkpoint, "--max-update", 5)
+    launch = ("--nproc_per_node", 2, "--master_port", 29531, "--no-python", BIN / "fairseq-train")
+    finished = run("torchrun", *launch, toy_data, *TRAINING, *words)
+    said = finished.stdout + finished.stderr
+    assert "training on 2 devices" in said
+    assert "@ 2 updates" in said
+    assert read_checkpoint(tmp_path / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 5
