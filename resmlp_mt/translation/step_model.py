@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.translation.decoder import Decoder
 from resmlp_mt.translation.encoder import Encoder
 from resmlp_mt.translation.state import DecoderState
@@ -100,5 +101,4 @@ class TranslationModel(nn.Module):
         self.eval()
         self.encoder.fold()
         self.decoder.fold()
-        self.encoder.pack()
-        self.decoder.pack()
+        pack_linears(self)

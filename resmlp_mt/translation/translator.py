@@ -1,0 +1,215 @@
+"""Raw text in, raw text out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from resmlp_mt.errors import ResMLPError, require, require_choice
+from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, run_halving
+from resmlp_mt.translation.bundle import Bundle, read_bundle
+from resmlp_mt.translation.forcing import ForcedTarget, align_words, force_decode
+from resmlp_mt.translation.planning import Planner
+from resmlp_mt.translation.records import Alignment, Request, Translation
+from resmlp_mt.translation.search import BeamSearch, Hypothesis, Source
+from resmlp_mt.translation.search_settings import SearchSettings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Translator:
+    """Translates raw text with a bundle, or with several whose probabilities are averaged.
+
+    Args:
+        bundles: of the same vocabularies.
+        device: "cpu", "cuda" or "cuda:N".
+        dtype: "float32", or "bfloat16" or "float16" for speed on a GPU.
+        limits: of a batch.
+    """
+
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        device: str = "cpu",
+        dtype: str = "float32",
+        limits: BatchLimits | None = None,
+    ) -> None:
+        require_choice("dtype", dtype, tuple(DTYPES))
+        first = bundles[0]
+        for other in bundles[1:]:
+            same = all(getattr(other, s).symbols == getattr(first, s).symbols for s in ("source", "target"))
+            require(same, "the models of an ensemble", "of the same vocabularies", "of different ones", "leave one out")
+        self.config = first.config
+        self.source, self.target = first.source, first.target
+        self.models = [bundle.model for bundle in bundles]
+        try:
+            for model in self.models:
+                model.make_fast()
+                model.to(device=torch.device(device), dtype=DTYPES[dtype])
+        except (RuntimeError, AssertionError) as error:
+            raise ResMLPError(f"the device must be there, but {device} is not ({str(error)[:120]}); use cpu") from error
+        self.limits = limits or BatchLimits()
+        self.max_source_len = min(model.max_source_len for model in self.models)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *more: str | Path,
+        device: str = "cpu",
+        dtype: str = "float32",
+        limits: BatchLimits | None = None,
+    ) -> Translator:
+        """Reads a bundle, or several for an ensemble.
+
+        Raises:
+            ResMLPError: when something in a bundle is missing or damaged.
+        """
+        return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits)
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        beam_size: int | None = None,
+        settings: SearchSettings | None = None,
+        too_long: str = "split",
+    ) -> list[str]:
+        """Translates lines.
+
+        Args:
+            lines: raw text.
+            beam_size: of the search, if other than that of the settings.
+            settings: of the search, if other than the bundle's.
+            too_long: what to do with lines longer than the model: "split", "truncate", "copy" or "error".
+
+        Returns:
+            The translation of each line; of a line without any words, the empty one.
+
+        Raises:
+            ResMLPError: for a line that is too long, if asked for.
+        """
+        settings = settings or self.config.decoding
+        if beam_size is not None:
+            settings = replace(settings, beam_size=beam_size, nbest=min(settings.nbest, beam_size))
+        requests = [Request(line, number) for number, line in enumerate(lines, 1)]
+        return [translation.text for translation in self.translate_requests(requests, settings, too_long)]
+
+    def translate_requests(
+        self,
+        requests: Sequence[Request],
+        settings: SearchSettings | None = None,
+        too_long: str = "split",
+        align: bool = False,
+    ) -> list[Translation]:
+        """Translates lines and tells all about it.
+
+        Args:
+            requests: the lines.
+            settings: of the search, if other than the bundle's.
+            too_long: see `translate`.
+            align: whether candidates get alignments.
+
+        Returns:
+            One translation for each request.
+
+        Raises:
+            ResMLPError: for a line that is too long, if asked for; names its number.
+        """
+        settings = settings or self.config.decoding
+        planner = Planner(self.source, self.target, self.max_source_len, too_long)
+        encoded = self.source.encode([request.text for request in requests])
+        lines = [planner.plan(request, tokens) for request, tokens in zip(requests, encoded, strict=True)]
+        found = self._search(planner.sources, settings)
+        alignments = self._attend(planner.sources, found) if align else None
+        return [planner.assemble(line, found, alignments, settings.length_penalty) for line in lines]
+
+    def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
+        search = BeamSearch(self.models, settings)
+        found: list[list[Hypothesis]] = [[] for _ in sources]
+        for batch in self._batches([len(source.tokens) for source in sources], settings):
+            results = run_halving([sources[place] for place in batch], search.search)
+            for place, hypotheses in zip(batch, results, strict=True):
+                found[place] = hypotheses
+        return found
+
+    def _batches(self, lengths: Sequence[int], settings: SearchSettings) -> list[list[int]]:
+        decoder = self.models[0].decoder
+        memory = MemoryModel(
+            beam_size=settings.beam_size,
+            vocab_size=self.models[0].vocab_size,
+            dim=decoder.output.in_features,
+            layers=len(decoder.layers) * len(self.models),
+            max_target_len=decoder.max_len,
+        )
+        return make_batches(lengths, self.limits, memory)
+
+    def _attend(self, sources: Sequence[Source], found: Sequence[Sequence[Hypothesis]]) -> list[list[Alignment]]:
+        """Aligns every hypothesis of every source."""
+        pairs = [(source.tokens, h.tokens) for source, of_source in zip(sources, found, strict=True) for h in of_source]
+        forced = iter(self._force([source for source, _ in pairs], [target for _, target in pairs]))
+        return [
+            [self._align(source.tokens, hypothesis.tokens, next(forced)) for hypothesis in of_source]
+            for source, of_source in zip(sources, found, strict=True)
+        ]
+
+    def _align(self, source: Sequence[int], target: Sequence[int], forced: ForcedTarget) -> Alignment:
+        source_words, word_of_source = self.source.words(source)
+        target_words, word_of_target = self.target.words(target)
+        return Alignment(source_words, target_words, align_words(forced.attention, word_of_source, word_of_target))
+
+    def score(self, sources: Sequence[str], targets: Sequence[str], length_penalty: float | None = None) -> list[float]:
+        """Scores translations that are given.
+
+        Args:
+            sources: raw text.
+            targets: raw translations of each.
+            length_penalty: if other than the bundle's.
+
+        Returns:
+            Log-probabilities (natural), divided by length ** length_penalty.
+
+        Raises:
+            ResMLPError: when there are not as many of both, or a sentence is longer than the model.
+        """
+        penalty = self.config.decoding.length_penalty if length_penalty is None else length_penalty
+        forced = self._force(*self._encode_pairs(sources, targets))
+        return [sum(target.token_scores) / len(target.token_scores) ** penalty for target in forced]
+
+    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Alignment]:
+        """Aligns the words of translations that are given to those of their sources, by the attention.
+
+        Raises:
+            ResMLPError: as `score`.
+        """
+        source_tokens, target_tokens = self._encode_pairs(sources, targets)
+        forced = self._force(source_tokens, target_tokens)
+        return [self._align(*pair) for pair in zip(source_tokens, target_tokens, forced, strict=True)]
+
+    def _encode_pairs(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        same = len(sources) == len(targets)
+        require(
+            same, "the targets", f"as many as the {len(sources)} sources", len(targets), "give a target to each source"
+        )
+        encoded = self.source.encode(sources), self.target.encode(targets)
+        limits = self.max_source_len, min(model.max_target_len for model in self.models)
+        for side, limit in zip(encoded, limits, strict=True):
+            for number, tokens in enumerate(side, 1):
+                require(
+                    len(tokens) <= limit, f"sentence {number}", f"at most {limit} sub-words", len(tokens), "shorten it"
+                )
+        return encoded
+
+    def _force(self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[ForcedTarget]:
+        lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
+        forced: dict[int, ForcedTarget] = {}
+        # All positions of a target have logits at once, as many rows of a search would have.
+        for batch in self._batches(lengths, SearchSettings(beam_size=max(lengths, default=1))):
+            pairs = [(sources[place], targets[place]) for place in batch]
+            forced |= zip(batch, run_halving(pairs, self._force_pairs), strict=True)
+        return [forced[place] for place in range(len(lengths))]
+
+    def _force_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ForcedTarget]:
+        return force_decode(self.models, [source for source, _ in pairs], [target for _, target in pairs])
