@@ -6,7 +6,9 @@ parsed. Repairs therefore change what fairseq's modules hold, and only functions
 when it calls them.
 
 Note: `fairseq-hydra-train` imports the folder after it has chosen how to run distributed, so that the repairs for
-torchrun come too late there.
+torchrun come too late there. Its processes train together on CPU when told so under `distributed_training`:
+`distributed_world_size=2 distributed_rank=${oc.env:RANK} distributed_init_method=env:// distributed_no_spawn=true
+distributed_backend=gloo ddp_backend=legacy_ddp`.
 """
 
 from __future__ import annotations
