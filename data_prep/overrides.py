@@ -37,7 +37,7 @@ def override_sources(parts: list[Part], path: Path | None) -> list[Part]:
         raise ResMLPError(
             f"--overrides must be JSON with sources and expected_pairs, but {path} is not ({error}); mend it"
         ) from error
-    known = {member.source.name for part in parts for member in part.members} | {part.name for part in parts}
+    known = {source.name for part in parts for source in part.sources()} | {part.name for part in parts}
     if unknown := sorted({*sources, *pairs} - known):
         raise ResMLPError(f"--overrides must name files and parts of the corpus, but {path} names {', '.join(unknown)}")
     return corrected
@@ -51,6 +51,8 @@ def _corrected_part(part: Part, sources: dict[str, Any], pairs: dict[str, int]) 
 
 
 def _corrected(source: Source, sources: dict[str, Any]) -> Source:
+    if source.replacement is not None:
+        source = replace(source, replacement=_corrected(source.replacement, sources))
     given = sources.get(source.name)
     if given is None:
         return source

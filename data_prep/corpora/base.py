@@ -74,6 +74,11 @@ class Part:
     weight: float = 1.0
     optional: bool = False
 
+    def sources(self) -> list[Source]:
+        """The files that the part may be read from, replacements included."""
+        own = [member.source for member in self.members]
+        return [*own, *(source.replacement for source in own if source.replacement is not None)]
+
 
 @dataclass(frozen=True)
 class Request:

@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         content = self.server.files[path]
-        if wanted and self.headers.get("If-Range") != _tag(content):
+        if wanted and self.headers.get("If-Range") != entity_tag(content):
             wanted = None
         if wanted and _start(wanted) >= len(content):
             self.send_error(416)
@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, path: str, content: bytes, wanted: str | None) -> None:
         start = _start(wanted) if wanted else 0
         self.send_response(206 if wanted else 200)
-        self.send_header("ETag", _tag(content))
+        self.send_header("ETag", entity_tag(content))
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         end = self.server.drop_after.pop(path, len(content))
@@ -78,5 +78,6 @@ def _start(wanted: str) -> int:
     return int(wanted.removeprefix("bytes=").rstrip("-"))
 
 
-def _tag(content: bytes) -> str:
+def entity_tag(content: bytes) -> str:
+    """The entity tag under which the server offers some content."""
     return f'"{zlib.crc32(content)}"'
