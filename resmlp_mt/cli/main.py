@@ -13,7 +13,12 @@ from resmlp_mt.version import __version__
 
 # subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> exit status.
 # Modules are imported only when their subcommand is used, so that none makes another one slow to start.
-SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "average": ("average", "average several checkpoints of a training"),
+    "bundle": ("bundle", "make a folder that translates raw text from a checkpoint"),
+    "translate": ("translate", "translate text, line by line"),
+    "data-report": ("data_report", "draw a prepared data set on one HTML page"),
+}
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ from fairseq.models import (
 from torch import Tensor
 
 from resmlp_mt.errors import require
+from resmlp_mt.fairseq_compat import assert_registered
 from resmlp_mt.nn.affine import NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.linear import pack_linears
@@ -243,13 +244,7 @@ def _register(name: str, changes: Dict[str, Any]) -> None:
         f"ResMLPModel_{name}", (ResMLPModel,), {"__doc__": f"The architecture {name}.", "__module__": __name__}
     )
     register_model(name, dataclass=config)(model)
-    require(
-        ARCH_MODEL_REGISTRY.get(name) is model,
-        f"architecture name {name}",
-        "free to register with fairseq",
-        f"taken by {ARCH_MODEL_REGISTRY.get(name)}",
-        "remove the other --user-dir or plugin that registers it",
-    )
+    assert_registered(ARCH_MODEL_REGISTRY, name, model)
 
 
 def _typed(key: str, value: Any) -> Tuple[Any, Any]:

@@ -1,0 +1,38 @@
+"""`resmlp-mt average`: one checkpoint from several of a training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resmlp_mt.errors import require
+from resmlp_mt.translation import files
+from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="the checkpoints, or a folder with --last or --best")
+    parser.add_argument("--out", type=Path, required=True, help="the averaged checkpoint")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--last", type=int, metavar="N", help="the last N numbered checkpoints of the folder")
+    group.add_argument("--best", type=int, metavar="N", help="the N with the best validation")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Averages."""
+    import torch
+
+    paths = args.checkpoints
+    if args.last is not None or args.best is not None:
+        count = args.last if args.last is not None else args.best
+        require(
+            len(paths) == 1, "--last and --best", "used with one folder", f"with {len(paths)} names", "name one folder"
+        )
+        require(count >= 1, "the number of checkpoints", "at least 1", count, "change it")
+        paths = last_checkpoints(paths[0], count) if args.last is not None else best_checkpoints(paths[0], count)
+    content = average_checkpoints(paths)
+    with files.whole_file(args.out) as partial:
+        torch.save(content, partial)
+    print(f"{args.out}: the average of {', '.join(path.name for path in paths)}")
+    return 0

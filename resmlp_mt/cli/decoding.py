@@ -1,0 +1,81 @@
+"""Options that several subcommands share: the model, where it runs, and the search."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.translation.batching import BatchLimits
+from resmlp_mt.translation.planning import TOO_LONG
+from resmlp_mt.translation.search_settings import CONSTRAINT_ORDERS, SearchSettings
+from resmlp_mt.translation.translator import DTYPES, Translator
+
+# option -> (field of SearchSettings, type, help)
+_SEARCH: dict[str, tuple[str, Any, str]] = {
+    "--beam": ("beam_size", int, "hypotheses kept while searching"),
+    "--lenpen": ("length_penalty", float, "above 1 favours long translations, below 1 short ones"),
+    "--unkpen": ("unknown_penalty", float, "penalty for unknown words"),
+    "--min-len": ("min_len", int, "fewest sub-words"),
+    "--max-len-a": ("max_len_a", float, "most sub-words: a * source sub-words + b"),
+    "--max-len-b": ("max_len_b", int, "most sub-words: a * source sub-words + b"),
+    "--no-repeat-ngram": ("no_repeat_ngram", int, "no sequence of so many sub-words occurs twice"),
+    "--temperature": ("temperature", float, "divides the logits"),
+    "--sampling-topk": ("sampling_topk", int, "sample from the so many most probable sub-words"),
+    "--sampling-topp": ("sampling_topp", float, "sample from the fewest sub-words of this probability"),
+    "--seed": ("seed", int, "of the sampling"),
+    "--diverse-groups": ("diverse_groups", int, "groups of beams that are pushed apart"),
+    "--diverse-strength": ("diverse_strength", float, "how strongly"),
+    "--sibling-penalty": ("sibling_penalty", float, "for each better continuation of the same beam"),
+}
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the model and where it runs."""
+    parser.add_argument("model", type=Path, help="folder of a bundle, see `resmlp-mt bundle`")
+    parser.add_argument(
+        "--ensemble", type=Path, nargs="+", default=[], metavar="MODEL", help="further bundles to average"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="arithmetic of the model (default: float32)")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: as torch sees fit)")
+    parser.add_argument("--batch-size", type=int, default=64, help="most sentences of a batch (default: 64)")
+    parser.add_argument(
+        "--batch-memory", type=int, default=1024, metavar="MB", help="memory of a batch (default: 1024)"
+    )
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the search; what is not given is as the bundle has it."""
+    group = parser.add_argument_group("search", "what is not given is as the model's config.json has it")
+    for option, (name, kind, text) in _SEARCH.items():
+        group.add_argument(option, dest=name, type=kind, help=text)
+    group.add_argument("--sampling", action="store_true", default=None, help="draw translations instead of searching")
+    group.add_argument("--constraints", choices=CONSTRAINT_ORDERS, help="words behind tabs must occur, in this order")
+    group.add_argument(
+        "--too-long", choices=TOO_LONG, default="split", help="lines longer than the model (default: split)"
+    )
+
+
+def load_translator(args: argparse.Namespace) -> Translator:
+    """Loads the model of `add_model_arguments`."""
+    import torch
+
+    from resmlp_mt.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    limits = BatchLimits(args.batch_size, args.batch_memory)
+    return Translator.from_pretrained(args.model, *args.ensemble, device=args.device, dtype=args.dtype, limits=limits)
+
+
+def search_settings(args: argparse.Namespace, defaults: SearchSettings, nbest: int = 1) -> SearchSettings:
+    """The settings of `add_search_arguments`."""
+    names = [name for name, _, _ in _SEARCH.values()]
+    given = {name: getattr(args, name) for name in (*names, "sampling") if getattr(args, name) is not None}
+    if args.constraints:
+        given["constraint_order"] = args.constraints
+    beam_size = given.get("beam_size", max(defaults.beam_size, nbest))
+    return replace(defaults, **{**given, "beam_size": beam_size, "nbest": nbest})

@@ -1,0 +1,120 @@
+"""Reading lines from files and pipes: line n is what stands before the n-th line feed, whatever it is."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from resmlp_mt.errors import ResMLPError, require_choice
+
+ERRORS = ("replace", "error")
+MAX_LINE_BYTES = 16 * 2**20
+# A window ends behind this much text, so that a window of endless lines fits the memory too.
+WINDOW_BYTES = 4 * 2**20
+_BLOCK_BYTES = 2**16
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def open_input(path: Path | None) -> BinaryIO:
+    """Opens a file, unpacked if it ends in .gz, or the standard input.
+
+    Raises:
+        ResMLPError: when the file cannot be opened.
+    """
+    if path is None:
+        return sys.stdin.buffer
+    try:
+        return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
+    except OSError as error:
+        raise ResMLPError(f"{path} must be a readable file, but is not ({error.strerror}); check the name") from error
+
+
+class LineReader:
+    """Reads lines in windows, in bounded memory. Only a line feed ends a line; a carriage return is text.
+
+    Args:
+        stream: with `read1`, as files, gzip files and the standard input have it.
+        name: of the stream, for messages.
+        errors: what to do with a line that is not UTF-8: "replace" bad bytes by U+FFFD and say so, or "error".
+        say: gets a sentence about each line that is not UTF-8.
+
+    Attributes:
+        lines: number of lines read.
+        consumed: sha256 of the bytes of these lines.
+        consumed_bytes: their number.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, name: str, errors: str = "replace", say: Callable[[str], None] = print
+    ) -> None:
+        require_choice("--errors", errors, ERRORS)
+        self._stream, self._name, self._errors, self._say = stream, name, errors, say
+        self._waiting: list[bytes] = []  # complete lines, the next one last
+        self._rest = b""
+        self._at_end = False
+        self.lines = 0
+        self.consumed = hashlib.sha256()
+        self.consumed_bytes = 0
+
+    def read_window(self, most: int, wait: bool = True) -> list[str]:
+        """Reads the next lines.
+
+        Args:
+            most: number of lines at most; fewer when they are very long.
+            wait: for `most` lines to arrive. Otherwise only for the first one.
+
+        Returns:
+            The lines without their ends; none at the end of the input.
+
+        Raises:
+            ResMLPError: when the input is damaged, a line is too long, or is not UTF-8 and that is an error.
+        """
+        window: list[str] = []
+        size = 0
+        while len(window) < most and size < WINDOW_BYTES:
+            if not self._waiting and (self._at_end or (window and not wait) or not self._fill()):
+                break
+            line = self._waiting.pop()
+            size += len(line)
+            window.append(self._take(line))
+        return window
+
+    def _fill(self) -> bool:
+        """Waits for at least one complete line; returns whether there is one."""
+        while not self._waiting and not self._at_end:
+            try:
+                block = self._stream.read1(_BLOCK_BYTES)  # type: ignore[attr-defined]
+            except (OSError, EOFError, zlib.error) as error:
+                raise ResMLPError(f"{self._name} must be readable, but is damaged ({error}); get it again") from error
+            self._at_end = not block
+            *complete, self._rest = (self._rest + block).split(b"\n")
+            if self._at_end and self._rest:
+                complete.append(self._rest)
+            if len(self._rest) > MAX_LINE_BYTES:
+                raise ResMLPError(
+                    f"{self._name} must hold lines, but line {self.lines + len(complete) + 1} is longer than "
+                    f"{MAX_LINE_BYTES:,} bytes; check that lines end in line feeds"
+                )
+            self._waiting = complete[::-1]
+        return bool(self._waiting)
+
+    def _take(self, line: bytes) -> str:
+        self.lines += 1
+        self.consumed.update(line + b"\n")
+        self.consumed_bytes += len(line) + 1
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            said = f"line {self.lines} of {self._name} is not UTF-8 (byte 0x{line[error.start]:02x})"
+            if self._errors == "error":
+                raise ResMLPError(
+                    f"lines must be UTF-8, but {said}; convert the file, or use --errors replace"
+                ) from error
+            self._say(f"{said}: bad bytes were replaced")
+            text = line.decode("utf-8", "replace")
+        return text.removeprefix(_BYTE_ORDER_MARK) if self.lines == 1 else text
