@@ -29,12 +29,10 @@ def _parts(request: Request) -> list[Part]:
         *(_part(path, "valid" if number == 0 else f"valid{number}", request) for number, path in enumerate(valid)),
         *(_part(path, test_split(number), request) for number, path in enumerate(test)),
     ]
-    # Corpora in several folders may all be called "train": their numbers tell them apart.
     names = [part.name for part in parts]
-    return [
-        replace(part, name=f"{part.name} ({number})") if names.count(part.name) > 1 else part
-        for number, part in enumerate(parts, 1)
-    ]
+    if len(set(names)) == len(names):
+        return parts
+    return [replace(part, name=f"{number}: {part.name}") for number, part in enumerate(parts, 1)]
 
 
 def _present(request: Request, split: str) -> tuple[str, ...]:
@@ -46,7 +44,8 @@ def _present(request: Request, split: str) -> tuple[str, ...]:
 def _part(path: str, split: str, request: Request, weight: float = 1.0) -> Part:
     texts, read = _texts(Path(path), request)
     members = tuple(Member(Source(text.name, local=text)) for text in texts)
-    return Part(Path(path).name, split, members, read, weight=weight)
+    # Many corpora are called "train" and differ in their folder.
+    return Part("/".join(Path(path).parts[-2:]), split, members, read, weight=weight)
 
 
 def _texts(path: Path, request: Request) -> tuple[tuple[Path, ...], Callable[..., Iterable[Pair]]]:

@@ -16,6 +16,8 @@ from resmlp_mt.version import __version__
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "average": ("average", "average several checkpoints of a training"),
     "bundle": ("bundle", "make a folder that translates raw text from a checkpoint"),
+    "evaluate": ("evaluate", "score translations honestly"),
+    "interactive": ("interactive", "translate what is typed at a prompt"),
     "translate": ("translate", "translate text, line by line"),
     "data-report": ("data_report", "draw a prepared data set on one HTML page"),
 }

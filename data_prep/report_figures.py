@@ -1,0 +1,157 @@
+"""The pictures of a data report, as SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Told apart with every kind of colour vision, and in grey.
+SRC_COLOR, TGT_COLOR = "#1f6fb4", "#d9730d"
+_INK, _MUTED, _GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "resmlp-mt",
+    "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "text.color": _INK,
+}
+_MOST_BARS = 100
+_CELLS = 60
+
+
+def length_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -> str:
+    """Draws how long the sentences of both sides are.
+
+    Args:
+        sizes: pieces in each training sentence, for each side `(pairs,)`.
+        languages: source and target language.
+
+    Returns:
+        An SVG picture.
+    """
+    figure, axes = _figure()
+    longest = int(max(np.percentile(side, 99.9) for side in sizes))
+    edges = np.arange(0, longest + 2, max(1, -(-longest // _MOST_BARS))) + 0.5
+    for side, lang, color in zip(sizes, languages, (SRC_COLOR, TGT_COLOR), strict=True):
+        share, _ = np.histogram(side, edges)
+        axes.stairs(100 * share / max(len(side), 1), edges, color=color, fill=True, alpha=0.22)
+        axes.stairs(100 * share / max(len(side), 1), edges, color=color, linewidth=1.6, label=lang)
+        _mark(axes, float(np.median(side)), color)
+    axes.set_xlabel("pieces in a sentence (dashed: median; the longest 0.1 % not drawn)")
+    axes.set_ylabel("% of sentences")
+    axes.set_xlim(0, edges[-1])
+    axes.legend(frameon=False, loc="upper right")
+    return _svg(figure)
+
+
+def ratio_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -> str:
+    """Draws how much longer one side is than the other.
+
+    Args:
+        sizes: pieces in each training sentence, for each side `(pairs,)`.
+        languages: source and target language.
+
+    Returns:
+        An SVG picture.
+    """
+    figure, axes = _figure()
+    # Quotients of small numbers fall on few places; spread over the half piece around each, they show their shape.
+    spread = np.random.default_rng(1)
+    src, tgt = (np.maximum(side, 1) + spread.uniform(-0.5, 0.5, len(side)) for side in sizes)
+    ratio = np.log2(tgt / src)
+    bound = 2.25
+    share, edges = np.histogram(np.clip(ratio, -bound, bound), bins=72, range=(-bound, bound))
+    axes.stairs(100 * share / max(len(ratio), 1), edges, color="#3b7d6e", fill=True, alpha=0.25)
+    axes.stairs(100 * share / max(len(ratio), 1), edges, color="#3b7d6e", linewidth=1.6)
+    _mark(axes, float(np.median(ratio)), "#3b7d6e")
+    ticks = np.array([-2, -1, -0.585, 0, 0.585, 1, 2])
+    axes.set_xticks(ticks, ["1/4", "1/2", "2/3", "1", "3/2", "2", "4"])
+    axes.set_xlabel(f"pieces of {languages[1]} for one piece of {languages[0]} (dashed: median)")
+    axes.set_ylabel("% of pairs")
+    return _svg(figure)
+
+
+def length_plane(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -> str:
+    """Draws the length of one side over that of the other: a straight ridge means that the pairing is right.
+
+    Args:
+        sizes: pieces in each training sentence, for each side `(pairs,)`.
+        languages: source and target language.
+
+    Returns:
+        An SVG picture.
+    """
+    figure, axes = _figure()
+    longest = float(max(np.percentile(side, 99.5) for side in sizes)) + 1
+    cells = int(min(_CELLS, longest))
+    counts, x_edges, y_edges = np.histogram2d(sizes[0], sizes[1], bins=cells, range=[[0, longest], [0, longest]])
+    shown = np.ma.masked_equal(np.log10(np.maximum(counts.T, 0.5)), np.log10(0.5))
+    mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="cividis_r", rasterized=True)
+    axes.plot([0, longest], [0, longest], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_xlabel(f"pieces of {languages[0]}")
+    axes.set_ylabel(f"pieces of {languages[1]}")
+    bar = figure.colorbar(mesh, ax=axes, pad=0.02)
+    powers = np.arange(0, int(np.log10(max(counts.max(), 1))) + 1)
+    bar.set_ticks(powers.tolist(), labels=[f"{10**power:,}" for power in powers.tolist()])
+    bar.set_label("pairs")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    axes.grid(False)
+    return _svg(figure)
+
+
+def vocabulary_use(counts: Sequence[NDArray[np.int64]], languages: Sequence[str]) -> str:
+    """Draws how often the pieces are used, the most frequent first.
+
+    Args:
+        counts: occurrences of each piece in the training text, for each side `(pieces,)`.
+        languages: source and target language.
+
+    Returns:
+        An SVG picture.
+    """
+    figure, axes = _figure()
+    for side, lang, color in zip(counts, languages, (SRC_COLOR, TGT_COLOR), strict=True):
+        used = np.sort(side[side > 0])[::-1]
+        axes.loglog(np.arange(1, len(used) + 1), used, color=color, linewidth=1.8, label=f"{lang}: {len(used):,} used")
+    axes.set_xlabel("rank of the piece")
+    axes.set_ylabel("occurrences in the training text")
+    axes.legend(frameon=False, loc="upper right")
+    return _svg(figure)
+
+
+def _figure() -> tuple[Figure, Axes]:
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.7), layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(color=_GRID, linewidth=0.8)
+        axes.tick_params(length=0)
+    return figure, axes
+
+
+def _mark(axes: Axes, place: float, color: str) -> None:
+    axes.axvline(place, color=color, linewidth=1.2, linestyle=(0, (4, 3)))
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    with rc_context(_STYLE):
+        # Without a date the same data give the same picture.
+        figure.savefig(text, format="svg", transparent=True, dpi=150, metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]

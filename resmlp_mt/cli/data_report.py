@@ -1,0 +1,31 @@
+"""`resmlp-mt data-report DIR`: draws a prepared data set on one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resmlp_mt.errors import ResMLPError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the subcommand's arguments."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a data set that `python -m data_prep` made")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (DIR/report.html)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the page and prints its name.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ResMLPError: when the folder holds no data set, or matplotlib is missing.
+    """
+    try:
+        from data_prep.report import write_report
+    except ImportError as error:
+        raise ResMLPError(f"data-report needs the package {error.name}; run `pip install {error.name}`") from error
+    print(write_report(args.folder, args.output))
+    return 0
