@@ -50,7 +50,9 @@ def bundle_checkpoint(
     languages = trained.languages or find_languages(data)
     manifest = read_manifest(data)
     text = _text_settings(manifest) if manifest and text is None else text or TextSettings()
-    sides = [Side(lang, _sentencepiece_model(data, lang), read_dictionary(data / f"dict.{lang}.txt")) for lang in languages]
+    sides = [
+        Side(lang, _sentencepiece_model(data, lang), read_dictionary(data / f"dict.{lang}.txt")) for lang in languages
+    ]
     for side in sides:  # notices a sentencepiece model of another vocabulary
         Segmenter(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
@@ -85,7 +87,9 @@ def find_languages(data: Path) -> tuple[str, str]:
     Raises:
         ResMLPError: when there are none, or of several pairs.
     """
-    names = (re.fullmatch(r"(?:train|valid|test)\.([^.-]+)-([^.-]+)\.[^.]+\.idx", path.name) for path in data.glob("*.idx"))
+    names = (
+        re.fullmatch(r"(?:train|valid|test)\.([^.-]+)-([^.-]+)\.[^.]+\.idx", path.name) for path in data.glob("*.idx")
+    )
     pairs = {(match[1], match[2]) for match in names if match}
     require(len(pairs) == 1, f"the language pairs in {data}", "exactly one", sorted(pairs), "check --data")
     return pairs.pop()
@@ -165,10 +169,10 @@ def write_card(path: Path, config: BundleConfig) -> None:
     data = training["data"]
     corpus = data.get("settings", {}).get("corpus", "not recorded")
     pairs = data.get("pairs", {}).get("train", "not recorded")
-    rows = [
-        f"| {score['test_set']} | {score['metric']} | {score['score']:.2f} | `{score['signature']}` |"
-        for score in about["scores"]
-    ]
+    rows = []
+    for score in about["scores"]:
+        signature = score["signature"].replace("|", "\\|")  # else the table would end a cell there
+        rows.append(f"| {score['test_set']} | {score['metric']} | {score['score']:.2f} | `{signature}` |")
     table = ["| test set | metric | score | signature |", "| --- | --- | --- | --- |", *rows]
     lines = [
         f"# Translation {source} to {target}: {config.architecture}",

@@ -1,0 +1,215 @@
+"""Scores of translations, with their uncertainty and the sentence that says how they were computed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest
+
+from resmlp_mt.errors import require
+
+RESAMPLES = 1000
+TRIALS = 10_000
+NOT_COMPARABLE = "not comparable with other publications' detokenised scores"
+_LENGTHS = (0, 10, 20, 30, 40, 60, 100)  # upper ends of the buckets, in sub-words
+_HYPHEN = re.compile(r"(?<=\S)-(?=\S)")
+_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric over a test set.
+
+    Attributes:
+        metric: its name.
+        score: the value, from 0 to 100 (TER has no upper end, and lower is better).
+        interval: half the width of the 95% interval of bootstrap resampling.
+        signature: sacrebleu's, which says how it was computed.
+        label: a warning, where the score must not be compared with others.
+    """
+
+    metric: str
+    score: float
+    interval: float
+    signature: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric of a system against a baseline: p is the chance of such a difference without there being one.
+
+    Attributes:
+        metric: its name.
+        system, baseline: the scores.
+        p_bootstrap: of paired bootstrap resampling (Koehn 2004).
+        p_randomisation: of paired approximate randomisation (Riezler and Maxwell 2005).
+    """
+
+    metric: str
+    system: float
+    baseline: float
+    p_bootstrap: float
+    p_randomisation: float
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The sentences of a range of source lengths."""
+
+    name: str
+    sentences: int
+    bleu: float
+    chrf: float
+    baseline_bleu: float | None = None
+    beyond_training: bool = False
+
+
+def check_counts(**files: Sequence[object]) -> None:
+    """Refuses to score unless all files have equally many lines, at least one.
+
+    Raises:
+        ResMLPError: names the counts.
+    """
+    counts = {name: len(lines) for name, lines in files.items()}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    require(len(set(counts.values())) == 1, "the numbers of lines", "equal", said, "line n of all must belong together")
+    require(min(counts.values()) > 0, "the test set", "at least one line long", "empty", "check the files")
+
+
+def bleu_tokenizer(lang: str) -> str:
+    """The tokenizer that sacrebleu uses by default for a target language."""
+    return _TOKENIZERS.get(lang, "13a")
+
+
+def bleu_score(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> float:
+    """BLEU of detokenised text against raw references, the one number that validation, `evaluate` and tests share."""
+    check_counts(translations=hypotheses, references=references)
+    return BLEU(tokenize=bleu_tokenizer(lang)).corpus_score(list(hypotheses), [list(references)]).score
+
+
+def _metrics(lang: str) -> dict[str, Callable[[], Any]]:
+    return {"BLEU": lambda: BLEU(tokenize=bleu_tokenizer(lang)), "chrF": CHRF, "TER": TER}
+
+
+def all_scores(
+    hypotheses: Sequence[str], references: Sequence[str], lang: str, resamples: int = RESAMPLES
+) -> list[Score]:
+    """BLEU, chrF and TER with bootstrap intervals.
+
+    Args:
+        hypotheses: raw translations.
+        references: raw references.
+        lang: target language, which decides how BLEU takes text apart.
+        resamples: of the bootstrap.
+    """
+    check_counts(translations=hypotheses, references=references)
+    return [_score(name, make(), hypotheses, references, resamples) for name, make in _metrics(lang).items()]
+
+
+def _score(
+    name: str, metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, label: str = ""
+) -> Score:
+    result = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=resamples)
+    signature = metric.get_signature().format(short=False)
+    return Score(name, float(result.score), float(getattr(result, "_ci", 0.0) or 0.0), signature, label)
+
+
+def tokenised_scores(
+    hypotheses: Sequence[str], references: Sequence[str], lang: str, resamples: int = RESAMPLES
+) -> list[Score]:
+    """BLEU of Moses tokens, and of these with compounds split at hyphens, as some older papers report; labelled.
+
+    Source: the compound splitting of Luong et al. 2015, used for English to German by Vaswani et al. 2017.
+    """
+    from sacremoses import MosesTokenizer
+
+    tokenise = MosesTokenizer(lang).tokenize
+    sides = [[tokenise(line, return_str=True, escape=False) for line in lines] for lines in (hypotheses, references)]
+    split = [[_HYPHEN.sub(" ##AT##-##AT## ", line) for line in side] for side in sides]
+    found = []
+    for name, (texts, right) in (("tokenised BLEU", sides), ("compound-split BLEU", split)):
+        found.append(_score(name, BLEU(tokenize="none", force=True), texts, right, resamples, NOT_COMPARABLE))
+    return found
+
+
+def compare(
+    hypotheses: Sequence[str],
+    baseline: Sequence[str],
+    references: Sequence[str],
+    lang: str,
+    resamples: int = RESAMPLES,
+    trials: int = TRIALS,
+) -> list[Comparison]:
+    """Tests whether a system differs from a baseline on the same test set.
+
+    Args:
+        hypotheses, baseline: raw translations of both.
+        references: raw references.
+        lang: target language.
+        resamples: of the paired bootstrap.
+        trials: of the paired approximate randomisation.
+    """
+    check_counts(translations=hypotheses, baseline=baseline, references=references)
+    systems = [("baseline", list(baseline)), ("system", list(hypotheses))]
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for kind, samples in (("bs", resamples), ("ar", trials)):
+        metrics = {name: make() for name, make in _metrics(lang).items()}
+        test = PairedTest(systems, metrics, [list(references)], test_type=kind, n_samples=samples, n_jobs=1)
+        results = test()[1]
+        for name in metrics:
+            base, system = (row for key, rows in results.items() if key.startswith(name) for row in rows)
+            found.setdefault(name, {})[kind] = (float(system.p_value), float(system.score))
+            found[name]["baseline"] = (0.0, float(base.score))
+    return [
+        Comparison(name, rows["bs"][1], rows["baseline"][1], rows["bs"][0], rows["ar"][0])
+        for name, rows in found.items()
+    ]
+
+
+def by_length(
+    lengths: Sequence[int],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    lang: str,
+    longest_trained: int | None = None,
+    baseline: Sequence[str] | None = None,
+) -> list[Bucket]:
+    """Scores by source length: quality often falls where training had few sentences.
+
+    Args:
+        lengths: of the sources, in sub-words.
+        hypotheses, references: raw.
+        lang: target language.
+        longest_trained: sub-words of the longest training source, if known; longer ones get buckets of their own.
+        baseline: raw translations of a baseline.
+    """
+    check_counts(sources=lengths, translations=hypotheses, references=references)
+    edges = sorted({*_LENGTHS, longest_trained or 0})
+    buckets = []
+    for low, high in itertools.pairwise([*edges, max(*lengths, edges[-1]) + 1]):
+        places = [place for place, length in enumerate(lengths) if low < length <= high]
+        if not places:
+            continue
+        chosen, right = [hypotheses[place] for place in places], [references[place] for place in places]
+        buckets.append(
+            Bucket(
+                name=f"{low + 1} to {high}" if high <= edges[-1] else f"over {low}",
+                sentences=len(places),
+                bleu=bleu_score(chosen, right, lang),
+                chrf=CHRF().corpus_score(chosen, [right]).score,
+                baseline_bleu=None if baseline is None else bleu_score([baseline[p] for p in places], right, lang),
+                beyond_training=longest_trained is not None and low >= longest_trained,
+            )
+        )
+    return buckets
+
+
+def as_json(rows: Sequence[Score | Comparison | Bucket]) -> list[dict[str, Any]]:
+    """Rows as JSON holds them."""
+    return [asdict(row) for row in rows]

@@ -1,0 +1,83 @@
+"""What the binarised files tell of a training set: its longest sentences, and whether it holds a test line."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmlp_mt.errors import ResMLPError
+
+_MAGIC = b"MMIDIDX\x00\x00"  # fairseq.data.indexed_dataset.MMapIndexedDataset
+_HEADER = struct.Struct("<QBQ")  # version, type code, number of sentences
+_TYPES: dict[int, type[np.integer]] = {4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32}
+
+
+@dataclass(frozen=True)
+class BinarisedText:
+    """One side of a binarised split, read where it lies.
+
+    Attributes:
+        sizes: tokens of each sentence, its end included, (sentences,).
+        tokens: of all sentences, (sum of sizes,).
+    """
+
+    sizes: NDArray[np.int32]
+    tokens: NDArray[np.integer]
+
+    def positions_of(self, sentences: Sequence[Sequence[int]]) -> list[int]:
+        """Which of the sentences, given in tokens, occur here."""
+        wanted: dict[bytes, list[int]] = {}
+        for position, sentence in enumerate(sentences):
+            wanted.setdefault(np.asarray(sentence, self.tokens.dtype).tobytes(), []).append(position)
+        found = {position for text in self._bytes_of_sentences() for position in wanted.get(text, ())}
+        return sorted(found)
+
+    def _bytes_of_sentences(self) -> Iterator[bytes]:
+        start = 0
+        for size in self.sizes.tolist():
+            yield self.tokens[start : start + size].tobytes()
+            start += size
+
+
+def read_binarised(prefix: Path) -> BinarisedText:
+    """Opens `PREFIX.idx` and `PREFIX.bin` as `fairseq-preprocess` writes them.
+
+    Raises:
+        ResMLPError: when they are missing or of another form.
+    """
+    index, content = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
+    try:
+        header = index.read_bytes()
+        if not header.startswith(_MAGIC):
+            raise ValueError("no index of fairseq's mmap form")
+        _, code, count = _HEADER.unpack_from(header, len(_MAGIC))
+        sizes = np.frombuffer(header, np.int32, count, len(_MAGIC) + _HEADER.size)
+        tokens = np.memmap(content, _TYPES[code], mode="r", shape=(int(sizes.sum()),))
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise ResMLPError(f"{prefix} must be binarised text, but is not ({error}); prepare the data again") from error
+    return BinarisedText(sizes, tokens)
+
+
+def training_folders(data: Path, manifest: dict) -> list[Path]:
+    """The folders of the training shards."""
+    return [data / name for name in manifest.get("train_data", ["."])]
+
+
+def has_training_data(data: Path, pair: tuple[str, str]) -> bool:
+    """Whether a folder holds binarised training data of a language pair."""
+    return (data / f"train.{pair[0]}-{pair[1]}.{pair[0]}.idx").is_file()
+
+
+def longest_sources(data: Path, manifest: dict, pair: tuple[str, str]) -> int | None:
+    """Sub-words of the longest training source, its end included; None where there is no training data."""
+    sizes = [
+        int(read_binarised(folder / f"train.{pair[0]}-{pair[1]}.{pair[0]}").sizes.max(initial=0))
+        for folder in training_folders(data, manifest)
+        if has_training_data(folder, pair)
+    ]
+    return max(sizes, default=None)
