@@ -11,6 +11,7 @@ from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation import evaluate as evaluation
 from resmlp_mt.translation import files
 from resmlp_mt.translation.evaluate_scores import RESAMPLES, TRIALS
+from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import add_scores
 from resmlp_mt.translation.translator import Translator
 
@@ -65,7 +66,7 @@ def _load_baseline(args: argparse.Namespace, test_set: evaluation.TestSet) -> li
     if args.baseline.is_dir():
         other = Translator.from_pretrained(args.baseline, device=args.device, dtype=args.dtype)
         return evaluation.translate_test_set(other, test_set, other.config.decoding).texts
-    lines = evaluation.read_lines(args.baseline)
+    lines = read_lines(args.baseline)
     if len(lines) != len(test_set.references):
         raise ResMLPError(
             f"{args.baseline} must have a line for each of the {len(test_set.references)} references, but has "

@@ -16,6 +16,7 @@ from resmlp_mt.version import __version__
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "average": ("average", "average several checkpoints of a training"),
     "bundle": ("bundle", "make a folder that translates raw text from a checkpoint"),
+    "doctor": ("doctor", "say what is installed and what does not fit together"),
     "evaluate": ("evaluate", "score translations honestly"),
     "interactive": ("interactive", "translate what is typed at a prompt"),
     "translate": ("translate", "translate text, line by line"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.translation import evaluate_scores as scoring
-from resmlp_mt.translation.lines import LineReader, open_input
+from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import MANIFEST, read_manifest, versions
 from resmlp_mt.translation.records import Request, Translation
 from resmlp_mt.translation.search_settings import SearchSettings
@@ -38,20 +38,6 @@ class TestSet:
     sources: list[str]
     references: list[str]
     data: Path | None = None
-
-
-def read_lines(path: Path) -> list[str]:
-    """Reads all lines of a UTF-8 file, .gz too.
-
-    Raises:
-        ResMLPError: when it cannot be read or is not UTF-8.
-    """
-    lines: list[str] = []
-    with open_input(path) as stream:
-        reader = LineReader(stream, str(path), errors="error")
-        while window := reader.read_window(1_000_000):
-            lines += window
-    return lines
 
 
 def load_test_set(

@@ -118,3 +118,17 @@ class LineReader:
             self._say(f"{said}: bad bytes were replaced")
             text = line.decode("utf-8", "replace")
         return text.removeprefix(_BYTE_ORDER_MARK) if self.lines == 1 else text
+
+
+def read_lines(path: Path) -> list[str]:
+    """Reads all lines of a UTF-8 file, .gz too.
+
+    Raises:
+        ResMLPError: when it cannot be read or is not UTF-8.
+    """
+    lines: list[str] = []
+    with open_input(path) as stream:
+        reader = LineReader(stream, str(path), errors="error")
+        while window := reader.read_window(1_000_000):
+            lines += window
+    return lines

@@ -152,7 +152,7 @@ def versions() -> dict[str, str]:
 
 
 def add_scores(path: Path, scores: Sequence[Mapping[str, Any]]) -> None:
-    """Writes what `evaluate` measured into a bundle's configuration and card, instead of scores on the same test set."""
+    """Writes what `evaluate` measured into a bundle, instead of older scores on the same test set."""
     config = read_config(path)
     replaced = {score["test_set"] for score in scores}
     kept = [score for score in config.about.get("scores", []) if score["test_set"] not in replaced]

@@ -1,0 +1,37 @@
+"""`resmlp-mt doctor`: what is installed, what does not fit together, and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resmlp_mt.errors import require
+from resmlp_mt.translation import doctor
+from resmlp_mt.translation.lines import read_lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    parser.add_argument("--model", type=Path, help="a bundle whose translations must not depend on their batches")
+    parser.add_argument("--text", type=Path, help="lines to try that with")
+    parser.add_argument("--lines", type=int, default=200, help="how many of them (default: 200)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--dtype", default="float32", help="arithmetic of the model (default: float32)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the findings; the exit status is 1 if something must be mended."""
+    given = (args.model is None) == (args.text is None)
+    require(given, "--model and --text", "given together", "given alone", "give both or neither")
+    print(doctor.describe_versions())
+    findings = doctor.check_installation()
+    if args.model is not None:
+        # Only here, since the findings above must be had without torch too.
+        from resmlp_mt.translation.invariance import check_batch_invariance
+        from resmlp_mt.translation.translator import Translator
+
+        translator = Translator.from_pretrained(args.model, device=args.device, dtype=args.dtype)
+        findings += check_batch_invariance(translator, read_lines(args.text)[: args.lines])
+    for finding in findings:
+        print(f"{'ok  ' if finding.is_well else 'MEND'} {finding.subject:26} {finding.said}")
+    return 0 if all(finding.is_well for finding in findings) else 1
