@@ -16,8 +16,9 @@ def register_with_fairseq() -> None:
 
     Happens by itself when fairseq is loaded before this package, as `--user-dir` does. Safe to call again.
     """
-    from resmlp_mt import fairseq_compat
+    from resmlp_mt import allocator, fairseq_compat
 
+    allocator.keep_freed_memory()
     fairseq_compat.repair_all()
     import resmlp_mt.translation.model  # noqa: F401  (registers on import)
 

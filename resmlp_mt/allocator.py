@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Lets this process keep large freed buffers for its next ones, instead of giving them back to the system.
 
     glibc maps every large buffer anew and unmaps it when it is freed; the system then clears each page again at first
-    touch. Training on a CPU allocates its largest buffers (the logits over the vocabulary) in every update, and spends up
-    to a fifth of its time in that. Leaves alone what the user has set with `MALLOC_*` or `GLIBC_TUNABLES`.
+    touch. Training on a CPU allocates its largest buffers (the logits over the vocabulary) in every update, and spends
+    up to a fifth of its time in that. Leaves alone what the user has set with `MALLOC_*` or `GLIBC_TUNABLES`.
 
     Returns:
         Whether it was done; other C libraries have no such setting.

@@ -35,6 +35,7 @@ from resmlp_mt.fairseq_compat.running import (
     let_torchrun_count_its_processes,
     let_torchrun_run_on_cpu,
     let_validate_do_without_a_task,
+    resume_with_the_batches_of_the_first_epoch,
 )
 
 
@@ -74,6 +75,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     explain_unreadable_checkpoints,
     explain_other_vocabularies,
     keep_the_last_batch,
+    resume_with_the_batches_of_the_first_epoch,
     keep_bf16_on_the_gpu,
     let_validate_do_without_a_task,
     let_torchrun_count_its_processes,

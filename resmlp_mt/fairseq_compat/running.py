@@ -13,6 +13,7 @@ import torch
 from fairseq import options
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks import FairseqTask
 
 from resmlp_mt.fairseq_compat.patching import put_around
 
@@ -38,6 +39,29 @@ def keep_the_last_batch() -> None:
         return [*batches, dropped] if len(dropped) else batches
 
     put_around(data_utils, "batch_by_size", batch_by_size)
+
+
+def resume_with_the_batches_of_the_first_epoch() -> None:
+    """Gives a resumed training the batches that the training had before it was stopped.
+
+    Symptom: a training that resumes in its second epoch or later ends at another loss than one never stopped.
+    Cause: `get_batch_iterator` draws the order of equally long sentences from the seed plus the epoch in which it is
+    called, and keeps the batches for all later epochs: a whole training calls it in epoch 1, a resumed one later.
+    No upstream issue; read in `FairseqTask.get_batch_iterator` of 0.12.3.1.
+    """
+
+    def get_batch_iterator(
+        original: Callable[..., Any], task: FairseqTask, dataset: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        epoch = kwargs.get("epoch", 1)
+        if epoch <= 1 or kwargs.get("update_epoch_batch_itr") or getattr(task.cfg, "rebuild_batches", False):
+            return original(task, dataset, *args, **kwargs)
+        iterator = original(task, dataset, *args, **{**kwargs, "epoch": 1})
+        iterator.epoch = epoch
+        dataset.set_epoch(epoch)
+        return iterator
+
+    put_around(FairseqTask, "get_batch_iterator", get_batch_iterator)
 
 
 def keep_bf16_on_the_gpu() -> None:

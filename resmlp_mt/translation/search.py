@@ -141,8 +141,6 @@ class _Run:
         self._scores = torch.zeros(len(sources) * beam_size, 1, device=self._device)
         # Where in the rows the beams of each sentence begin, (sentences, 1).
         self._first_rows = torch.arange(0, len(self._tokens), beam_size, device=self._device)[:, None]
-        # Beams that only fill a place since their sentence's beam could not be filled, (sentences, beams).
-        self._idle: Tensor | None = None
 
     def _make_selector(self, sources: Sequence[Source]) -> Selector:
         settings = self._settings
@@ -206,9 +204,6 @@ class _Run:
         """
         alive = candidates.scores.isfinite() & ~ends
         counted = ends[:, : self._beam_size]
-        if self._idle is not None:
-            counted = counted & ~self._idle
-            alive[:, : self._beam_size] &= ~self._idle
         stuck = ~alive.any(1)
         last = self._rules.at_limit(step)
         if not (last or bool((counted.any(1) | stuck).any())):
@@ -256,20 +251,14 @@ class _Run:
         self._sentences = [self._sentences[number] for number in kept]
         self._rules.keep_sentences(kept)
         self._selector.keep_sentences(index)
-        if self._idle is not None:
-            self._idle = self._idle[index]
         self._first_rows = self._first_rows[index]
         return Candidates(*(field[index] for field in candidates)), ends[index]
 
     def _go_on(self, candidates: Candidates, ends: Tensor) -> None:
         """Chooses for every beam the best candidate that does not end, and moves the beams' memories accordingly."""
-        blocked = ends
-        if self._idle is not None:
-            blocked = ends.clone()
-            blocked[:, : self._beam_size] |= self._idle
-        chosen = blocked.byte().argsort(dim=1, stable=True)[:, : self._beam_size]
-        idle = blocked.gather(1, chosen)
-        self._idle = idle if bool(idle.any()) else None
+        chosen = ends.byte().argsort(dim=1, stable=True)[:, : self._beam_size]
+        # Where too few candidates go on, ended ones fill the beam, but nothing that follows them counts.
+        candidates.scores.masked_fill_(ends, -math.inf)
         self._selector.keep_candidates(chosen)
         origins = (self._first_rows + candidates.beams.gather(1, chosen)).flatten()
         tokens, scores = (column.gather(1, chosen).view(-1, 1) for column in (candidates.tokens, candidates.scores))

@@ -21,7 +21,9 @@ def bundle(checkpoint, out, decoding=DECODING):
 
 def joined(text: str) -> str:
     """fairseq's output as its sentencepiece decoder joins it, with our sign for unknown words."""
-    return text.replace("<unk>", " \u2047 ").replace(" ", "").replace("\u2581", " ").replace("\u2047", " \u2047 ").strip()
+    return (
+        text.replace("<unk>", " \u2047 ").replace(" ", "").replace("\u2581", " ").replace("\u2047", " \u2047 ").strip()
+    )
 
 
 def assert_same_as_fairseq(translator, expected, settings=None):
@@ -29,7 +31,9 @@ def assert_same_as_fairseq(translator, expected, settings=None):
     found = translator.translate_requests(requests, settings)
     assert len(found) == len(expected) == 20
     for translation, theirs in zip(found, expected, strict=True):
-        assert [candidate.text.split() for candidate in translation.candidates] == [joined(t).split() for _, t in theirs]
+        assert [candidate.text.split() for candidate in translation.candidates] == [
+            joined(t).split() for _, t in theirs
+        ]
         assert [c.score for c in translation.candidates] == pytest.approx([score for score, _ in theirs], abs=1e-5)
 
 

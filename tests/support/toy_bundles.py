@@ -26,7 +26,9 @@ from resmlp_mt.translation.search_settings import SearchSettings
 
 register_with_fairseq()
 
-WORDS = "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit".split()
+WORDS = (
+    "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit".split()
+)
 # The largest architectures are as good a test with fewer layers and channels.
 SMALL = {
     "--encoder-embed-dim": 24,
@@ -95,7 +97,9 @@ def write_checkpoint(path: Path, arch: str, *words: object, seed: int = 1, small
     return path
 
 
-def write_bundle(folder: Path, arch: str = "resmlp_tiny", decoding: SearchSettings | None = None, seed: int = 1) -> Path:
+def write_bundle(
+    folder: Path, arch: str = "resmlp_tiny", decoding: SearchSettings | None = None, seed: int = 1
+) -> Path:
     """Writes a bundle of a random model."""
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = write_checkpoint(folder / "checkpoint.pt", arch, "--share-all-embeddings", seed=seed)

@@ -1,0 +1,82 @@
+"""What the benchmarks share: the machine in words, a table, a JSON file, and peak memory of a finished child process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def describe_machine(threads: int) -> dict[str, str | int]:
+    """Processor, threads used, and the versions that decide over speed."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count() or 1,
+        "threads": threads,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "fairseq-fixed", "numpy")},
+    }
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints a Markdown table; floats get three significant digits or none after the point from 100 on."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return str(value)
+
+    lines = [list(header), *[[text(value) for value in row] for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    for line in lines:
+        print("| " + " | ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)) + " |")
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    """Writes to a temporary name first, so that an interrupted benchmark leaves the last result whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
+    """Median of first / second taken pair by pair, so that a machine that slows down in between does no harm."""
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def run_child(
+    arguments: Sequence[str], threads: int, extra_environment: dict[str, str] | None = None
+) -> tuple[str, int]:
+    """Runs this Python with `arguments` and returns its standard output and its peak memory in KiB.
+
+    Raises:
+        RuntimeError: with the end of what the child said, if it failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **(extra_environment or {})}
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        said, complaint = output.read(), errors.read()
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode}:\n{complaint[-3000:]}")
+    return said, usage.ru_maxrss

@@ -1,0 +1,93 @@
+"""Runs the real fairseq commands in processes of their own, and makes the toy data that they train on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+USER_DIR = ROOT / "resmlp_mt"
+BIN = Path(sys.executable).parent
+
+TRAINING = [
+    *("--task", "translation", "-s", "src", "-t", "tgt", "--arch", "resmlp_tiny", "--share-all-embeddings"),
+    *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"),
+    *("--optimizer", "adam", "--lr", "0.01", "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "20"),
+    *("--max-tokens", "400", "--seed", "1", "--num-workers", "0", "--cpu", "--no-progress-bar", "--log-format", "json"),
+    *("--log-interval", "1", "--no-epoch-checkpoints"),
+]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: one thread, and this checkout importable from anywhere."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def run(
+    command: str, *words: object, stdin: str | None = None, cwd: Path = ROOT, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command of this environment and returns what it said; with `check`, a failure fails the test with it."""
+    finished = subprocess.run(
+        [BIN / command, *map(str, words)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(),
+        timeout=300,
+    )
+    if check:
+        assert finished.returncode == 0, f"{command} failed:\n{finished.stdout[-2000:]}\n{finished.stderr[-3000:]}"
+    return finished
+
+
+def write_toy_corpus(folder: Path, seed: int = 1) -> None:
+    """Writes {train,valid,test}.{src,tgt}: each source word has its target word, and neighbours change places."""
+    generator = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in (("train", 300), ("valid", 20), ("test", 13)):
+        pairs = []
+        for _ in range(count):
+            words = [generator.randrange(12) for _ in range(generator.randrange(2, 12))]
+            swapped = [words[i ^ 1] if (i ^ 1) < len(words) else words[i] for i in range(len(words))]
+            pairs.append((" ".join(f"s{w}" for w in words), " ".join(f"t{w}" for w in swapped)))
+        for side, language in enumerate(("src", "tgt")):
+            (folder / f"{split}.{language}").write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
+
+
+def preprocess(text: Path, binary: Path) -> Path:
+    """Binarises a toy corpus with the real fairseq-preprocess and one dictionary for both languages."""
+    prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}pref", text / split)]
+    run("fairseq-preprocess", "-s", "src", "-t", "tgt", *prefixes, "--destdir", binary, "--joined-dictionary")
+    return binary
+
+
+def train(data: Path, save: Path, *words: object, user_dir: object = USER_DIR, **options) -> list[dict[str, str]]:
+    """Trains with the real fairseq-train and returns its log lines."""
+    finished = run("fairseq-train", data, "--user-dir", user_dir, *TRAINING, "--save-dir", save, *words, **options)
+    return log_lines(finished.stdout + finished.stderr)
+
+
+def log_lines(output: str) -> list[dict[str, str]]:
+    """The JSON objects that fairseq logged."""
+    return [json.loads(found) for found in re.findall(r"\| (\{\".*\})$", output, flags=re.MULTILINE)]
+
+
+def losses(lines: list[dict[str, str]]) -> list[float]:
+    """The training loss of each update."""
+    return [float(line["loss"]) for line in lines if "loss" in line and "ups" in line]
+
+
+def generated(output: str, kind: str = "H") -> dict[int, list[str]]:
+    """The lines of one kind that fairseq-generate printed, by sentence: everything after the sentence's number."""
+    found: dict[int, list[str]] = {}
+    for line in output.splitlines():
+        match = re.match(rf"{kind}-(\d+)\t(.*)", line)
+        if match:
+            found.setdefault(int(match[1]), []).append(match[2])
+    return found

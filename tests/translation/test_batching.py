@@ -1,0 +1,51 @@
+"""Batches hold every sentence once, fit their limits, and are halved when memory runs out."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, run_halving
+
+MEMORY = MemoryModel(beam_size=4, vocab_size=32_000, dim=512, layers=6, max_target_len=256)
+
+
+@given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 20), st.integers(1, 200))
+def test_batches_hold_every_sentence_once_and_stay_within_their_limits(lengths, sentences, megabytes):
+    batches = make_batches(lengths, BatchLimits(sentences, megabytes), MEMORY)
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) <= sentences
+        longest = max(lengths[place] for place in batch)
+        assert len(batch) == 1 or len(batch) * MEMORY.sentence_bytes(longest) <= megabytes * 2**20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+        ),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(error):
+    sizes = []
+
+    def run(items):
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise error
+        return [item * 10 for item in items]
+
+    assert run_halving(range(11), run) == [item * 10 for item in range(11)]
+    assert max(sizes) == 11
+    with pytest.raises(ResMLPError, match="lower the beam size"):
+        run_halving([1, 2], lambda items: (_ for _ in ()).throw(error))
+
+
+def test_other_errors_are_not_taken_for_missing_memory():
+    with pytest.raises(RuntimeError, match="shape"):
+        run_halving([1, 2], lambda items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))
