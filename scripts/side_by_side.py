@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, a table, a JSON file, and peak memory of a finished child process."""
+"""What the benchmarks share: the machine in words, a table, a JSON file, peak memory of a finished child process."""
 
 from __future__ import annotations
 
