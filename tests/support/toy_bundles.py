@@ -1,4 +1,4 @@
-"""A small data folder with a sentencepiece model, and checkpoints of every architecture as fairseq-train writes them."""
+"""A small data folder with a sentencepiece model, and checkpoints in the form of fairseq-train's."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from resmlp_mt.translation.search_settings import SearchSettings
 
 register_with_fairseq()
 
-WORDS = (
-    "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit".split()
-)
+TEXT = "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit"
+WORDS = TEXT.split()
 # The largest architectures are as good a test with fewer layers and channels.
 SMALL = {
     "--encoder-embed-dim": 24,
@@ -108,7 +107,7 @@ def write_bundle(
 
 
 def fairseq_generate(checkpoints: list[Path], *words: object) -> list[list[tuple[float, str]]]:
-    """Runs fairseq-generate on the test set; gives each sentence's scores (natural logarithm) and sub-words, best first."""
+    """Runs fairseq-generate on the test set; gives each sentence's scores (natural logarithm) and sub-words."""
     arguments = ["fairseq-generate", data_folder(), "--path", ":".join(map(str, checkpoints)), "--cpu", *words]
     output = io.StringIO()
     with mock.patch.object(sys, "argv", [str(word) for word in arguments]), contextlib.redirect_stdout(output):

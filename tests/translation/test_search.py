@@ -29,8 +29,9 @@ GRID = {
     "no trigram twice": {"no_repeat_ngram": 3},
     "cool": {"temperature": 0.5},
     "hot": {"temperature": 3.0},
-    "diverse": {"beam_size": 6, "diverse_groups": 3},
-    "very diverse": {"beam_size": 6, "diverse_groups": 2, "diverse_strength": 3.0},
+    # All of one length: fairseq lets ended hypotheses of a diverse beam grow on behind their end.
+    "diverse": {"beam_size": 6, "diverse_groups": 3, "min_len": 17},
+    "very diverse": {"beam_size": 6, "diverse_groups": 2, "diverse_strength": 3.0, "min_len": 17},
     "siblings": {"sibling_penalty": 0.7},
 }
 
@@ -66,6 +67,15 @@ def test_nbest_gives_the_first_of_all_hypotheses():
     assert_same(
         search([model], SearchSettings(beam_size=5, nbest=2), sources_of()), [found[:2] for found in everything]
     )
+
+
+@pytest.mark.parametrize("changes", [{"diverse_groups": 2}, {"sampling": True}, {"beam_size": 30, "min_len": 0}])
+def test_a_hypothesis_ends_once_and_is_found_once(changes):
+    model, _ = make_fairseq_model(seed=2)
+    settings = with_all(SearchSettings(**{"beam_size": 6, "max_len_b": 17, **changes}))
+    for found in search([model], settings, sources_of()):
+        assert all(hypothesis.tokens.index(2) == len(hypothesis.tokens) - 1 for hypothesis in found)
+        assert settings.sampling or len({tuple(hypothesis.tokens) for hypothesis in found}) == len(found)
 
 
 def test_an_ensemble_gives_fairseqs_hypotheses():
