@@ -78,9 +78,10 @@ def written_without_spaces(lang: str) -> bool:
 
 
 @cache
-def _pattern(lang: str) -> re.Pattern[str] | None:
+def _foreign_letter(lang: str) -> re.Pattern[str] | None:
+    """Matches a letter outside the language's script; None for a language whose script is unknown."""
     script = _SCRIPT.get(lang)
-    return re.compile(f"[{_RANGES[script]}]") if script else None
+    return re.compile(rf"[^\W\d_{_RANGES[script]}]") if script else None
 
 
 def in_expected_script(text: str, lang: str) -> bool:
@@ -94,11 +95,9 @@ def in_expected_script(text: str, lang: str) -> bool:
     Returns:
         True also for a text without letters.
     """
-    pattern = _pattern(lang)
-    if pattern is None or (text.isascii() and _SCRIPT[lang] == "Latin"):
-        return True
-    letters = len(_LETTERS.findall(text))
-    return len(pattern.findall(text)) >= SCRIPT_SHARE * letters
+    pattern = _foreign_letter(lang)
+    foreign = len(pattern.findall(text)) if pattern else 0
+    return foreign == 0 or foreign <= (1 - SCRIPT_SHARE) * len(_LETTERS.findall(text))
 
 
 class LanguageIdentifier:

@@ -47,8 +47,12 @@ def learn_vocabulary(job: Job, blocks: list[Block], pairs: int) -> dict[str, Any
         samples = [_joined(samples, job.work / "sample")]
     for path, sample in zip(job.models, samples, strict=True):
         size = sample.stat().st_size
-        say("vocabulary", f"{path.name}: {settings.vocab_size:,} pieces ({settings.model_type}) from {size:,} bytes")
+        say(
+            "vocabulary",
+            f"{path.name}: learning {settings.vocab_size:,} {settings.model_type} pieces from {size:,} bytes",
+        )
         train_model(sample, path, settings)
+        say("vocabulary", f"{path.name}: learned")
     return {"sample": min(pairs, settings.sentencepiece_sample)}
 
 
