@@ -1,0 +1,302 @@
+"""The commands: line n of the output is the translation of line n of the input, whatever comes in."""
+
+import gzip
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_bundles import raw_lines, sentence, write_bundle
+
+from resmlp_mt.cli import interactive
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation import jobs
+from resmlp_mt.translation.doctor import check_installation
+from resmlp_mt.translation.invariance import check_batch_invariance
+from resmlp_mt.translation.records import Request
+from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.translator import Translator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def translator(model):
+    return Translator.from_pretrained(model)
+
+
+def hard_lines(count: int, seed: int = 1) -> list[bytes]:
+    """Lines as they come: ordinary, blank, endless, emoji, right-to-left, with control characters, not UTF-8."""
+    generator = random.Random(seed)
+    strange = [
+        *(b"", b"   ", b"\t", b"\x00", b"a\x00b dog", b"\r", b"one\rtwo", b"dog\r", b"\x1b[31m\x07\x08"),
+        *(b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", ("hund " * 300).encode(), b"x" * 2000, "狗。".encode() * 90),
+        *("\u2028\u2029\x85".encode(), "\u202eשלום עולם\u202c مرحبا".encode()),
+        "läuft \U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467".encode(),
+    ]
+    ordinary = [sentence(generator).encode() for _ in range(9)]
+    return generator.choices(strange + 3 * ordinary, k=count)
+
+
+def command(capfd, monkeypatch, *words, stdin=b"") -> tuple[int, bytes, str]:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
+    status = main([str(word) for word in words])
+    out, err = capfd.readouterr()
+    return status, out.encode("utf-8", "surrogateescape"), err
+
+
+def test_there_is_one_line_out_for_each_line_in_in_order(model, translator, capfd, monkeypatch):
+    lines = hard_lines(150)
+    status, out, _ = command(capfd, monkeypatch, "translate", model, stdin=b"\n".join(lines) + b"\n")
+    assert status == 0
+    found = out.decode().split("\n")
+    assert found.pop() == ""
+    assert len(found) == len(lines)
+    texts = [line.decode("utf-8", "replace") for line in lines]
+    assert found == translator.translate(texts)
+    assert all(found[n] == "" for n, text in enumerate(texts) if not text.strip())
+    assert found == [translator.translate([text])[0] for text in texts]
+
+
+def test_a_last_line_without_a_line_feed_counts_and_no_input_gives_no_output(model, capfd, monkeypatch):
+    assert command(capfd, monkeypatch, "translate", model, stdin=b"a\n\nb")[1].count(b"\n") == 3
+    assert command(capfd, monkeypatch, "translate", model, stdin=b"")[1] == b""
+
+
+@pytest.mark.parametrize("too_long", ["split", "truncate", "copy"])
+def test_lines_longer_than_the_model_are_reported_and_never_lost(too_long, model, capfd, monkeypatch):
+    text = "a small dog runs. " * 30
+    stdin = f"a dog\n{text}\na man\n".encode()
+    status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", too_long, stdin=stdin)
+    said = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
+    assert status == 0
+    assert f"line 2 has 241 sub-words, 40 is the most: {said}" in err
+    lines = out.decode().split("\n")
+    assert len(lines) == 4
+    assert (lines[1] == text) == (too_long == "copy")
+
+
+def test_a_line_longer_than_the_model_can_be_an_error(model, capfd, monkeypatch):
+    stdin = b"a\n" + b"dog " * 300
+    status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", "error", stdin=stdin)
+    assert (status, out) == (2, b"")
+    assert err.startswith("resmlp-mt translate: a line must be as short as the model, but line 2 has")
+    assert err.count("\n") == 1
+
+
+def test_a_split_line_is_the_translations_of_its_pieces(translator):
+    pieces = ["a small dog runs. ", "two men sit. "] * 9
+    texts = translator.translate([piece.strip() for piece in pieces])
+    assert translator.translate(["".join(pieces)]) == [" ".join(texts)]
+
+
+def test_tsv_and_json_tell_candidates_scores_and_alignments(model, translator, capfd, monkeypatch):
+    options = ["--nbest", 2, "--scores", "--alignments"]
+    stdin = b"a small dog\n\n" + b"two men sit. " * 12
+    _, tsv, _ = command(capfd, monkeypatch, "translate", model, "--format", "tsv", *options, stdin=stdin)
+    rows = [line.split("\t") for line in tsv.decode().splitlines()]
+    assert [row[:2] for row in rows] == [["1", "1"], ["1", "2"], ["2", "1"], ["3", "1"], ["3", "2"]]
+    assert float(rows[0][2]) > float(rows[1][2])
+    assert rows[2][4] == ""
+    _, content, _ = command(capfd, monkeypatch, "translate", model, "--format", "jsonl", *options, stdin=stdin)
+    results = [json.loads(line) for line in content.decode().splitlines()]
+    assert [result["line"] for result in results] == [1, 2, 3]
+    assert [c["text"] for c in results[0]["candidates"]] == [row[4] for row in rows[:2]]
+    for result, source in zip(results, stdin.decode().split("\n"), strict=True):
+        assert result["source"] == source
+        for candidate in result.get("candidates", []):
+            for pair in candidate["alignment"].split():
+                left, right = map(int, pair.split("-"))
+                assert candidate["source_words"][left] in source
+                assert candidate["target_words"][right]
+
+
+def test_plain_text_refuses_what_it_cannot_hold(model, capfd, monkeypatch):
+    status, _, err = command(capfd, monkeypatch, "translate", model, "--scores", stdin=b"a")
+    assert status == 2
+    assert "--scores must be left out of plain text" in err
+
+
+def test_the_page_draws_every_line_and_escapes_the_text(model, tmp_path, capfd, monkeypatch):
+    stdin = b"a <b>dog</b> & cat\n\ntwo men\n"
+    command(capfd, monkeypatch, "translate", model, "--html", tmp_path / "page.html", stdin=stdin)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert "<line" in page
+    assert "<b>" not in page
+    assert page.rstrip().endswith("</html>")
+
+
+def test_constraints_behind_tabs_occur_in_the_translation(model, capfd, monkeypatch):
+    stdin = "a small dog\tmänner sitzen\twiese\ntwo men\n".encode()
+    words = ["translate", model, "--constraints", "unordered", "--beam", 8, "--max-len-b", 35]
+    _, out, _ = command(capfd, monkeypatch, *words, stdin=stdin)
+    first, second, _ = out.decode().split("\n")
+    assert "männer sitzen" in first
+    assert "wiese" in first
+    assert second
+
+
+def test_bytes_that_are_not_utf8_are_replaced_or_an_error(model, capfd, monkeypatch):
+    status, out, err = command(capfd, monkeypatch, "translate", model, stdin=b"a\n\xff\nb\n")
+    assert (status, out.count(b"\n")) == (0, 3)
+    assert "line 2 of the standard input is not UTF-8" in err
+    status, _, err = command(capfd, monkeypatch, "translate", model, "--errors", "error", stdin=b"a\n\xff\nb\n")
+    assert status == 2
+    assert "lines must be UTF-8, but line 2" in err
+
+
+def start(model, *words, **options) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *words]
+    return subprocess.Popen([str(word) for word in words], cwd=ROOT, env=environment, **options)
+
+
+def test_a_line_is_answered_before_the_next_one_comes(model):
+    with start(model, "--flush", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for line in (b"a dog\n", b"\n", b"two men\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().endswith(b"\n")
+        process.stdin.close()
+        assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("ending", ["txt", "txt.gz"])
+def test_a_killed_job_is_resumed_to_the_same_bytes(ending, model, tmp_path):
+    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * jobs.WINDOW_LINES
+    random.Random(2).shuffle(lines)
+    source, whole, killed = tmp_path / "in.txt", tmp_path / f"whole.{ending}", tmp_path / f"killed.{ending}"
+    source.write_bytes(b"\n".join(lines) + b"\n")
+    options = ["--input", source, "--quiet", "--beam", 1, "--max-len-b", 3]
+    assert start(model, *options, "--output", whole).wait() == 0
+    for _ in range(2):
+        process = start(model, *options, "--output", killed, "--resume")
+        note = tmp_path / f"killed.{ending}.progress"
+        before = note.read_text() if note.exists() else ""
+        while process.poll() is None and (not note.exists() or note.read_text() == before):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not killed.exists()
+    assert start(model, *options, "--output", killed, "--resume").wait() == 0
+    assert killed.read_bytes() == whole.read_bytes()
+    text = gzip.decompress(whole.read_bytes()) if ending.endswith("gz") else whole.read_bytes()
+    assert text.count(b"\n") == len(lines)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.txt", whole.name, killed.name}
+
+
+def interrupted_job(model, tmp_path, monkeypatch):
+    """Leaves a job that was interrupted behind its first window."""
+    monkeypatch.setattr(jobs, "WINDOW_LINES", 4)
+    source, output = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("a dog\n" * 12)
+    original = jobs.ResumableOutput.write
+
+    def write_once(self, content, reader):
+        if reader.lines > 4:
+            raise KeyboardInterrupt
+        original(self, content, reader)
+
+    monkeypatch.setattr(jobs.ResumableOutput, "write", write_once)
+    assert main(["translate", str(model), "--input", str(source), "--output", str(output)]) == 130
+    monkeypatch.setattr(jobs.ResumableOutput, "write", original)
+    return source, output
+
+
+def test_an_interrupted_job_is_not_resumed_with_other_options_or_input(model, tmp_path, monkeypatch, capsys):
+    source, output = interrupted_job(model, tmp_path, monkeypatch)
+    words = ["translate", str(model), "--input", str(source), "--output", str(output), "--resume"]
+    assert main([*words, "--beam", "2"]) == 2
+    assert "a resumed job must be of the same model and options" in capsys.readouterr().err
+    source.write_text("a cat\n" * 12)
+    assert main(words) == 2
+    assert "a resumed job's input must be what it was" in capsys.readouterr().err
+    source.write_text("a dog\n" * 12)
+    (tmp_path / "out.txt.partial").write_text("")
+    assert main(words) == 2
+    assert "must be as long as was noted" in capsys.readouterr().err
+    assert main(words[:-1]) == 0
+    assert main(words) == 0
+    assert "nothing to resume" in capsys.readouterr().err
+    assert len(output.read_text().splitlines()) == 12
+
+
+def test_the_output_is_never_the_input(model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a dog\n")
+    assert main(["translate", str(model), "--input", str(tmp_path / "a.txt"), "--output", str(tmp_path / "a.txt")]) == 2
+    assert (tmp_path / "a.txt").read_text() == "a dog\n"
+
+
+def test_sampling_depends_on_the_line_and_the_seed_alone(translator):
+    settings = SearchSettings(sampling=True, max_len_b=12, beam_size=1, seed=5)
+    requests = [Request(line, number) for number, line in enumerate(raw_lines(), 1)]
+    texts = [t.text for t in translator.translate_requests(requests, settings)]
+    assert [t.text for t in translator.translate_requests(requests[::-1], settings)][::-1] == texts
+    other = SearchSettings(sampling=True, max_len_b=12, beam_size=1, seed=6)
+    assert [t.text for t in translator.translate_requests(requests, other)] != texts
+
+
+def test_translations_of_a_model_do_not_depend_on_their_batches(translator):
+    findings = check_batch_invariance(translator, raw_lines())
+    assert len(findings) == 2
+    assert all(finding.is_well for finding in findings), findings
+    assert "20 translations are the same" in findings[0].said
+
+
+def test_the_doctor_finds_this_installation_well_and_names_what_is_too_old(monkeypatch):
+    assert all(finding.is_well for finding in check_installation())
+    old = {"torch": "0.0.1", "fairseq": "0.12.2"}
+    monkeypatch.setattr("resmlp_mt.translation.doctor._installed", old.get)
+    ill = {finding.subject: finding.said for finding in check_installation() if not finding.is_well}
+    assert ill["torch"] == "0.0.1 is too old for everything: pip install 'torch>=2.6'"
+    assert "pip uninstall fairseq" in ill["fairseq"]
+
+
+def test_the_prompt_translates_and_obeys(translator):
+    session = interactive.Session(translator)
+    assert session.answer("a small dog") == translator.translate(["a small dog"])[0]
+    assert session.answer(":beam 8") == "beam 8"
+    assert session.answer(":nbest 3") == "nbest 3, beam 8"
+    assert len(session.answer("a small dog").split("\n")) == 3
+    session.answer(":prefix drei männer")
+    assert all(line.split(maxsplit=1)[1].startswith("drei männer") for line in session.answer("a dog").split("\n"))
+    session.answer(":prefix")
+    assert session.answer(":align") == "alignment shown"
+    assert "-" in session.answer("a small dog").split("\n")[1]
+    assert ":nbest N" in session.answer(":help")
+    assert session.answer("") == ""
+    for wrong, said in ((":beam x", "must be given a number"), (":beam 0", "at least 1"), (":what", "type :help")):
+        with pytest.raises(ResMLPError, match=said):
+            session.answer(wrong)
+
+
+def test_the_prompt_outlives_an_interrupted_translation(model, monkeypatch, capsys):
+    answers = iter(["a dog", "two men", ":beam x", ":quit"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
+    monkeypatch.setattr(interactive, "_load_history", lambda: None)
+    original, calls = Translator.translate_requests, []
+
+    def interrupted_once(self, *args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(Translator, "translate_requests", interrupted_once)
+    assert main(["interactive", str(model)]) == 0
+    out = capsys.readouterr().out
+    assert "stopped" in out
+    assert "must be given a number" in out
