@@ -5,6 +5,7 @@ The models are trained with fairseq's four special symbols in fairseq's places, 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -45,10 +46,8 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
     Raises:
         ResMLPError: when the text is too small for the vocabulary, or the vocabulary for the text's characters.
     """
-    partial = out.with_name(out.stem + ".partial")
     options = {
         "input": str(sample),
-        "model_prefix": str(partial),
         "model_type": settings.model_type,
         "vocab_size": settings.vocab_size,
         "character_coverage": settings.character_coverage or (0.9999 if settings.byte_fallback else 1.0),
@@ -63,23 +62,23 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
         "minloglevel": 2,
     }
     try:
-        run_in_child(_train, options)
-        with whole_file(out) as file:
-            file.write(Path(f"{partial}.model").read_bytes())
+        model = run_in_child(_train, options)
     except RuntimeError as error:
         reason = str(error).split("] ")[-1].strip().replace("\n", " ")
         raise ResMLPError(
             f"--vocab-size must fit the training text, but is {settings.vocab_size} and sentencepiece says: {reason} "
             "Change --vocab-size or --character-coverage"
         ) from error
-    finally:
-        for ending in (".model", ".vocab"):
-            Path(f"{partial}{ending}").unlink(missing_ok=True)
+    with whole_file(out) as file:
+        file.write(model)
 
 
-def _train(options: dict[str, object]) -> None:
+def _train(options: dict[str, object]) -> bytes:
+    # Into memory: the library itself takes no notice when the disk is full.
+    model = io.BytesIO()
     trainer: Any = sentencepiece.SentencePieceTrainer
-    trainer.train(**options)
+    trainer.train(model_writer=model, **options)
+    return model.getvalue()
 
 
 def load_model(path: Path) -> sentencepiece.SentencePieceProcessor:

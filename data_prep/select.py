@@ -22,7 +22,8 @@ RULES = (DUPLICATE, NEAR_DUPLICATE, LEAK, HELD_OUT)
 # What `Block.reasons` holds: 0 for a kept pair, else the place of the rule in RULES, from 1.
 REASON = {rule: number for number, rule in enumerate(RULES, 1)}
 
-KEYS_PER_BUCKET = 20_000_000
+# Sorting one bucket takes about 40 bytes a key.
+KEYS_PER_BUCKET = 8_000_000
 MAX_COPIES = 255
 _FRACTION_BITS = 53
 

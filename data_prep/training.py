@@ -79,11 +79,12 @@ def _note_removed(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
         if not wanted.any():
             continue
         path = block.path("left-out.jsonl") if job.settings.keep_removed else None
+        lines = block.lines()
         with RemovedPairs(path) as removed:
             for place, (src, tgt) in enumerate(block.pairs()):
                 if wanted[place]:
                     rule = select.RULES[int(reasons[place]) - 1]
-                    removed.add(RemovedPair(rule, block.part, int(block.lines()[place]), src, tgt))
+                    removed.add(RemovedPair(rule, block.part, int(lines[place]), src, tgt))
         examples += [vars(pair) for pair in removed.examples]
     return RemovedPairs.shortened(examples)
 

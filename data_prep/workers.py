@@ -92,12 +92,15 @@ def ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
+def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
     """Runs a function in a process of its own, which an interrupt of this one ends at once.
 
     Args:
         function: a module-level function.
         arguments: its picklable arguments.
+
+    Returns:
+        What the function returned.
 
     Raises:
         Exception: what the function raised.
@@ -110,20 +113,22 @@ def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
         process.start()
     sender.close()
     try:
-        error = receiver.recv()
-    except EOFError:
-        error = ResMLPError(f"the step {function.__module__} was killed, probably for want of memory; use less of it")
+        result, error = receiver.recv()
+    except EOFError as lost:
+        raise ResMLPError(
+            f"the process of {function.__module__} was killed, probably for want of memory; "
+            "use less text or give it more"
+        ) from lost
     finally:
         process.terminate()
         process.join()
     if error is not None:
         raise error
+    return result
 
 
-def _report_outcome(sender: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _report_outcome(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
-        function(*arguments)
+        sender.send((function(*arguments), None))
     except Exception as error:
-        sender.send(error)
-    else:
-        sender.send(None)
+        sender.send((None, error))

@@ -1,0 +1,140 @@
+"""Bad input ends in one clear line and exit status 2, and the next run, with the input mended, finishes the work."""
+
+import gzip
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+from toy_corpora import contents, make_pairs, write_pairs
+
+from data_prep.command_line import main
+
+
+def _break_length(corpus):
+    write_pairs(corpus, "train", make_pairs(100))
+    (corpus / "train.de").write_bytes(b"eins\n" * 99)
+
+
+def _break_bytes(corpus):
+    (corpus / "train.en").write_bytes(bytes(range(256)) * 99)
+
+
+def _break_line(corpus):
+    (corpus / "train.en").write_bytes(b"a" * 10_000_000)
+
+
+def _break_compression(corpus):
+    packed = gzip.compress((corpus / "train.en").read_bytes())
+    (corpus / "train.en.gz").write_bytes(packed[:-99])
+    (corpus / "train.en").unlink()
+
+
+def _break_by_emptying(corpus):
+    write_pairs(corpus, "train", [("same", "same")] * 99)
+
+
+def _break_valid(corpus):
+    with (corpus / "valid.de").open("ab") as file:
+        file.write(b"\xff\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_break_length, "hold equally many lines, but hold 99 and 100"),
+        (_break_bytes, "must be UTF-8 text, but line 2 holds the byte 0x80"),
+        (_break_line, "line 1 is longer than 1,000,000 bytes"),
+        (_break_compression, "damaged or cut short"),
+        (_break_by_emptying, "every one was removed"),
+        (_break_valid, r"valid.de must be UTF-8 text, but line 24 holds the byte 0xff"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus, capsys, damage, message, workers):
+    whole = contents(prepare(name="whole"))
+    kept = {path: path.read_bytes() for path in corpus.iterdir()}
+    damage(corpus)
+    out = prepare("--workers", workers, status=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (out / "manifest.json").exists()
+    assert not list(out.rglob("*.partial"))
+    for path in corpus.iterdir():
+        path.unlink()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert contents(prepare("--workers", workers)) == whole
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pair", "en"], "--pair must be SRC-TGT, but is 'en'"),
+        (["--pair", "en-en"], "--pair must be two different languages"),
+        (["--pair", "en-de"], "--train must name the training text"),
+        (["--pair", "en-de", "--train", "missing"], "missing.en must exist"),
+        (["--pair", "en-de", "--train", "missing.tsv"], "missing.tsv"),
+        (["--pair", "en-de", "--train", "x", "--bpe-dropout", "2"], "--bpe-dropout must be from 0 to 1, but is 2.0"),
+        (["--pair", "en-de", "--train", "x", "--dropout-copies", "2"], "--dropout-copies must be 1 without"),
+        (["--pair", "en-de", "--train", "x", "--sentencepiece-model", "gone.model"], "gone.model"),
+        (["--pair", "en-de", "--train", "x", "--overrides", "gone.json"], "--overrides must be JSON"),
+        (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en must exist"),
+    ],
+)
+def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.en").write_text("a\n", encoding="utf-8")
+    (tmp_path / "x.de").write_text("b\n", encoding="utf-8")
+    assert main(["files", *words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_own_texts_are_refused_for_a_ready_corpus(tmp_path, capsys):
+    assert main(["demo", "--pair", "en-de", "--out", str(tmp_path / "out"), "--train", "x"]) == 2
+    assert "must be left out for demo; the corpus `files` has them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "joint"), [(2, "--joint"), (1, "--no-joint")])
+def test_the_number_of_given_models_must_fit(prepare, model, capsys, count, joint):
+    prepare(*(["--sentencepiece-model", str(model)] * count), joint, use_model=False, status=2)
+    assert "--sentencepiece-model must be given" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_model_is_refused(prepare, corpus, capsys):
+    prepare("--sentencepiece-model", str(corpus / "train.en"), use_model=False, status=2)
+    assert "must be a sentencepiece model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kilobytes", [2, 20, 60, 200])
+def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
+    """A limit on the size of files stands in for a full disk: writes fail in Python and in sentencepiece."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes << 10, kilobytes << 10))
+
+    words = ["files", "--pair", "en-de", "--from-dir", str(corpus), "--out", str(tmp_path / "out")]
+    words += ["--vocab-size", "350"]
+    command = [sys.executable, "-m", "data_prep", *words]
+    finished = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=limit, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    lines = [line for line in finished.stderr.splitlines() if not line.startswith("[")]
+    assert finished.returncode == 2
+    assert len(lines) == 1
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert main(words) == 0
+
+
+def test_help_names_every_corpus_and_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name in ("wmt14", "iwslt14", "multi30k", "tatoeba", "files", "demo", "--bpe-dropout", "(250)"):
+        assert name in text
