@@ -22,8 +22,19 @@ def toy_data(toy_text) -> Path:
 def toy_run(toy_data) -> tuple[Path, list[dict[str, str]]]:
     """A folder with checkpoints of two trainings' ends and the log of the first."""
     folder = toy_data.parent / "run"
-    lines = train(toy_data, folder, "--max-epoch", 60, "--validate-interval", 60)
-    train(toy_data, folder / "other", "--max-epoch", 20, "--validate-interval", 20, "--seed", 2)
+    lines = train(toy_data, folder, "--max-update", 400, "--validate-interval", 1000, "--save-interval", 1000)
+    train(
+        toy_data,
+        folder / "other",
+        "--max-update",
+        150,
+        "--validate-interval",
+        1000,
+        "--save-interval",
+        1000,
+        "--seed",
+        2,
+    )
     return folder, lines
 
 

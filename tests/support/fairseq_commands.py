@@ -75,12 +75,17 @@ def train(data: Path, save: Path, *words: object, user_dir: object = USER_DIR, *
 
 def log_lines(output: str) -> list[dict[str, str]]:
     """The JSON objects that fairseq logged."""
-    return [json.loads(found) for found in re.findall(r"\| (\{\".*\})$", output, flags=re.MULTILINE)]
+    return [json.loads(found) for found in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
 
 
 def losses(lines: list[dict[str, str]]) -> list[float]:
     """The training loss of each update."""
     return [float(line["loss"]) for line in lines if "loss" in line and "ups" in line]
+
+
+def losses_by_update(lines: list[dict[str, str]]) -> dict[int, float]:
+    """The training loss of each update, by its number."""
+    return {int(line["num_updates"]): float(line["loss"]) for line in lines if "loss" in line and "ups" in line}
 
 
 def generated(output: str, kind: str = "H") -> dict[int, list[str]]:

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The main job on the embedded corpus: prepare, train, translate, score. About 10 minutes on 2 CPU cores after installation.
+# Run again, it does only what is missing. RUN chooses the folder (default: runs/demo).
+set -euo pipefail
+source "$(dirname "$0")/environment.sh"
+source "$root/scripts/recipe.sh"
+run=${RUN:-$root/runs/demo}
+data=$run/data
+
+echo "== Preparing the embedded English-German corpus"
+python -m data_prep demo --pair en-de --vocab-size 2000 --out "$data"
+echo "== Training a small ResMLP translator"
+train_model "$data" en de "$run" --arch resmlp_multi30k --dropout 0.1 --warmup-updates 400 --max-epoch 7
+echo "== Translating and scoring the held-out sentences"
+finish_model "$data" en de "$run" 3
+
+cat <<END
+Translate interactively, with the bundle or with fairseq's own command:
+
+  ${venv_python%python}resmlp-mt interactive $run/model
+  ${venv_python%python}fairseq-interactive $data --user-dir resmlp_mt --path $run/averaged.pt --source-lang en --target-lang de \\
+    --bpe sentencepiece --sentencepiece-model $data/spm.model --beam 4
+END

@@ -1,0 +1,177 @@
+"""The registered architectures: their sizes worked out by formula, and the same model through every door."""
+
+import re
+from argparse import Namespace
+from dataclasses import fields
+
+import pytest
+import torch
+from fairseq import options
+from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, build_model
+from omegaconf import OmegaConf
+
+import resmlp_mt
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.architectures import ARCHITECTURES
+
+resmlp_mt.register_with_fairseq()
+
+WORDS = 40
+
+
+def dictionary(words=WORDS):
+    made = Dictionary()
+    for index in range(words - len(made)):
+        made.add_symbol(str(index))
+    return made
+
+
+def task(source_words=WORDS, target_words=WORDS, left_pad_target=False):
+    cfg = Namespace(left_pad_target=left_pad_target)
+    return Namespace(source_dictionary=dictionary(source_words), target_dictionary=dictionary(target_words), cfg=cfg)
+
+
+def from_command_line(name, *words):
+    arguments = ["data", "--task", "translation", "--arch", name, *words]
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), arguments)).model
+
+
+def built(name, *words, **task_changes):
+    return build_model(from_command_line(name, *words), task(**task_changes))
+
+
+def expected_parameters(cfg):
+    """Counts by hand. A linear layer from m to n channels has m * n + n, an Affine or LayerNorm of d channels 2 * d."""
+
+    def linear(inputs, outputs):
+        return inputs * outputs + outputs
+
+    def channels(dim, hidden):
+        return linear(dim, hidden) + linear(hidden, dim) + 4 * dim
+
+    def mixing(positions, dim):
+        return positions * positions + positions + 4 * dim
+
+    encoder_dim, decoder_dim = cfg.encoder_embed_dim, cfg.decoder_embed_dim
+    cross = 2 * linear(decoder_dim, decoder_dim) + 2 * linear(encoder_dim, decoder_dim) + 4 * decoder_dim
+    encoder_layer = mixing(cfg.max_source_positions, encoder_dim) + channels(encoder_dim, cfg.encoder_ffn_embed_dim)
+    decoder_layer = mixing(cfg.max_target_positions, decoder_dim) + channels(decoder_dim, cfg.decoder_ffn_embed_dim)
+    if cfg.share_all_embeddings:
+        tables = WORDS * encoder_dim
+    elif cfg.share_decoder_input_output_embed:
+        tables = WORDS * (encoder_dim + decoder_dim)
+    else:
+        tables = WORDS * (encoder_dim + 2 * decoder_dim)
+    layers = cfg.encoder_layers * encoder_layer + cfg.decoder_layers * (decoder_layer + cross)
+    return tables + layers + 2 * encoder_dim + 2 * decoder_dim
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_parameters_are_as_many_as_the_formula_says_through_every_door(name):
+    model = built(name)
+    cfg = MODEL_DATACLASS_REGISTRY[name]()
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected_parameters(cfg)
+    through_hydra = build_model(OmegaConf.create({"_name": name}), task())
+    shapes = [{key: value.shape for key, value in made.state_dict().items()} for made in (model, through_hydra)]
+    assert shapes[0] == shapes[1]
+    assert type(model) is type(through_hydra) is ARCH_MODEL_REGISTRY[name]
+
+
+def test_the_papers_settings_are_those_of_the_wmt_architectures():
+    for name, layers, dropout in [("en_de", 6, 0.15), ("en_de_12", 12, 0.15), ("en_fr", 6, 0.1), ("en_fr_12", 12, 0.1)]:
+        cfg = MODEL_DATACLASS_REGISTRY[f"resmlp_wmt_{name}"]()
+        assert (cfg.encoder_embed_dim, cfg.encoder_ffn_embed_dim) == (512, 2048)
+        assert (cfg.decoder_embed_dim, cfg.decoder_ffn_embed_dim) == (512, 2048)
+        assert (cfg.encoder_layers, cfg.decoder_layers) == (layers, layers)
+        assert (cfg.dropout, cfg.layer_scale, str(cfg.norm)) == (dropout, 0.2, "affine")
+
+
+def test_an_option_given_on_the_command_line_wins_over_the_architecture():
+    assert from_command_line("resmlp_wmt_en_de").dropout == 0.15
+    assert from_command_line("resmlp_wmt_en_de", "--dropout", "0.3").dropout == 0.3
+
+
+def test_every_switch_is_off_by_default():
+    for field in fields(MODEL_DATACLASS_REGISTRY["resmlp"]):
+        if field.type is bool:
+            assert field.default is False, field.name
+
+
+@pytest.mark.parametrize(
+    ("words", "valid"),
+    [(("--norm", "batchnorm"), "affine.*layernorm"), (("--activation-fn", "tanh"), "gelu.*relu.*silu.*hardswish")],
+)
+def test_an_unknown_value_of_an_option_is_refused_with_the_valid_ones(words, valid, capsys):
+    with pytest.raises(SystemExit) as ended:
+        built("resmlp_tiny", *words)
+    assert ended.value.code == 2
+    assert re.search(valid, capsys.readouterr().err)
+
+
+def test_an_unknown_architecture_is_refused_with_the_valid_ones(capsys):
+    with pytest.raises(SystemExit) as ended:
+        built("resmlp_huge")
+    assert ended.value.code == 2
+    assert "resmlp_wmt_en_de" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "message"),
+    [
+        (("--share-all-embeddings",), {"target_words": 41}, "one dictionary for both languages"),
+        (("--share-all-embeddings", "--encoder-embed-dim", "64"), {}, "--decoder-embed-dim 32"),
+        (("--dropout", "1.5"), {}, "--dropout must be at least 0 and below 1, but is 1.5"),
+        (("--cross-attention-heads", "5"), {}, "divisible by num_heads=5"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused_in_one_sentence(words, changes, message):
+    with pytest.raises(ResMLPError, match=message):
+        built("resmlp_tiny", *words, **changes)
+
+
+def test_encoder_and_decoder_may_differ_in_width_and_depth():
+    words = [
+        "--encoder-embed-dim",
+        "24",
+        "--encoder-layers",
+        "3",
+        "--decoder-layers",
+        "1",
+        "--encoder-ffn-embed-dim",
+        "7",
+    ]
+    model = built("resmlp_tiny", *words, source_words=37, target_words=41)
+    tokens = torch.randint(4, 37, (3, 5))
+    logits, _ = model(tokens, torch.full((3,), 5), torch.randint(4, 41, (3, 7)))
+    assert logits.shape == (3, 7, 41)
+
+
+def test_a_target_padded_on_the_left_is_scored_like_one_padded_on_the_right():
+    torch.manual_seed(1)
+    model = built("resmlp_tiny").eval()
+    pad = model.decoder.padding_index
+    source = torch.randint(4, WORDS, (2, 5))
+    target = torch.randint(4, WORDS, (2, 7))
+    right, left = target.clone(), target.clone()
+    right[1, 4:] = pad
+    left[1, :3], left[1, 3:] = pad, target[1, :4]
+    expected, _ = model(source, None, right)
+    model.decoder.left_pad_target = True
+    logits, extra = model(source, None, left)
+    torch.testing.assert_close(logits[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits[1, 3:], expected[1, :4], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(extra["attn"][0][1, 3:].sum(-1), torch.ones(4))
+
+
+def test_a_prepared_model_scores_whole_sentences_as_before():
+    torch.manual_seed(1)
+    model = built("resmlp_tiny", "--layer-scale", "0.7").eval()
+    source, target = torch.randint(4, WORDS, (2, 5)), torch.randint(4, WORDS, (2, 7))
+    with torch.no_grad():
+        expected, _ = model(source, None, target)
+        model.make_generation_fast_(need_attn=False)
+        logits, extra = model(source, None, target)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    assert extra["attn"] == [None]
