@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from tqdm import tqdm
-
-Item = TypeVar("Item")
 
 
 def say(step: str, message: str) -> None:
@@ -28,11 +24,3 @@ def bar(step: str, total: int | None, unit: str) -> tqdm:
         The bar; call `update(n)` as work is done, and use it in a `with` statement.
     """
     return tqdm(total=total, unit=f" {unit}", unit_scale=True, desc=f"[{step}]", disable=None, leave=False)
-
-
-def counted(step: str, items: Iterable[Item], total: int | None, unit: str) -> Iterator[Item]:
-    """Passes items on, one unit of progress each."""
-    with bar(step, total, unit) as progress:
-        for item in items:
-            yield item
-            progress.update()
