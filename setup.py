@@ -29,12 +29,12 @@ setup(
     ],
     extras_require={
         # fairseq itself cannot be imported on Python 3.11 or later; fairseq-fixed is the same code, mended.
-        "train": ["fairseq-fixed==0.12.3.1"],
+        "train": ["fairseq-fixed==0.12.3.1", "pooch>=1.8", "requests>=2.31", "matplotlib>=3.8"],
+        "languages": ["py3langid>=0.3"],  # data_prep --language-id
         "vision": ["torchvision", "timm>=1.0"],
-        "serve": [],
-        "export": [],
-        "plots": ["matplotlib>=3.8"],
-        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "import-linter", "matplotlib>=3.8"],
+        "serve": [],  # nothing beyond the core yet
+        "export": [],  # nothing beyond the core yet
+        "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "import-linter", "zstandard"],
     },
     entry_points={"console_scripts": ["resmlp-mt = resmlp_mt.cli.main:main"]},
     classifiers=[
