@@ -19,7 +19,8 @@ run=${RUN:-$root/runs/multi30k.$pair}
 data=$run/data
 
 python -m data_prep multi30k --pair "$pair" --from-dir "$text" --vocab-size 8000 --out "$data"
-train_model "$data" "${pair%-*}" "${pair#*-}" "$run" --arch resmlp_multi30k --warmup-updates 1000 --max-epoch "${EPOCHS:-10}"
+train_model "$data" "${pair%-*}" "${pair#*-}" "$run" --arch resmlp_multi30k --max-tokens 2048 \
+  --lr-scheduler inverse_sqrt --warmup-updates 1000 --warmup-init-lr 1e-7 --max-epoch "${EPOCHS:-10}"
 finish_model "$data" "${pair%-*}" "${pair#*-}" "$run" "$((${EPOCHS:-10} < 5 ? ${EPOCHS:-10} : 5))"
 
 echo "The same model in fairseq's own interactive command, on raw lines:"

@@ -11,8 +11,8 @@ train_model() {
   mkdir -p "$run"
   fairseq-train "$data" --user-dir resmlp_mt --task translation --source-lang "$source" --target-lang "$target" \
     --criterion label_smoothed_cross_entropy --label-smoothing 0.1 \
-    --optimizer adam --adam-betas '(0.9, 0.98)' --lr 5e-3 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 \
-    --clip-norm 1.0 --max-tokens 2048 --num-workers 0 --seed 1 --keep-last-epochs 5 \
+    --optimizer adam --adam-betas '(0.9, 0.98)' --lr 5e-3 \
+    --clip-norm 1.0 --num-workers 0 --seed 1 --keep-last-epochs 5 \
     --no-progress-bar --log-format simple --log-interval 50 --save-dir "$run" "$@" 2>&1 |
     tee -a "$run/train.log" | sed -unE \
     -e 's/.*train_inner \| (epoch [0-9]+: +[0-9]+ \/ [0-9]+).* (ppl=[0-9.]+), (wps=[0-9.]+).*/  \1  \2  \3/p' \

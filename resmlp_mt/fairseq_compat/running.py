@@ -57,8 +57,9 @@ def resume_with_the_batches_of_the_first_epoch() -> None:
         if epoch <= 1 or kwargs.get("update_epoch_batch_itr") or getattr(task.cfg, "rebuild_batches", False):
             return original(task, dataset, *args, **kwargs)
         iterator = original(task, dataset, *args, **{**kwargs, "epoch": 1})
-        iterator.epoch = epoch
-        dataset.set_epoch(epoch)
+        if iterator._cur_epoch_itr is None:  # a new one; one that has been used knows its epoch, and goes on to the next
+            iterator.epoch = epoch
+            dataset.set_epoch(epoch)
         return iterator
 
     put_around(FairseqTask, "get_batch_iterator", get_batch_iterator)

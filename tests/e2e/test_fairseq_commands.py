@@ -50,6 +50,8 @@ def same_hypotheses(first, second):
 
 def test_training_learns_the_toy_language(toy_run, toy_data, toy_checkpoint):
     assert losses(toy_run[1])[-1] < 0.5 * losses(toy_run[1])[0]
+    epochs = [line["epoch"] for line in toy_run[1] if "ups" in line and "loss" in line]
+    assert set(epochs) == set(range(1, max(epochs) + 1))
     output = generate(toy_data, toy_checkpoint, "--batch-size", 8).stdout
     targets, hypotheses = generated(output, "T"), generated(output, "H")
     right = sum(hypotheses[i][0].split("\t")[1] == targets[i][0] for i in range(13))
