@@ -20,7 +20,8 @@ def register_with_fairseq() -> None:
 
     allocator.keep_freed_memory()
     fairseq_compat.repair_all()
-    import resmlp_mt.translation.model  # noqa: F401  (registers on import)
+    import resmlp_mt.translation.model
+    import resmlp_mt.translation.task  # noqa: F401  (both register on import)
 
 
 if "fairseq" in sys.modules:

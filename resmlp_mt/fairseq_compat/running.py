@@ -57,7 +57,7 @@ def resume_with_the_batches_of_the_first_epoch() -> None:
         if epoch <= 1 or kwargs.get("update_epoch_batch_itr") or getattr(task.cfg, "rebuild_batches", False):
             return original(task, dataset, *args, **kwargs)
         iterator = original(task, dataset, *args, **{**kwargs, "epoch": 1})
-        if iterator._cur_epoch_itr is None:  # a new one; one that has been used knows its epoch, and goes on to the next
+        if iterator._cur_epoch_itr is None:  # one that has been used knows its epoch
             iterator.epoch = epoch
             dataset.set_epoch(epoch)
         return iterator

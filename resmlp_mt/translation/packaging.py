@@ -126,6 +126,15 @@ def _sentencepiece_model(data: Path, lang: str) -> bytes:
     raise ResMLPError(f"{data} must hold spm.model or spm.{lang}.model, but holds neither; put the model there")
 
 
+def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: Mapping[str, Any]) -> Segmenter:
+    """The segmenter of one language of a data folder, as a bundle made with it will have it.
+
+    Raises:
+        ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
+    """
+    return Segmenter(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
+
+
 def _summary(data: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a bundle keeps of the manifest: enough to recognise the data."""
     if not manifest:

@@ -1,0 +1,97 @@
+"""The fairseq door of validation: `--task resmlp_translation --eval-bleu` says what `resmlp-mt evaluate` says.
+
+fairseq's own task puts sub-words together again on both sides, so that its references are not what people wrote. This
+one has the raw references beside the data, and puts translations together as a bundle does.
+"""
+
+# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fairseq import utils
+from fairseq.data import BaseWrapperDataset
+from fairseq.tasks import TASK_REGISTRY, register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from sacrebleu.metrics import BLEU
+
+from resmlp_mt.errors import require
+from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.translation.evaluate_scores import bleu_tokenizer
+from resmlp_mt.translation.lines import read_lines
+from resmlp_mt.translation.packaging import read_manifest, read_segmenter
+
+NAME = "resmlp_translation"
+
+
+@dataclass
+class ResMLPTranslationConfig(TranslationConfig):
+    """fairseq's settings of a translation task; `eval_bleu_args` begin as a bundle's defaults do."""
+
+    eval_bleu_args: str = field(
+        default='{"beam": 4}',
+        metadata={"help": 'of the search for --eval-bleu, e.g. \'{"beam": 4, "lenpen": 0.6}\', as JSON'},
+    )
+
+
+class WithReferences(BaseWrapperDataset):
+    """Sentence pairs whose batches bring their raw references along, under "references".
+
+    Args:
+        dataset: the pairs.
+        references: of each pair.
+    """
+
+    def __init__(self, dataset, references: list[str]) -> None:
+        super().__init__(dataset)
+        self.references = references
+
+    def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Makes a batch of samples."""
+        batch = super().collater(samples)
+        if batch:
+            batch["references"] = [self.references[number] for number in batch["id"].tolist()]
+        return batch
+
+
+@register_task(NAME, dataclass=ResMLPTranslationConfig)
+class ResMLPTranslationTask(TranslationTask):
+    """fairseq's translation task with an honest validation BLEU."""
+
+    def __init__(self, cfg: ResMLPTranslationConfig, src_dict, tgt_dict) -> None:
+        super().__init__(cfg, src_dict, tgt_dict)
+        self._data = Path(utils.split_paths(cfg.data)[0])
+        self._segmenter = None
+        if cfg.eval_bleu:
+            symbols = list(tgt_dict.symbols)
+            self._segmenter = read_segmenter(self._data, cfg.target_lang, symbols, read_manifest(self._data))
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **options: Any) -> None:
+        """Loads a split; with --eval-bleu, one that is not trained on brings its raw references.
+
+        Raises:
+            ResMLPError: when there are none, or not as many as sentences.
+        """
+        super().load_dataset(split, epoch, combine, **options)
+        if self.cfg.eval_bleu and split != self.cfg.train_subset:
+            path = self._data / "raw" / f"{split}.{self.cfg.target_lang}"
+            said = "prepare the data with `python -m data_prep`, or put the raw references there"
+            require(path.is_file(), "the raw references for --eval-bleu", "a file", path, said)
+            references = read_lines(path)
+            pairs = len(self.datasets[split])
+            require(len(references) == pairs, str(path), f"{pairs} lines long, as the split", len(references), said)
+            self.datasets[split] = WithReferences(self.datasets[split], references)
+
+    def _inference_with_bleu(self, generator, sample: dict[str, Any], model):
+        """Called by fairseq for every batch; it adds up the counts of n-grams of all batches and processes."""
+        found = self.inference_step(generator, [model], sample)
+        texts = [self._segmenter.decode(hypotheses[0]["tokens"].tolist()) for hypotheses in found]
+        if self.cfg.eval_bleu_print_samples:
+            shown = random.randrange(len(texts))
+            print(f"translation: {texts[shown]}\nreference: {sample['references'][shown]}")
+        metric = BLEU(tokenize=bleu_tokenizer(self.cfg.target_lang))
+        return metric.corpus_score(texts, [sample["references"]])
+
+
+assert_registered(TASK_REGISTRY, NAME, ResMLPTranslationTask)
