@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.significance import PairedTest
 
 from resmlp_mt.errors import require
+from resmlp_mt.translation.evaluate_significance import PairedTests
 
 RESAMPLES = 1000
 TRIALS = 10_000
@@ -156,20 +156,11 @@ def compare(
         trials: of the paired approximate randomisation.
     """
     check_counts(translations=hypotheses, baseline=baseline, references=references)
-    systems = [("baseline", list(baseline)), ("system", list(hypotheses))]
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for kind, samples in (("bs", resamples), ("ar", trials)):
-        metrics = {name: make() for name, make in _metrics(lang).items()}
-        test = PairedTest(systems, metrics, [list(references)], test_type=kind, n_samples=samples, n_jobs=1)
-        results = test()[1]
-        for name in metrics:
-            base, system = (row for key, rows in results.items() if key.startswith(name) for row in rows)
-            found.setdefault(name, {})[kind] = (float(system.p_value), float(system.score))
-            found[name]["baseline"] = (0.0, float(base.score))
-    return [
-        Comparison(name, rows["bs"][1], rows["baseline"][1], rows["bs"][0], rows["ar"][0])
-        for name, rows in found.items()
-    ]
+    comparisons = []
+    for name, make in _metrics(lang).items():
+        tests = PairedTests(make(), hypotheses, baseline, references)
+        comparisons.append(Comparison(name, *tests.scores, tests.bootstrap(resamples), tests.randomisation(trials)))
+    return comparisons
 
 
 def by_length(

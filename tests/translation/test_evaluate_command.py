@@ -1,0 +1,163 @@
+"""`evaluate` cannot publish a wrong number."""
+
+import itertools
+import json
+import shutil
+
+import pytest
+import sacrebleu
+from toy_bundles import data_folder, raw_lines, write_bundle
+
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.evaluate_scores import all_scores, by_length, check_counts, compare, tokenised_scores
+from resmlp_mt.translation.training_data import read_binarised
+from resmlp_mt.translation.translator import Translator
+
+REFERENCES = [
+    f"the {word} is near the old house number {n}." for n, word in enumerate(["dog", "cat", "tree", "man"] * 10)
+]
+NEAR = [line.replace("old ", "") if n % 3 else line for n, line in enumerate(REFERENCES)]
+FAR = [line.replace("house", "mouse").replace("is", "was") for line in REFERENCES]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+def evaluate(tmp_path, model, *words) -> dict:
+    report = tmp_path / "report.json"
+    options = ["--json", report, "--resamples", "20", "--trials", "20"]
+    assert main([str(word) for word in ["evaluate", model, *options, *words]]) == 0
+    return json.loads(report.read_text())
+
+
+def test_scores_are_sacrebleus_with_intervals_and_signatures():
+    bleu, chrf, ter = all_scores(NEAR, REFERENCES, "en")
+    assert bleu.score == pytest.approx(sacrebleu.corpus_bleu(NEAR, [REFERENCES]).score)
+    assert chrf.score == pytest.approx(sacrebleu.corpus_chrf(NEAR, [REFERENCES]).score)
+    assert ter.score == pytest.approx(sacrebleu.corpus_ter(NEAR, [REFERENCES]).score)
+    assert 0 < bleu.interval < bleu.score
+    assert "case:mixed" in bleu.signature
+    assert "tok:13a" in bleu.signature
+    assert bleu.label == ""
+
+
+def test_tokenised_scores_say_that_they_cannot_be_compared():
+    found = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
+    assert [score.metric for score in found] == ["tokenised BLEU", "compound-split BLEU"]
+    assert all("not comparable" in score.label and "tok:none" in score.signature for score in found)
+
+
+def test_a_better_system_is_significantly_better_and_an_equal_one_is_not():
+    for row in compare(NEAR, FAR, REFERENCES, "en", resamples=200, trials=200):
+        assert (row.system < row.baseline) == (row.metric == "TER")
+        assert row.p_bootstrap < 0.05
+        assert row.p_randomisation < 0.05
+    one_changed = ["something else altogether.", *NEAR[1:]]
+    for other in (NEAR, one_changed):
+        for row in compare(NEAR, other, REFERENCES, "en", resamples=200, trials=200):
+            assert row.p_randomisation > 0.9
+            assert row.p_bootstrap > 0.3
+
+
+def test_p_values_are_those_of_trying_out_every_exchange():
+    hypotheses, baseline, references = NEAR[:9], [*FAR[:3], *NEAR[3:9]], REFERENCES[:9]
+    metric = sacrebleu.BLEU()
+    observed = metric.corpus_score(hypotheses, [references]).score - metric.corpus_score(baseline, [references]).score
+    extreme = 0
+    for exchanged in itertools.product([False, True], repeat=3):
+        pairs = [(b, h) if e else (h, b) for e, h, b in zip(exchanged, hypotheses[:3], baseline[:3], strict=True)]
+        first = metric.corpus_score([a for a, _ in pairs] + hypotheses[3:], [references]).score
+        second = metric.corpus_score([b for _, b in pairs] + baseline[3:], [references]).score
+        extreme += abs(first - second) >= abs(observed) - 1e-9
+    (bleu, _, _) = compare(hypotheses, baseline, references, "en", resamples=2, trials=4000)
+    assert bleu.p_randomisation == pytest.approx(extreme / 8, abs=0.03)
+
+
+def test_every_sentence_is_in_one_bucket_of_its_length():
+    lengths = [1, 10, 11, 25, 26, 200] + [5] * 34
+    buckets = by_length(lengths, NEAR, REFERENCES, "en", longest_trained=25)
+    assert {bucket.name: bucket.sentences for bucket in buckets} == {
+        "1 to 10": 36,
+        "11 to 20": 1,
+        "21 to 25": 1,
+        "26 to 30": 1,
+        "over 100": 1,
+    }
+    assert [bucket.beyond_training for bucket in buckets] == [False, False, False, True, True]
+
+
+def test_unequal_numbers_of_lines_are_refused():
+    with pytest.raises(ResMLPError, match="must be equal, but is 2 sources, 3 references"):
+        check_counts(sources=["a", "b"], references=["a", "b", "c"])
+    with pytest.raises(ResMLPError, match="but is empty"):
+        check_counts(sources=[], references=[])
+
+
+def test_a_data_folder_is_evaluated_with_hashes_and_leaks_named(model, tmp_path, capsys):
+    data = shutil.copytree(data_folder(), tmp_path / "data")
+    train = (data / "raw" / "train.src").read_text(encoding="utf-8").splitlines()
+    lines = [*raw_lines()[:3], train[7], *raw_lines()[4:]]
+    (data / "raw" / "test.src").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    report = evaluate(tmp_path, model, "--data", data, "--tokenised", "--translations", tmp_path / "out.txt")
+    known = set(train)
+    expected = [n for n, line in enumerate(lines, 1) if line in known]
+    assert report["in_training"] == {"checked": True, "lines": expected}
+    assert 4 in expected
+    texts = (tmp_path / "out.txt").read_text(encoding="utf-8").splitlines()
+    assert texts == Translator.from_pretrained(model).translate(lines)
+    scores = {score["metric"]: score["score"] for score in report["scores"]}
+    assert scores["BLEU"] == pytest.approx(sacrebleu.corpus_bleu(texts, [raw_lines("tgt")]).score)
+    assert set(report["hashes"]) == {"sources", "references", "translations", "baseline", "model"}
+    assert report["hashes"]["model"]["model.safetensors"].startswith("sha256:")
+    assert report["speed"]["sentences_per_second"] > 0
+    out = capsys.readouterr().out
+    assert "WARNING" in out
+    assert "not comparable" in out
+
+
+def test_a_system_is_compared_with_translations_and_with_another_bundle(model, tmp_path):
+    source, reference, other = tmp_path / "s.txt", tmp_path / "r.txt", tmp_path / "o.txt"
+    for path, lines in ((source, raw_lines()), (reference, raw_lines("tgt")), (other, raw_lines("tgt"))):
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    files = ["--source", source, "--reference", reference]
+    report = evaluate(tmp_path, model, *files, "--baseline", other, "--figure", tmp_path / "figure.svg")
+    assert {row["metric"]: row["baseline"] for row in report["comparisons"]}["BLEU"] == pytest.approx(100.0)
+    assert report["in_training"]["checked"] is False
+    assert (tmp_path / "figure.svg").read_text().lstrip().startswith("<?xml")
+    report = evaluate(tmp_path, model, *files, "--baseline", model)
+    assert all(row["system"] == row["baseline"] for row in report["comparisons"])
+
+
+def test_scores_reach_the_model_card(tmp_path):
+    bundle = write_bundle(tmp_path)
+    evaluate(tmp_path, bundle, "--data", data_folder(), "--update-card")
+    card = (bundle / "README.md").read_text()
+    assert card.count("| BLEU |") == 1
+    assert "Not measured" not in card
+
+
+@pytest.mark.parametrize("mark", ["@@ ", "\u2581", "&apos;"])
+def test_references_and_baselines_in_sub_words_are_refused(mark, model, tmp_path, capsys):
+    source, reference = tmp_path / "s.txt", tmp_path / "r.txt"
+    source.write_text("a dog\n" * 5)
+    reference.write_text(f"ein{mark}hund\n" * 5)
+    assert main(["evaluate", str(model), "--source", str(source), "--reference", str(reference)]) == 2
+    assert "must be raw text, but 5 of 5 lines hold sub-words or escaped tokens" in capsys.readouterr().err
+
+
+def test_a_baseline_of_another_length_is_refused(model, tmp_path, capsys):
+    (tmp_path / "o.txt").write_text("a\n" * 19)
+    words = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
+    assert main(words) == 2
+    assert "must have a line for each of the 20 references, but has 19" in capsys.readouterr().err
+
+
+def test_binarised_text_is_read_as_fairseq_wrote_it():
+    text = read_binarised(data_folder() / "train.src-tgt.src")
+    assert len(text.sizes) == 200
+    assert text.tokens[text.sizes.cumsum() - 1].tolist() == [2] * 200
+    with pytest.raises(ResMLPError, match="must be binarised text"):
+        read_binarised(data_folder() / "missing")
