@@ -300,3 +300,11 @@ def test_the_prompt_outlives_an_interrupted_translation(model, monkeypatch, caps
     out = capsys.readouterr().out
     assert "stopped" in out
     assert "must be given a number" in out
+
+
+def test_translating_needs_no_fairseq(model):
+    code = "import sys; sys.modules['fairseq'] = None; from resmlp_mt.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "translate", str(model)]
+    finished = subprocess.run(words, input=b"a dog\n\n", capture_output=True, cwd=ROOT, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count(b"\n") == 2
