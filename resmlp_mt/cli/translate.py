@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.progress import Progress
-from resmlp_mt.errors import require
+from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.translation import files
 from resmlp_mt.translation.alignment_page import AlignmentPage
 from resmlp_mt.translation.jobs import Job, ResumableOutput, translate_stream
@@ -90,8 +90,13 @@ def _open_page(path: Path | None, translator: Translator, open_files: ExitStack)
 
 
 def _write_to_standard_output(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # the reader has gone, which is no fault
+    except OSError as error:
+        raise ResMLPError(f"the standard output must be writable, but is not ({error.strerror}); make room") from error
 
 
 def _translate_to_file(args, translator, job, reader, after_window, progress: Progress) -> None:

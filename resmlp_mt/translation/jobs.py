@@ -19,7 +19,7 @@ from resmlp_mt.translation.records import Request, Translation
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
 
-WINDOW_LINES = 2048
+WINDOW_LINES = 512  # enough for batches of like length; little is lost when a job is killed
 _PROGRESS_SUFFIX = ".progress"
 
 
@@ -43,7 +43,7 @@ class Job:
 
     def digest(self, translator: Translator) -> str:
         """What identifies the job but for its input."""
-        content = [asdict(self), translator.config.digests]
+        content = [asdict(self), translator.identity]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def translate(self, translator: Translator, lines: list[str], first: int) -> list[Translation]:
@@ -158,7 +158,19 @@ class ResumableOutput:
             raise ResMLPError(f"{self._note} must say how far a job has come, but is damaged; start it anew") from error
 
     def write(self, content: bytes, reader: LineReader) -> None:
-        """Writes a window, and then notes that it is done."""
+        """Writes a window, and then notes that it is done.
+
+        Raises:
+            ResMLPError: when the disk is full; what was written before stays.
+        """
+        try:
+            self._append(content, reader)
+        except OSError as error:
+            raise ResMLPError(
+                f"{self.path} must be writable, but is no more ({error.strerror}); make room, then --resume"
+            ) from error
+
+    def _append(self, content: bytes, reader: LineReader) -> None:
         assert self._file is not None, "opened before"
         # One gzip member a window: a resumed file is cut between two, and no time stamp makes it differ.
         self._file.write(gzip.compress(content, mtime=0) if self.path.suffix == ".gz" else content)

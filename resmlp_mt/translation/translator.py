@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,6 +53,8 @@ class Translator:
         except (RuntimeError, AssertionError) as error:
             raise ResMLPError(f"the device must be there, but {device} is not ({str(error)[:120]}); use cpu") from error
         self.limits = limits or BatchLimits()
+        self._dtype = dtype
+        self._digests = [bundle.config.digests for bundle in bundles]
         self.max_source_len = min(model.max_source_len for model in self.models)
 
     @classmethod
@@ -69,6 +72,11 @@ class Translator:
             ResMLPError: when something in a bundle is missing or damaged.
         """
         return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides over the translations besides the settings of the search; batches do in their last digits."""
+        return {"models": self._digests, "dtype": self._dtype, "limits": asdict(self.limits)}
 
     def translate(
         self,

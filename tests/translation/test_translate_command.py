@@ -176,7 +176,7 @@ def test_a_line_is_answered_before_the_next_one_comes(model):
 
 @pytest.mark.parametrize("ending", ["txt", "txt.gz"])
 def test_a_killed_job_is_resumed_to_the_same_bytes(ending, model, tmp_path):
-    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * jobs.WINDOW_LINES
+    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * (2 * jobs.WINDOW_LINES)
     random.Random(2).shuffle(lines)
     source, whole, killed = tmp_path / "in.txt", tmp_path / f"whole.{ending}", tmp_path / f"killed.{ending}"
     source.write_bytes(b"\n".join(lines) + b"\n")
