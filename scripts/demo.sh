@@ -10,8 +10,8 @@ data=$run/data
 echo "== Preparing the embedded English-German corpus"
 python -m data_prep demo --pair en-de --vocab-size 2000 --out "$data"
 echo "== Training a small ResMLP translator"
-train_model "$data" en de "$run" --arch resmlp_multi30k --dropout 0.05 --max-tokens 1024 --max-epoch 8 \
-  --lr-scheduler polynomial_decay --warmup-updates 300 --total-num-update 3280
+train_model "$data" en de "$run" --arch resmlp_multi30k --dropout 0.05 --max-tokens 1024 --max-epoch 6 \
+  --lr-scheduler polynomial_decay --warmup-updates 300 --total-num-update 2460
 echo "== Translating and scoring the held-out sentences"
 finish_model "$data" en de "$run" 3
 

@@ -9,4 +9,4 @@ ruff format --check .
 ruff check .
 mypy
 lint-imports
-python -m pytest "$@"
+python -m pytest -n 2 --dist loadfile "$@"

@@ -160,10 +160,24 @@ def test_fairseq_interactive_translates_lines_in_order(toy_data, toy_checkpoint,
     buffered = run(
         "fairseq-interactive",
         toy_data,
-        *(*common, "--path", toy_checkpoint, "--nbest", 2, "--buffer-size", 13, "--batch-size", 13),
-        stdin=lines,
+        *(*common, "--path", toy_checkpoint, "--nbest", 2, "--buffer-size", 14, "--batch-size", 14),
+        stdin=lines + "\n",
     )
-    same_hypotheses(plain, generated(buffered.stdout))
+    with_empty_line = generated(buffered.stdout)
+    assert len(with_empty_line.pop(13)) == 2
+    same_hypotheses(plain, with_empty_line)
+
+
+def test_fairseqs_lexical_constraints_are_met(toy_data, toy_checkpoint, toy_text):
+    lines = (toy_text / "test.src").read_text().splitlines()
+    constrained = "".join(f"{line}\tt{index % 12}\n" for index, line in enumerate(lines))
+    common = ("--task", "translation", "-s", "src", "-t", "tgt", "--cpu", "--user-dir", USER_DIR, "--beam", 4)
+    buffers = ("--constraints", "--buffer-size", 13, "--batch-size", 13)
+    said = run("fairseq-interactive", toy_data, *common, "--path", toy_checkpoint, *buffers, stdin=constrained)
+    hypotheses = generated(said.stdout)
+    assert sorted(hypotheses) == list(range(13))
+    for index, found in hypotheses.items():
+        assert f"t{index % 12}" in found[0].split("\t")[1].split()
 
 
 def test_fairseq_validate_repeats_the_loss_of_training(toy_data, toy_run):
