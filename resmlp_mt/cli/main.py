@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.version import __version__
 
-# subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> exit status.
+# subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> status.
 # Modules are imported only when their subcommand is used, so that none makes another one slow to start.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "average": ("average", "average several checkpoints of a training"),
