@@ -92,12 +92,13 @@ class Decoder(nn.Module):
             x = layer.channels(x)
         return self.norm(x).transpose(0, 1), attention
 
-    def start(self, memory: EncoderOutput, sentence_of_row: Tensor) -> DecoderState:
+    def start(self, memory: EncoderOutput, sentence_of_row: Tensor, most_rows: int | None = None) -> DecoderState:
         """Begins a search.
 
         Args:
             memory: from the encoder.
             sentence_of_row: the sentence of the batch that each row translates, (rows,).
+            most_rows: to which the rows may grow; as many as there are at first unless given.
         """
         projected = [layer.project_memory(memory.hidden) for layer in self.layers]
         return DecoderState(
@@ -106,6 +107,7 @@ class Decoder(nn.Module):
             source_mask=~memory.padding_mask[:, None, None],
             columns=memory.columns,
             sentence_of_row=sentence_of_row,
+            most_rows=most_rows,
         )
 
     def step(self, tokens: Tensor, state: DecoderState, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:

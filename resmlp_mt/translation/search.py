@@ -116,7 +116,8 @@ class BeamSearch:
 class _Run:
     """The search of one batch.
 
-    Rows are the beams of all sentences that are not finished, those of a sentence side by side.
+    Rows are the beams of all sentences that are not finished, those of a sentence side by side. In the first step,
+    where they would not differ, each sentence has one.
     """
 
     def __init__(
@@ -137,10 +138,10 @@ class _Run:
         self._sentences = list(range(len(sources)))  # in the batch as it is now -> in the batch as it was given
         self._found: list[list[Hypothesis]] = [[] for _ in sources]
         # Of each row: the tokens, begun by the end of a sentence as fairseq does it, and the scores after each.
-        self._tokens = torch.full((len(sources) * beam_size, 1), symbols.end, device=self._device)
-        self._scores = torch.zeros(len(sources) * beam_size, 1, device=self._device)
+        self._tokens = torch.full((len(sources), 1), symbols.end, device=self._device)
+        self._scores = torch.zeros(len(sources), 1, device=self._device)
         # Where in the rows the beams of each sentence begin, (sentences, 1).
-        self._first_rows = torch.arange(0, len(self._tokens), beam_size, device=self._device)[:, None]
+        self._first_rows = torch.arange(len(sources), device=self._device)[:, None]
 
     def _make_selector(self, sources: Sequence[Source]) -> Selector:
         settings = self._settings
@@ -152,9 +153,11 @@ class _Run:
             )
             return ConstrainedSelector(constraints, settings.constraint_order, self._beam_size, self._symbols.end)
         if settings.sampling:
-            return SamplingSelector(settings, [settings.seed + source.seed for source in sources], self._device)
+            seeds = [settings.seed + source.seed for source in sources]
+            return SamplingSelector(settings, self._beam_size, seeds, self._device)
         if settings.diverse_groups:
-            return DiverseSelector(settings.diverse_groups, settings.diverse_strength)
+            group_size = self._beam_size // settings.diverse_groups
+            return DiverseSelector(settings.diverse_groups, group_size, settings.diverse_strength)
         if settings.sibling_penalty:
             return SiblingSelector(self._beam_size, settings.sibling_penalty)
         return BestSelector(self._beam_size)
@@ -177,15 +180,12 @@ class _Run:
         """Asks the models for the next tokens of all rows."""
         newest = self._tokens[:, -1]
         logits = [model.step(newest, state) for model, state in zip(self._models, self._states, strict=True)]
-        if step == 0:  # the beams of a sentence are still the same
-            logits = [of_model[:: self._beam_size] for of_model in logits]
         log_probs = self._average(logits)
         log_probs = log_probs.view(len(self._sentences), -1, log_probs.size(1))
-        tokens = self._tokens.view(len(self._sentences), self._beam_size, -1)[:, : log_probs.size(1)]
-        self._rules.apply(log_probs, tokens, step)
+        self._rules.apply(log_probs, self._tokens.view(*log_probs.shape[:2], -1), step)
         if isinstance(self._selector, ConstrainedSelector):
             self._selector.forbid_early_end(log_probs, self._rules.at_limit(step))
-        return self._selector.select(log_probs, self._scores[:, -1].view(-1, self._beam_size))
+        return self._selector.select(log_probs, self._scores[:, -1].view(log_probs.shape[:2]))
 
     def _average(self, logits: Sequence[Tensor]) -> Tensor:
         """The log-probabilities of one model, or of the mean of the probabilities of several: (rows, vocab_size)."""
@@ -220,7 +220,7 @@ class _Run:
     def _note_hypotheses(self, candidates: Candidates, places: Tensor) -> None:
         """Notes the candidates at `places`, (hypotheses, 2) of sentence and candidate, as hypotheses."""
         numbers, columns = places.unbind(1)
-        rows = numbers * self._beam_size + candidates.beams[numbers, columns]
+        rows = self._first_rows[numbers, 0] + candidates.beams[numbers, columns]
         totals = torch.cat([self._scores[rows], candidates.scores[numbers, columns, None]], dim=1)
         for number, tokens, sums in zip(numbers.tolist(), self._tokens[rows].tolist(), totals.tolist(), strict=True):
             found = self._found[self._sentences[number]]
@@ -239,7 +239,7 @@ class _Run:
             raise ResMLPError(
                 "the model must give numbers, but gives NaN; its training has diverged: use an earlier checkpoint"
             )
-        row = number * self._beam_size
+        row = int(self._first_rows[number])
         sums = self._scores[row].tolist()
         hypothesis = self._hypothesis(self._tokens[row].tolist(), [*sums, sums[-1]])
         self._found[self._sentences[number]].append(hypothesis)

@@ -31,7 +31,7 @@ class Selector(Protocol):
         Args:
             log_probs: of the next token, (sentences, beams, vocab_size); in the first step, where the beams of a
                 sentence do not differ yet, of one beam alone.
-            scores: of the beams, (sentences, beam_size).
+            scores: of the beams, (sentences, beams).
         """
 
     def keep_sentences(self, sentences: Tensor) -> None:
@@ -67,13 +67,13 @@ def best_continuations(log_probs: Tensor, scores: Tensor, count: int) -> Candida
 
     Args:
         log_probs: (sentences, beams, vocab_size).
-        scores: of at least these beams, (sentences, beams).
+        scores: (sentences, beams).
         count: how many.
     """
     sentences, beams, vocab_size = log_probs.shape
     of_row = min(count, vocab_size)
     values, tokens = top_of_rows(log_probs.flatten(0, 1), of_row)
-    totals = (values.view(sentences, beams, of_row) + scores[:, :beams, None]).flatten(1)
+    totals = (values.view(sentences, beams, of_row) + scores[..., None]).flatten(1)
     # The padding is never chosen: hence one less than all.
     top = totals.topk(min(count, beams * vocab_size - 1, totals.size(1)), dim=1)
     beam_of = top.indices.div(of_row, rounding_mode="floor")

@@ -47,7 +47,7 @@ class ConstrainedSelector:
 
     def select(self, log_probs: Tensor, scores: Tensor) -> Candidates:
         """See `Selector`."""
-        totals = log_probs + scores[:, : log_probs.size(1), None]
+        totals = log_probs + scores[..., None]
         best = best_continuations(totals, torch.zeros_like(totals[..., 0]), 2 * self._beam_size)
         own_best = totals.argmax(-1)
         rows: list[list[tuple[float, int, int]]] = []

@@ -16,11 +16,12 @@ class DiverseSelector:
 
     Args:
         groups: number of groups; beam b is of group b % groups.
+        group_size: beams of each.
         strength: what a group pays for each earlier group.
     """
 
-    def __init__(self, groups: int, strength: float) -> None:
-        self._groups, self._strength = groups, strength
+    def __init__(self, groups: int, group_size: int, strength: float) -> None:
+        self._groups, self._group_size, self._strength = groups, group_size, strength
         self._agreement: Tensor | None = None
 
     def select(self, log_probs: Tensor, scores: Tensor) -> Candidates:
@@ -29,19 +30,20 @@ class DiverseSelector:
         is_first = self._agreement is None
         if self._agreement is None:
             self._agreement = log_probs.new_zeros(sentences, self._groups, self._groups)
-        group_size = scores.size(1) // self._groups
         found: list[Candidates] = []
         for group in range(self._groups):
-            of_group = log_probs if is_first else log_probs[:, group :: self._groups]
+            of_group, group_scores = log_probs, scores
+            if not is_first:
+                of_group, group_scores = log_probs[:, group :: self._groups], scores[:, group :: self._groups]
             if group:
                 chosen = torch.stack([earlier.tokens for earlier in found], dim=2)  # (sentences, group_size, group)
                 fees = (1 + self._agreement[:, group, None, :group]).expand(chosen.shape)
                 penalty = log_probs.new_zeros(sentences, vocab_size)
                 penalty.scatter_add_(1, chosen.flatten(1), fees.flatten(1))
                 of_group = of_group - self._strength * penalty[:, None]
-            group_scores = scores[:, group :: self._groups]
-            best = best_continuations(of_group, group_scores, group_size)
-            found.append(Candidates(best.scores, best.tokens, best.beams * self._groups + group))
+            best = best_continuations(of_group, group_scores, self._group_size)
+            beams = best.beams if is_first else best.beams * self._groups + group
+            found.append(Candidates(best.scores, best.tokens, beams))
         tokens = torch.stack([candidates.tokens for candidates in found], dim=2)  # (sentences, group_size, groups)
         self._agreement += tokens[:, :, None].eq(tokens[..., None]).sum(1)
         return Candidates(

@@ -17,22 +17,22 @@ class SamplingSelector:
 
     Args:
         settings: how.
+        beam_size: of the search.
         seeds: of each sentence's own stream of random numbers.
         device: of the log-probabilities.
     """
 
-    def __init__(self, settings: SearchSettings, seeds: Sequence[int], device: torch.device) -> None:
-        self._settings = settings
+    def __init__(self, settings: SearchSettings, beam_size: int, seeds: Sequence[int], device: torch.device) -> None:
+        self._settings, self._beam_size = settings, beam_size
         self._streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self._is_first = True
 
     def select(self, log_probs: Tensor, scores: Tensor) -> Candidates:
         """See `Selector`."""
-        beam_size = scores.size(1)
-        draws = beam_size if self._is_first else 1
+        draws = self._beam_size if self._is_first else 1
         self._is_first = False
         tokens, chosen = zip(*map(self._draw, log_probs, self._streams, itertools.repeat(draws)), strict=True)
-        beams = torch.arange(beam_size, device=scores.device).expand_as(scores)
+        beams = torch.arange(self._beam_size, device=scores.device).expand(len(scores), -1)
         return Candidates(
             torch.stack(chosen) + scores, torch.stack(tokens), torch.zeros_like(beams) if draws > 1 else beams
         )

@@ -31,13 +31,14 @@ class DecoderState:
         source_mask: Tensor,
         columns: Tensor,
         sentence_of_row: Tensor,
+        most_rows: int | None = None,
     ) -> None:
         self.length = 0
         self.keys, self.values, self.source_mask, self.columns = keys, values, source_mask, columns
         self.sentence_of_row = torch.arange(columns.size(0), device=columns.device)
-        self._slots = sentence_of_row.size(0)
+        self._slots = most_rows or sentence_of_row.size(0)
         self._histories: list[Tensor] = []
-        self.ancestors = sentence_of_row.new_empty(self._slots, 0)
+        self.ancestors = sentence_of_row.new_empty(sentence_of_row.size(0), 0)
         self._regroup(sentence_of_row)
 
     @property
@@ -69,7 +70,7 @@ class DecoderState:
         """Row r goes on from what row `origins[r]` was.
 
         Args:
-            origins: (rows after,). Rows may vanish, be copied, or change places.
+            origins: (rows after,), at most `most_rows`. Rows may vanish, be copied, or change places.
         """
         self.ancestors = self.ancestors.index_select(0, origins)
         self._regroup(self.sentence_of_row.index_select(0, origins))

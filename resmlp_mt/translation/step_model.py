@@ -51,7 +51,7 @@ class StepModel(Protocol):
         """Where tokens are expected."""
 
     def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> StepState:
-        """Encodes sources (batch, src_len) for `beam_size` neighbouring rows of each."""
+        """Encodes sources (batch, src_len). Each begins as one row and may later have `beam_size` neighbouring ones."""
 
     def step(self, tokens: Tensor, state: StepState) -> Tensor:
         """Maps the newest token of every row, (rows,), to logits of the next, (rows, vocab_size). Changes `state`."""
@@ -89,8 +89,8 @@ class TranslationModel(nn.Module):
     def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> DecoderState:
         """See `StepModel`."""
         memory = self.encoder(source, padding_mask)
-        rows = torch.arange(source.size(0), device=source.device).repeat_interleave(beam_size)
-        return self.decoder.start(memory, rows)
+        rows = torch.arange(source.size(0), device=source.device)
+        return self.decoder.start(memory, rows, most_rows=beam_size * source.size(0))
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """See `StepModel`."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from fairseq_oracle import fairseq_search, make_fairseq_model, ours, with_all
-from toy import sentences
+from toy import PAD, pad, sentences
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation.search import BeamSearch, Source
@@ -207,3 +207,25 @@ def test_a_minimal_length_above_the_maximal_is_refused():
 def test_options_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ResMLPError, match=message):
         SearchSettings(**changes)
+
+
+def test_rows_grow_to_the_room_that_was_made_for_them():
+    model, _ = make_fairseq_model()
+    decoder = model.decoder.core
+    tokens = pad(sentences([5, 3]))
+    memory = model.encoder.core(tokens, tokens.eq(PAD))
+    grown = decoder.start(memory, torch.arange(2), most_rows=6)
+    full = decoder.start(memory, torch.arange(2).repeat_interleave(3))
+    rows = torch.arange(2).repeat_interleave(3)
+    for step in range(18):  # more steps than the first capacity of the state
+        newest = torch.arange(6) + 4 + step % 3
+        if step == 0:
+            newest = torch.full((6,), 2)
+            expected = decoder.step(newest, full)[0]
+            found = decoder.step(newest[:2], grown)[0][rows]
+            grown.reorder(rows)
+        else:
+            expected, found = decoder.step(newest, full)[0], decoder.step(newest, grown)[0]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        for state in (full, grown):
+            state.reorder(torch.tensor([2, 0, 0, 4, 5, 3]))

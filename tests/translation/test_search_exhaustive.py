@@ -27,7 +27,7 @@ class TableModel:
 
     def start(self, source, padding_mask, beam_size):
         rows = [row[~mask].tolist() for row, mask in zip(source, padding_mask, strict=True)]
-        return TableState([(tuple(row), ()) for row in rows for _ in range(beam_size)])
+        return TableState([(tuple(row), ()) for row in rows])
 
     def step(self, tokens, state):
         state.rows = [
