@@ -196,6 +196,7 @@ TEXT = b"a line of text\n" * 99
         ("a.zip", pack_zip({"text": bytes(3_000_000)}), "must be at most 200 times as large"),
         ("a.tgz", pack_tar({"text": bytes(3_000_000)}), "must be at most 200 times as large"),
     ],
+    ids=["tar escape", "zip escape", "other", "link", "cut", "tar of a page", "zip of a page", "zip bomb", "tar bomb"],
 )
 def test_a_bad_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, name, content, message):
     monkeypatch.setattr("data_prep.read.ALWAYS_ALLOWED_BYTES", 1 << 20)
