@@ -5,6 +5,7 @@
 
 import inspect
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from fairseq.dataclass.configs import CommonConfig, DistributedTrainingConfig
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.distributed import utils as distributed_utils
 from fairseq.models import fconv
+from fairseq.ngram_repeat_block import NGramRepeatBlock
 from fairseq.trainer import Trainer
 from fairseq_commands import ROOT, USER_DIR, environment
 from omegaconf import OmegaConf
@@ -206,6 +208,21 @@ class TestDiverseBeams:
     def test_unrepaired_they_do(self):
         with pytest.raises(IndexError):
             self.penalised(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
+
+
+class TestBlockedNgrams:
+    """Two beams of `5 6 5`, in a buffer whose end is not filled yet."""
+
+    def blocked(self, block_repeats):
+        tokens = torch.tensor([[5, 6, 5, 1, 1], [5, 6, 7, 1, 1]])
+        lprobs = block_repeats(NGramRepeatBlock(2), tokens, torch.zeros(2, 9), 1, 2, 2)
+        return lprobs.eq(-math.inf).nonzero().tolist()
+
+    def test_what_followed_before_may_not_follow_again(self):
+        assert self.blocked(NGramRepeatBlock._no_repeat_ngram) == [[0, 6]]
+
+    def test_unrepaired_nothing_is_blocked(self):
+        assert self.blocked(inspect.unwrap(NGramRepeatBlock._no_repeat_ngram)) == []
 
 
 def test_our_errors_end_in_one_line_and_others_in_their_traceback(capsys):

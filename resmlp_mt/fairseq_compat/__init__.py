@@ -27,7 +27,11 @@ from resmlp_mt.fairseq_compat.checkpoints import (
     let_distributed_runs_resume,
     never_run_settings_as_code,
 )
-from resmlp_mt.fairseq_compat.generation import keep_diverse_beams_with_their_sentence, let_replace_unk_read_alignments
+from resmlp_mt.fairseq_compat.generation import (
+    keep_diverse_beams_with_their_sentence,
+    let_ngrams_be_blocked_on_cpu,
+    let_replace_unk_read_alignments,
+)
 from resmlp_mt.fairseq_compat.patching import put_around
 from resmlp_mt.fairseq_compat.running import (
     keep_bf16_on_the_gpu,
@@ -82,6 +86,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     let_torchrun_run_on_cpu,
     let_replace_unk_read_alignments,
     keep_diverse_beams_with_their_sentence,
+    let_ngrams_be_blocked_on_cpu,
     say_our_errors_in_one_line,
 )
 

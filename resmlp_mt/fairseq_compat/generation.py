@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from fairseq import search, utils
+from fairseq.ngram_repeat_block import NGramRepeatBlock
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat.patching import put_around
@@ -69,3 +70,25 @@ def keep_diverse_beams_with_their_sentence() -> None:
         return original(diverse, step, lprobs, scores, prev_output_tokens, rows)
 
     put_around(search.DiverseBeamSearch, "step", step)
+
+
+def let_ngrams_be_blocked_on_cpu() -> None:
+    """Makes --no-repeat-ngram-size work without fairseq's CUDA extension.
+
+    Symptom: translations on the CPU repeat what they must not.
+    Cause: `NGramRepeatBlock` looks for the newest tokens at the end of a buffer that is still filled with padding.
+    No upstream issue; read in `_no_repeat_ngram` of 0.12.3.1.
+    """
+
+    def no_repeat_ngram(
+        original: Callable[..., Any],
+        block: NGramRepeatBlock,
+        tokens: torch.Tensor,
+        lprobs: torch.Tensor,
+        bsz: int,
+        beam_size: int,
+        step: int,
+    ) -> torch.Tensor:
+        return original(block, tokens[:, : step + 1], lprobs, bsz, beam_size, step)
+
+    put_around(NGramRepeatBlock, "_no_repeat_ngram", no_repeat_ngram)
