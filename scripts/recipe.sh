@@ -30,6 +30,7 @@ finish_model() {
   resmlp-mt evaluate "$run/model" --data "$data" --translations "$run/test.$target" --json "$run/scores.json" \
     --figure "$run/scores.png" --update-card
   echo
-  paste -d '\n' "$data/raw/test.$source" "$data/raw/test.$target" "$run/test.$target" | head -15 |
-    awk '{ split("source reference output", name); printf "%-10s %s\n", name[(NR - 1) % 3 + 1], $0; if (NR % 3 == 0) print "" }'
+  paste -d '\n' "$data/raw/test.$source" "$data/raw/test.$target" "$run/test.$target" | awk '
+    BEGIN { split("source reference output", name) }
+    NR <= 15 { printf "%-10s %s\n", name[(NR - 1) % 3 + 1], $0; if (NR % 3 == 0) print "" }'
 }
