@@ -61,15 +61,13 @@ def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
-def run_child(
-    arguments: Sequence[str], threads: int, extra_environment: dict[str, str] | None = None
-) -> tuple[str, int]:
+def run_child(arguments: Sequence[str], threads: int) -> tuple[str, int]:
     """Runs this Python with `arguments` and returns its standard output and its peak memory in KiB.
 
     Raises:
         RuntimeError: with the end of what the child said, if it failed.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **(extra_environment or {})}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=errors, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
