@@ -21,6 +21,9 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "interactive": ("interactive", "translate what is typed at a prompt"),
     "translate": ("translate", "translate text, line by line"),
     "data-report": ("data_report", "draw a prepared data set on one HTML page"),
+    "inspect": ("inspect", "draw what the mixing matrices of a model have learned"),
+    "report": ("report", "draw one or several trainings on one HTML page"),
+    "vision": ("vision", "classify images: convert, predict, evaluate, probe"),
 }
 
 

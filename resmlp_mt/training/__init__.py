@@ -1,0 +1,1 @@
+"""What a training run keeps, watches and reports, beside what fairseq's trainer does."""
