@@ -1,0 +1,129 @@
+"""`resmlp-mt inspect MODEL --out DIR`: draws and measures what the mixing matrices of a model have learned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.inspect.matrices import Stack, find_stacks
+from resmlp_mt.inspect.report import PAGE, inspect_stacks
+from resmlp_mt.translation import files
+from resmlp_mt.translation.packaging import versions
+
+_CONFIG = "config.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a bundle's folder, an image classifier's folder, or a checkpoint"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the page and its pictures")
+    parser.add_argument(
+        "--length",
+        type=int,
+        metavar="N",
+        help="positions of a sentence to look at (default: those that training has reached, at most 64)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the page, the numbers and the pictures, and prints the page's name.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ResMLPError: when the model cannot be read, or holds no mixing matrices.
+    """
+    stacks, about = read_stacks(args.model)
+    contents = inspect_stacks(stacks, args.model.name or str(args.model), about, args.length)
+    for name, content in contents.items():
+        with files.whole_file(args.out / name) as partial:
+            partial.write_bytes(content)
+    print(args.out / PAGE)
+    return 0
+
+
+def read_stacks(path: Path) -> tuple[list[Stack], dict[str, str]]:
+    """Reads the matrices of a translation model or an image classifier, whichever it is.
+
+    Args:
+        path: the folder of a bundle or of an image classifier, or a checkpoint of `fairseq-train`.
+
+    Returns:
+        The stacks, and what is known of the model, by name.
+
+    Raises:
+        ResMLPError: when there is no such model, it is damaged, asks to run code, or has no mixing matrices.
+    """
+    if path.is_dir():
+        file, parameters, known = path / "model.safetensors", None, {}
+        if _is_translation_bundle(path):
+            parameters, known = _read_bundle(path)
+    else:
+        file = path
+        parameters, known = _read_checkpoint(path)
+    about = {"model": str(path), "digest": "", **known}
+    if parameters is not None:
+        stacks = find_stacks(parameters)
+    else:
+        stacks, of_classifier = _read_classifier(path)
+        about |= of_classifier
+    about["digest"] = files.file_digest(file)
+    about["versions"] = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return stacks, about
+
+
+def _is_translation_bundle(folder: Path) -> bool:
+    """Whether a folder's configuration names languages; everything else is left to the reader of classifiers."""
+    file = folder / _CONFIG
+    require(file.is_file(), "the model", f"a folder with a {_CONFIG}, or a checkpoint", folder, "check the name")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise ResMLPError(f"{file} must be JSON, but is not ({type(error).__name__}); get the model again") from error
+    return isinstance(content, dict) and "languages" in content
+
+
+def _read_bundle(folder: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
+    from resmlp_mt.translation.bundle import read_bundle
+
+    bundle = read_bundle(folder)
+    config = bundle.config
+    known = {"architecture": config.architecture, "languages": " to ".join(config.languages)}
+    updates = config.about.get("training", {}).get("updates")
+    return bundle.model.state_dict(), known | ({} if updates is None else {"updates": str(updates)})
+
+
+def _read_checkpoint(path: Path) -> tuple[Mapping[str, Tensor] | None, dict[str, str]]:
+    """The parameters of a translation model; None for another kind."""
+    from resmlp_mt.translation.checkpoint import load_checkpoint
+
+    content = load_checkpoint(path)
+    parameters = content["model"]
+    if not any(str(name).startswith("decoder.") for name in parameters):
+        return None, {}
+    settings: Any = (content.get("cfg") or {}).get("model") or {}
+    settings = settings if isinstance(settings, dict) else vars(settings)
+    updates = (content.get("optimizer_history") or [{}])[-1].get("num_updates")
+    known = {"architecture": settings.get("_name") or settings.get("arch"), "updates": updates}
+    return parameters, {name: str(value) for name, value in known.items() if value is not None}
+
+
+def _read_classifier(path: Path) -> tuple[list[Stack], dict[str, str]]:
+    from resmlp_mt.vision.bundle import load_classifier
+
+    loaded = load_classifier(path)
+    classifier, settings = loaded.classifier, loaded.classifier.settings
+    known = {
+        "images": f"{settings.image_size} pixels, patches of {settings.patch_size}",
+        "classes": str(len(loaded.classes)),
+    }
+    return find_stacks(classifier.state_dict(), settings.grid), known

@@ -1,0 +1,152 @@
+"""The pictures that all models have: sparsity (the paper's figure 3), reach, and what all pictures share.
+
+matplotlib's `Figure` alone is used, which draws with Agg and needs no screen.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from resmlp_mt.inspect.matrices import Array, Stack
+from resmlp_mt.inspect.measures import THRESHOLD, LayerMeasures
+
+# Okabe and Ito's colours, told apart with every kind of colour vision; lines differ in their marks too.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5b6b7b"
+INK = "#1c2733"
+DIVERGING = "RdBu_r"  # blue negative, white zero, red positive
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e9ee",
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "text.color": INK,
+}
+_DPI = 110
+_CLIPPED = 99.5  # percent of the weights that a colour scale spans; a single spike would whiten all others
+PANELS_IN_A_ROW = 3
+
+
+def png(figure: Figure, dpi: int = _DPI) -> bytes:
+    """The picture as a PNG file; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
+
+
+def panels(count: int, height: float, in_a_row: int = PANELS_IN_A_ROW, **sharing: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of page width with `count` panels, each `height` inches high."""
+    columns = min(count, in_a_row)
+    rows = -(-count // columns)
+    with rc_context(STYLE):
+        figure = Figure(
+            figsize=(3.6 * columns + 0.4 if columns < in_a_row else 11, height * rows), layout="constrained"
+        )
+        axes = figure.subplots(rows, columns, squeeze=False, **sharing).ravel().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def color_limit(weights: Array) -> float:
+    """Where a diverging scale centred at zero ends, so that one spike does not whiten all the rest."""
+    limit = float(np.percentile(np.abs(weights), _CLIPPED))
+    return limit or float(np.abs(weights).max()) or 1.0
+
+
+def draw_sparsity(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasures]]) -> bytes:
+    """Draws the sparsity of A, B and C by layer.
+
+    Source: arXiv:2105.03404, figure 3.
+
+    Args:
+        stacks: of a model.
+        measures: of each stack's layers.
+    """
+    figure, all_axes = panels(len(stacks), 3.9, 2, sharey=True)
+    for axes, stack, layers in zip(all_axes, stacks, measures, strict=True):
+        x = np.arange(1, len(layers) + 1)
+        for label, color, marker, values in (
+            ("A, mixing of positions", BLUE, "o", [m.sparsity_mixing for m in layers]),
+            ("B, channels to hidden", ORANGE, "s", [m.sparsity_expand for m in layers]),
+            ("C, hidden to channels", GREEN, "^", [m.sparsity_contract for m in layers]),
+        ):
+            axes.plot(x, 100 * np.array(values), color=color, marker=marker, label=label, clip_on=False)
+        axes.set_title(title_of(stack))
+        layer_axis(axes, len(layers))
+        axes.set_ylim(0, 100)
+    all_axes[0].set_ylabel(f"weights under {THRESHOLD:.0%} of the largest (%)")
+    all_axes[0].legend(frameon=False)
+    return png(figure)
+
+
+def draw_reach(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasures]]) -> bytes:
+    """Draws how far each layer looks, and how much of A is the same at every position."""
+    figure, all_axes = panels(2 * len(stacks), 3.4, 2)
+    for index, (stack, layers) in enumerate(zip(stacks, measures, strict=True)):
+        distance, shares = all_axes[2 * index : 2 * index + 2]
+        x = np.arange(1, len(layers) + 1)
+        unit = "patches" if stack.is_image else "tokens"
+        distance.plot(x, [m.distance for m in layers], color=BLUE, marker="o", label="weighted by |A|")
+        distance.plot(x, [m.energy_distance for m in layers], color=GREEN, marker="^", label="weighted by A²")
+        uniform = layers[0].uniform_distance
+        distance.axhline(uniform, color=GREY, linestyle=(0, (4, 3)), label=f"equal weights: {uniform:.1f}")
+        distance.set_ylim(0, 1.35 * max(uniform, *(m.distance for m in layers)))
+        distance.set_ylabel(f"mean distance ({unit})")
+        distance.set_title(f"{title_of(stack)}: how far a layer looks")
+        distance.legend(frameon=False, loc="upper right", ncols=3, fontsize=9, columnspacing=1)
+        shares.plot(
+            x,
+            [100 * m.shift_invariance for m in layers],
+            color=ORANGE,
+            marker="s",
+            label="energy of the diagonals' means",
+        )
+        noise = 100 * layers[0].shift_invariance_of_noise
+        dashes = (0, (4, 3))
+        shares.axhline(
+            noise, color=ORANGE, linewidth=1, linestyle=dashes, label=f"the same of pure noise: {noise:.0f} %"
+        )
+        shares.plot(
+            x, [100 * m.diagonal_share for m in layers], color=GREEN, marker="^", label="|A| on the main diagonal"
+        )
+        if not stack.is_image and not stack.causal:
+            earlier = [100 * (m.earlier_share or 0.0) for m in layers]
+            shares.plot(x, earlier, color=BLUE, marker="o", label="|A| beside it that reads earlier positions")
+        shares.set_ylim(0, 100)
+        shares.set_ylabel("share (%)")
+        shares.set_title(f"{title_of(stack)}: what the weights are made of")
+        shares.legend(frameon=False, fontsize=9)
+        for axes in (distance, shares):
+            layer_axis(axes, len(layers))
+    return png(figure)
+
+
+def layer_axis(axes: Axes, layers: int) -> None:
+    """Names the layers on the lower axis, first to last."""
+    axes.set_xlabel("layer (1 is nearest to the input)")
+    axes.set_xlim(0.7, layers + 0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    axes.grid(True)
+
+
+def title_of(stack: Stack) -> str:
+    """What a picture calls the stack."""
+    return "Image classifier" if stack.is_image and stack.name == "layers" else stack.name.capitalize()
