@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from resmlp_mt.errors import require_choice
 
-NORMS = ("affine", "layernorm")
+NORMS = ("affine", "layernorm")  # that do without the batch, and so without knowing what is padding
+IMAGE_NORMS = (*NORMS, "batchnorm", "none")
 
 
 class Affine(nn.Module):
@@ -39,15 +40,32 @@ class Affine(nn.Module):
         return torch.zeros_like(self.alpha) if self.beta is None else self.beta
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, with statistics over all positions of all samples. None may be padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (..., dim) to (..., dim)."""
+        return super().forward(x.reshape(-1, x.size(-1))).view_as(x)
+
+    @torch.no_grad()
+    def as_affine(self) -> Affine:
+        """The Affine transformation that this is at inference, where the statistics are fixed."""
+        affine = Affine(self.num_features).to(self.weight)
+        affine.alpha.copy_(self.weight * (self.running_var + self.eps).rsqrt())
+        affine.beta.copy_(self.bias - self.running_mean * affine.alpha)
+        return affine
+
+
 def build_norm(kind: str, dim: int) -> nn.Module:
     """Makes what stands in front of a sublayer and before the output.
 
     Args:
-        kind: one of `NORMS`; the paper's is "affine".
+        kind: one of `IMAGE_NORMS`; the paper's is "affine", the others are of its ablations.
         dim: number of channels.
 
     Raises:
         ResMLPError: if `kind` is unknown.
     """
-    require_choice("norm", kind, NORMS)
-    return Affine(dim) if kind == "affine" else nn.LayerNorm(dim)
+    require_choice("norm", kind, IMAGE_NORMS)
+    makers = {"affine": Affine, "layernorm": nn.LayerNorm, "batchnorm": BatchNorm}
+    return makers[kind](dim) if kind in makers else nn.Identity()

@@ -77,10 +77,10 @@ class TokenMixing(MixingMatrix):
         return self.mix(x.masked_fill(padding_mask.t().unsqueeze(-1), 0.0))
 
 
-class CausalTokenMixing(MixingMatrix):
-    r"""Mixes every position with those before it and itself: A is lower triangular.
+class FoldableMixing(MixingMatrix):
+    r"""Mixing without padding, into which the Affine transformations around it can be folded.
 
-    Has two forms that give the same: `forward` for whole sequences, `step` for one new position at a time.
+    Folded it is $(A x)_t \odot g + o_t$ with a gain g per channel and an offset o per position and channel.
     """
 
     gain: Tensor | None
@@ -91,16 +91,46 @@ class CausalTokenMixing(MixingMatrix):
         self.register_buffer("gain", None, persistent=False)
         self.register_buffer("offset", None, persistent=False)
 
-    def matrix(self, length: int) -> Tensor:
-        """The lower triangle of the mixing matrix of `length` positions: (length, length)."""
-        return super().matrix(length).tril()
-
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (len, batch, dim) to (len, batch, dim). Padding must be at the right, where nothing earlier sees it."""
+        """Maps (len, batch, dim) to (len, batch, dim)."""
         mixed = self.mix(x)
         if self.gain is None or self.offset is None:
             return mixed
         return torch.addcmul(self.offset[: x.size(0), None], mixed, self.gain)
+
+    @torch.no_grad()
+    def absorb(self, before: nn.Module, after: Affine) -> bool:
+        r"""Takes the transformations before and after the mixing into itself, for inference.
+
+        With a_t the sum of row t of A:
+        $\alpha' \odot (A(\alpha \odot x + \beta) + b)_t + \beta' =
+        \alpha\alpha' \odot (A x)_t + a_t \alpha'\beta + b_t \alpha' + \beta'$.
+
+        Returns:
+            Whether `before` was absorbed too (an `Affine` can be, a LayerNorm cannot). `after` always is.
+        """
+        gain, shift = after.alpha, torch.zeros_like(after.alpha)
+        absorbed = isinstance(before, Affine)
+        if isinstance(before, Affine):
+            gain, shift = after.alpha * before.alpha, after.alpha * before.shift()
+        offset = self.matrix(self.max_len).sum(1, keepdim=True) * shift + after.shift()  # (max_len, dim)
+        if self.bias is not None:
+            offset = offset + self.bias[:, None] * after.alpha
+            self.bias = None
+        self.gain, self.offset = gain.clone(), offset
+        return absorbed
+
+
+class CausalTokenMixing(FoldableMixing):
+    r"""Mixes every position with those before it and itself: A is lower triangular.
+
+    Has two forms that give the same: `forward` for whole sequences (padding must be at the right, where nothing earlier
+    sees it), `step` for one new position at a time.
+    """
+
+    def matrix(self, length: int) -> Tensor:
+        """The lower triangle of the mixing matrix of `length` positions: (length, length)."""
+        return super().matrix(length).tril()
 
     def step(self, history: Tensor, ancestors: Tensor) -> Tensor:
         """Mixes the newest position of every row with its history.
@@ -119,24 +149,15 @@ class CausalTokenMixing(MixingMatrix):
             return torch.addcmul(self.offset[steps - 1], mixed, self.gain)
         return mixed if self.bias is None else mixed + self.bias[steps - 1]
 
-    @torch.no_grad()
-    def absorb(self, before: nn.Module, after: Affine) -> bool:
-        r"""Takes the transformations before and after the mixing into itself, for inference.
 
-        With a_t the sum of row t of A:
-        $\alpha' \odot (A(\alpha \odot x + \beta) + b)_t + \beta' =
-        \alpha\alpha' \odot (A x)_t + a_t \alpha'\beta + b_t \alpha' + \beta'$.
+class FullTokenMixing(FoldableMixing):
+    """Mixes every position with every other in sequences that all have A's length, as the patches of an image."""
 
-        Returns:
-            Whether `before` was absorbed too (an `Affine` can be, a LayerNorm cannot). `after` always is.
+    def matrix(self, length: int) -> Tensor:
+        """The whole matrix: (length, length).
+
+        Raises:
+            ResMLPError: if A has another number of positions.
         """
-        gain, shift = after.alpha, torch.zeros_like(after.alpha)
-        absorbed = isinstance(before, Affine)
-        if isinstance(before, Affine):
-            gain, shift = after.alpha * before.alpha, after.alpha * before.shift()
-        offset = self.weight.tril().sum(1, keepdim=True) * shift + after.shift()  # (max_len, dim)
-        if self.bias is not None:
-            offset = offset + self.bias[:, None] * after.alpha
-            self.bias = None
-        self.gain, self.offset = gain.clone(), offset
-        return absorbed
+        require(length == self.max_len, "the number of patches", str(self.max_len), length, "resize the images")
+        return self.weight

@@ -47,7 +47,7 @@ def test_affine_starts_as_the_identity_before_a_sublayer():
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: build_norm("batchnorm", DIM), "affine, layernorm"),
+        (lambda: build_norm("groupnorm", DIM), "affine, layernorm, batchnorm, none"),
         (lambda: ChannelMLP(DIM, HIDDEN, "tanh"), "gelu, relu, silu, hardswish"),
         (lambda: PositionalEmbedding("rotary", LENGTH, DIM), "learned, sinusoidal"),
     ],

@@ -1,0 +1,42 @@
+"""`resmlp-mt vision SUBCOMMAND ...`: finds the subcommand for images and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+# subcommand -> what it does. The module `resmlp_mt.cli.vision_NAME` has add_arguments(parser) and run(args) -> status,
+# and is imported only when its subcommand is used.
+SUBCOMMANDS: dict[str, str] = {
+    "convert": "carry weights over between deit, timm and this toolkit, also for another image size",
+    "predict": "classify pictures",
+    "evaluate": "measure a classifier on a labelled data set",
+    "knn": "classify by the nearest neighbours of features",
+    "linear-probe": "train a linear layer on features",
+}
+
+
+class _LaterParser(argparse.ArgumentParser):
+    """The parser of one subcommand, which imports the module with its options when it is used."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.get_default("run_vision") is None:
+            name = self.prog.split()[-1].replace("-", "_")
+            module = importlib.import_module(f"resmlp_mt.cli.vision_{name}")
+            module.add_arguments(self)
+            self.set_defaults(run_vision=module.run)
+        return super().parse_known_args(args, namespace)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the subcommands."""
+    kinds = parser.add_subparsers(
+        dest="vision_subcommand", metavar="SUBCOMMAND", required=True, parser_class=_LaterParser
+    )
+    for name, summary in SUBCOMMANDS.items():
+        kinds.add_parser(name, help=summary, description=summary)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the chosen subcommand."""
+    return int(args.run_vision(args))
