@@ -1,0 +1,180 @@
+"""Trains several systems in the same way on one prepared data set and writes how good and how fast each is.
+
+All see the same data in the same batches for the same budget; optimiser and schedule are each system's own, from
+scripts/systems.py, unless --training-of names one for all. Every one is scored in the same way: fairseq-generate,
+sub-words put together by the data's sentencepiece model, sacrebleu on raw references. Interrupted, the same command
+goes on where it was; what is done is not done again. See docs/compare.md.
+
+    python -m data_prep multi30k --pair en-de --vocab-size 8000 --out data/multi30k
+    python scripts/compare.py --data data/multi30k --pair en-de --size multi30k --epochs 10 --seeds 1 2 3 \
+        --work runs/compare.en-de --output results/compare.en-de.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from functools import partial
+from pathlib import Path
+
+from compare_figures import draw_comparison
+from compare_runs import Plan, measure_generation, train, translate
+from compare_systems import Contestant, choose, own_systems
+from compare_table import describe_comparison, summarise
+from processes import CommandError, Commands, run_jobs
+from side_by_side import describe_machine
+from systems import SIZES, SYSTEMS
+
+from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.translation.files import write_json, write_text
+
+PLACES = ("data", "work", "output", "own")  # of this machine, and so no settings
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what a comparison and a sweep have in common."""
+    parser.add_argument("--data", type=Path, required=True, help="prepared by data_prep, one vocabulary for both sides")
+    parser.add_argument("--pair", default="en-de", help="source-target (default: en-de)")
+    parser.add_argument("--work", type=Path, required=True, help="folder of all trainings; keeps what is done")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; table and pictures go beside it")
+    parser.add_argument("--size", choices=SIZES, default="multi30k", help="of the models, see scripts/systems.py")
+    parser.add_argument("--max-tokens", type=int, default=2048, help="of a batch, padding included (default: 2048)")
+    parser.add_argument("--update-freq", type=int, default=1, help="batches of an update (default: 1)")
+    parser.add_argument("--average", type=int, default=5, help="of the last checkpoints at most (default: 5)")
+    parser.add_argument("--beam", type=int, default=5, help="of the search (default: 5)")
+    parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time; speeds then mean little")
+    parser.add_argument("--threads", type=int, default=1, help="of each training and search (default: 1)")
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument(
+        "--options", nargs=argparse.REMAINDER, default=[], help="last: further ones for every fairseq-train, as --bf16"
+    )
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--updates", type=int, help="of each training")
+    budget.add_argument("--epochs", type=int, help="of each training")
+    budget.add_argument("--tokens", type=int, help="target tokens of each training, turned into updates")
+    budget.add_argument(
+        "--minutes", type=float, help="of each training, validations included, as long as a stretch ends"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training of each system for each")
+    parser.add_argument(
+        "--systems", nargs="+", metavar="NAME", help=f"{', '.join(SYSTEMS)}, or own ones; all unless given"
+    )
+    parser.add_argument("--own", type=Path, help="YAML or JSON file of own systems, see docs/compare.md")
+    parser.add_argument("--training-of", choices=SYSTEMS, help="whose optimiser and schedule all systems get")
+    parser.add_argument("--baseline", default="transformer", help="whom the others are tested against")
+    parser.add_argument(
+        "--validate-every", type=int, default=0, help="updates between validations and checkpoints (default: an epoch)"
+    )
+    parser.add_argument(
+        "--speed-rounds", type=int, default=3, help="measurements of generation; 0 for none (default: 3)"
+    )
+    add_run_arguments(parser)
+    return parser.parse_args()
+
+
+def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
+    """What all runs share, from the arguments that a comparison and a sweep have in common."""
+    for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads", "resamples"):
+        value = getattr(arguments, name)
+        require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
+    require(arguments.pair.count("-") == 1, "--pair", "SOURCE-TARGET", repr(arguments.pair), "as en-de")
+    require(arguments.data.is_dir(), "--data", "a folder", arguments.data, "prepare it with `python -m data_prep`")
+    source, target = arguments.pair.split("-")
+    settings = {
+        "data": arguments.data.resolve(),
+        "pair": (source, target),
+        "work": arguments.work.resolve(),
+        "options": tuple(arguments.options),
+        "max_tokens": arguments.max_tokens,
+        "update_freq": arguments.update_freq,
+        "average": arguments.average,
+        "beam": arguments.beam,
+        "length_penalty": arguments.lenpen,
+        "threads": arguments.threads,
+        "resamples": arguments.resamples,
+        "on_cpu": arguments.cpu,
+    }
+    return Plan(**{**settings, **changes})
+
+
+def budget_words(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The words of fairseq-train that end a training where the budget ends."""
+    for name in ("updates", "epochs", "tokens", "minutes"):
+        value = getattr(arguments, name)
+        require(value is None or value > 0, f"--{name}", "more than 0", value, "change it")
+    if arguments.epochs is not None:
+        return ("--max-epoch", str(arguments.epochs))
+    if arguments.minutes is not None:
+        return ("--stop-time-hours", str(arguments.minutes / 60))
+    if arguments.updates is not None:
+        return ("--max-update", str(arguments.updates))
+    from token_budget import batches_for_tokens
+
+    batches = batches_for_tokens(arguments.data, arguments.pair, arguments.max_tokens, arguments.tokens)
+    return ("--max-update", str(math.ceil(batches / arguments.update_freq)))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Trains, translates, measures and writes; returns the exit status."""
+    own = own_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
+    contestants = choose(arguments.systems, arguments.size, own, arguments.training_of)
+    plan = plan_of(arguments, budget=budget_words(arguments), validate_every=arguments.validate_every)
+    plan.references()
+    commands = Commands()
+
+    def job(contestant: Contestant, seed: int) -> dict[str, object]:
+        trained = train(plan, contestant, seed, commands, alone=arguments.jobs == 1)
+        print(f"{contestant.title}, seed {seed}: trained for {trained['updates']} updates", file=sys.stderr)
+        return {**trained, **translate(plan, contestant, seed, commands), "seed": seed}
+
+    jobs = {(c.name, seed): partial(job, c, seed) for seed in arguments.seeds for c in contestants}
+    found = dict(zip(jobs, run_jobs(jobs.values(), arguments.jobs, commands), strict=True))
+    failed = {key: str(run) for key, run in found.items() if isinstance(run, CommandError)}
+    whole = [c for c in contestants if not any(name == c.name for name, _ in failed)]
+    rounds = [(c, number) for number in range(1, arguments.speed_rounds + 1) for c in whole]
+    measure = partial(measure_generation, plan, commands=commands, seed=arguments.seeds[0])
+    measured = run_jobs([partial(measure, contestant=c, round_=number) for c, number in rounds], 1, commands)
+    for speed in measured:
+        if isinstance(speed, CommandError):
+            raise speed
+    speeds = {c.name: [s for (who, _), s in zip(rounds, measured, strict=True) if who is c] for c in whole}
+
+    results = [summarise(c, [found[c.name, seed] for seed in arguments.seeds], speeds[c.name]) for c in whole]
+    report = describe_comparison(results, plan, arguments.baseline)
+    settings = {name: str(value) for name, value in vars(arguments).items() if name not in PLACES}
+    machine = describe_machine(arguments.threads)
+    write_json(
+        arguments.output,
+        {"machine": machine, "settings": settings, "failed": {f"{n}.{s}": e for (n, s), e in failed.items()}, **report},
+    )
+    write_text(arguments.output.with_suffix(".md"), report["table"])
+    print(report["table"], end="")
+    if results:
+        for ending in (".svg", ".png"):
+            draw_comparison(arguments.output.with_suffix(ending), results)
+    for (name, seed), error in failed.items():
+        print(f"compare.py: {name}, seed {seed}, failed and is left out: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def guarded(name: str, work, arguments: argparse.Namespace) -> int:
+    """Runs a script's work; bad input is one line and status 2, an interrupt 130."""
+    try:
+        return work(arguments)
+    except ResMLPError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; the same command goes on where this one was", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(guarded("compare.py", compare, parse_arguments()))

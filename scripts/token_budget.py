@@ -1,0 +1,30 @@
+"""From a budget of target tokens to a number of batches, by the ones that fairseq makes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from fairseq import tasks
+from fairseq.tasks.translation import TranslationConfig
+
+from resmlp_mt import register_with_fairseq
+
+
+def batches_for_tokens(data: Path, pair: str, max_tokens: int, tokens: int) -> int:
+    """How many batches hold at least so many target tokens, on average.
+
+    Args:
+        data: prepared by data_prep.
+        pair: source-target.
+        max_tokens: of a batch.
+        tokens: of the budget.
+    """
+    register_with_fairseq()
+    source, target = pair.split("-")
+    cfg = TranslationConfig(data=str(data), source_lang=source, target_lang=target)
+    task = tasks.get_task("translation").setup_task(cfg)
+    task.load_dataset("train")
+    dataset = task.dataset("train")
+    batches = dataset.batch_by_size(dataset.ordered_indices(), max_tokens=max_tokens, required_batch_size_multiple=8)
+    return max(1, math.ceil(tokens * len(batches) / int(dataset.tgt_sizes.sum())))

@@ -1,0 +1,109 @@
+"""What fairseq-train's log (--log-format json) says of a training: how long, how fast, how good, how much memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from resmlp_mt.errors import require
+
+_LINE = re.compile(r"\| (train_inner|valid) \| (\{\".*\})$", re.MULTILINE)
+_PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
+_LEFT_OUT = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
+_GPU_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """One training, resumed or not.
+
+    Attributes:
+        parameters: of the model, shared ones once.
+        updates: at its end.
+        target_tokens: that it was trained on, padding not counted.
+        tokens_per_second: median over stretches of ten updates, so that validations and pauses do not count.
+        peak_gpu_mib: largest memory of the GPU, to a tenth of a GiB; None on CPU.
+        left_out: pairs longer than the model, which fairseq left out.
+        validations: in order, each with "updates", "target_tokens", "seconds" (of training at the median speed) and
+            "perplexity".
+    """
+
+    parameters: int
+    updates: int
+    target_tokens: float
+    tokens_per_second: float
+    peak_gpu_mib: float | None
+    left_out: int
+    validations: list[dict[str, float]]
+
+    @property
+    def seconds(self) -> float:
+        """How long the training alone takes at the median speed."""
+        return self.target_tokens / self.tokens_per_second
+
+
+def read_log(text: str) -> TrainingLog:
+    """Reads a log. Where a training was resumed, what was done twice counts once, as it was done last.
+
+    Raises:
+        ResMLPError: when it holds no validation or too few updates to tell a speed.
+    """
+    stretches: dict[int, dict[str, Any]] = {}
+    validations: dict[int, float] = {}
+    for kind, found in _LINE.findall(text):
+        line = json.loads(found)
+        if kind == "valid":
+            validations[int(line["valid_num_updates"])] = float(line["valid_ppl"])
+        else:
+            stretches[int(line["num_updates"])] = line
+    said = "train longer: speeds are told every ten updates"
+    require(bool(stretches and validations), "a training", "at least ten updates long, with a validation", "not", said)
+    speeds = [float(line["wps"]) for line in stretches.values()]
+    speed = statistics.median(speeds[1:] or speeds)  # the first stretch holds what is done once
+    tokens = _tokens_by_update(stretches)
+    parameters, left_out = _PARAMETERS.search(text), _LEFT_OUT.search(text)
+    assert parameters is not None, "fairseq-train always says how many parameters a model has"
+    return TrainingLog(
+        parameters=_number(parameters[1]),
+        updates=max(*validations, *stretches),
+        target_tokens=tokens(max(*validations, *stretches)),
+        tokens_per_second=speed,
+        peak_gpu_mib=_peak_gpu_mib(text, stretches),
+        left_out=_number(left_out[1]) if left_out else 0,
+        validations=[
+            {
+                "updates": update,
+                "target_tokens": tokens(update),
+                "seconds": tokens(update) / speed,
+                "perplexity": validations[update],
+            }
+            for update in sorted(validations)
+        ],
+    )
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _tokens_by_update(stretches: dict[int, dict[str, Any]]):
+    """How many target tokens were seen up to an update: the mean batch of each stretch times its updates."""
+
+    def tokens(update: int) -> float:
+        total, last, batch = 0.0, 0, 0.0
+        for end in sorted(stretches):
+            batch = float(stretches[end]["wpb"])
+            total += batch * (min(end, update) - last)
+            last = min(end, update)
+        return total + batch * (update - last)
+
+    return tokens
+
+
+def _peak_gpu_mib(text: str, stretches: dict[int, dict[str, Any]]) -> float | None:
+    total = _GPU_MEMORY.search(text)
+    free = [float(line["gb_free"]) for line in stretches.values() if "gb_free" in line]
+    return (float(total[1]) - min(free)) * 1024 if total and free else None
