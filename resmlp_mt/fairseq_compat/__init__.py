@@ -41,6 +41,11 @@ from resmlp_mt.fairseq_compat.running import (
     let_validate_do_without_a_task,
     resume_with_the_batches_of_the_first_epoch,
 )
+from resmlp_mt.fairseq_compat.saving import (
+    let_a_finished_training_rest,
+    let_amp_stop_without_a_gpu,
+    write_checkpoints_whole,
+)
 
 
 def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:
@@ -87,6 +92,9 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     let_replace_unk_read_alignments,
     keep_diverse_beams_with_their_sentence,
     let_ngrams_be_blocked_on_cpu,
+    write_checkpoints_whole,
+    let_a_finished_training_rest,
+    let_amp_stop_without_a_gpu,
     say_our_errors_in_one_line,
 )
 

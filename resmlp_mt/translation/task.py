@@ -23,6 +23,7 @@ from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import read_manifest, read_segmenter
 
 NAME = "resmlp_translation"
+SAMPLES = 5
 
 
 @dataclass
@@ -62,10 +63,12 @@ class ResMLPTranslationTask(TranslationTask):
     def __init__(self, cfg: ResMLPTranslationConfig, src_dict, tgt_dict) -> None:
         super().__init__(cfg, src_dict, tgt_dict)
         self._data = Path(utils.split_paths(cfg.data)[0])
-        self._segmenter = None
+        self._source_segmenter = self._segmenter = None
+        self._samples: list[dict[str, Any]] = []
         if cfg.eval_bleu:
-            symbols = list(tgt_dict.symbols)
-            self._segmenter = read_segmenter(self._data, cfg.target_lang, symbols, read_manifest(self._data))
+            manifest = read_manifest(self._data)
+            self._source_segmenter = read_segmenter(self._data, cfg.source_lang, list(src_dict.symbols), manifest)
+            self._segmenter = read_segmenter(self._data, cfg.target_lang, list(tgt_dict.symbols), manifest)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **options: Any) -> None:
         """Loads a split; with --eval-bleu, one that is not trained on brings its raw references.
@@ -90,8 +93,27 @@ class ResMLPTranslationTask(TranslationTask):
         if self.cfg.eval_bleu_print_samples:
             shown = random.randrange(len(texts))
             print(f"translation: {texts[shown]}\nreference: {sample['references'][shown]}")
+        self._keep_sample(sample, texts[0])
         metric = BLEU(tokenize=bleu_tokenizer(self.cfg.target_lang))
         return metric.corpus_score(texts, [sample["references"]])
+
+    def _keep_sample(self, sample: dict[str, Any], text: str) -> None:
+        """Keeps the first sentence of a batch: fairseq makes the same batches in every validation."""
+        source = utils.strip_pad(sample["net_input"]["src_tokens"][0], self.src_dict.pad())
+        self._samples.append(
+            {
+                "id": int(sample["id"][0]),
+                "source": self._source_segmenter.decode(source.tolist()),
+                "reference": sample["references"][0],
+                "output": text,
+            }
+        )
+
+    def take_samples(self) -> list[dict[str, Any]]:
+        """A few sentences of the last validation, of all lengths, for the record of a training."""
+        samples, self._samples = self._samples, []
+        count = min(SAMPLES, len(samples))
+        return [samples[len(samples) * number // count] for number in range(count)]
 
 
 assert_registered(TASK_REGISTRY, NAME, ResMLPTranslationTask)

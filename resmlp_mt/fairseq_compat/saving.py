@@ -1,0 +1,144 @@
+"""Repairs of how fairseq writes checkpoints and ends a training."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.file_io import PathManager
+from fairseq.optim.amp_optimizer import AMPOptimizer
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.translation.files import PARTIAL_SUFFIX
+
+logger = logging.getLogger(__name__)
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_EPOCH = -1  # as max_epoch: no epoch is due, while 0 means without end
+_ATTEMPTS, _PAUSE_SECONDS = 3, 2.5  # fairseq's own, for network file systems
+
+
+@contextlib.contextmanager
+def _appears_whole(path: Path) -> Iterator[Path]:
+    """Gives a temporary name, whose file becomes `path` once it is on the disk; else `path` stays as it was."""
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # else a machine that fails may keep the new name and lose what it stands for
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """What the file system said: torch hides it behind an error of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
+
+
+def _attempt(write: Callable[[Path], None], path: Path) -> None:
+    """Writes a file whole, as often as fairseq tries; where there is no room, once.
+
+    Raises:
+        ResMLPError: when the file cannot be written.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with _appears_whole(path) as partial:
+                write(partial)
+            return
+        except Exception as error:
+            cause = _cause(error)
+            if cause is None:
+                raise
+            if cause.errno in _NO_ROOM or attempt == _ATTEMPTS:
+                remedy = "free some space" if cause.errno in _NO_ROOM else "see to the disk"
+                raise ResMLPError(
+                    f"checkpoint {path} must be writable, but is not ({cause.strerror}); {remedy} and run the same "
+                    "command again: the checkpoints written before are whole"
+                ) from error
+            logger.warning("writing %s failed (%s); trying again", path, cause.strerror)
+            time.sleep(_PAUSE_SECONDS)
+
+
+def write_checkpoints_whole() -> None:
+    """Lets every checkpoint file appear whole or not at all, whatever ends the training.
+
+    Symptom: after a full disk or a kill, `checkpoint_last.pt` or `checkpoint_best.pt` is half a file, and the good one
+    is gone.
+    Cause: only the first file of a save is written under another name and renamed; the others are copied over the old
+    ones in place. A write that failed is repeated behind what it had left. No upstream issue; read in 0.12.3.1.
+    """
+
+    def save(original: Callable[..., Any], obj: Any, filename: str, async_write: bool = False) -> None:
+        if async_write or not PathManager.supports_rename(filename):
+            original(obj, filename, async_write=async_write)
+            return
+
+        def write(partial: Path) -> None:
+            with partial.open("wb") as file:
+                torch.save(obj, file)
+
+        _attempt(write, Path(filename))
+
+    def copy(original: Callable[..., Any], source: str, target: str, overwrite: bool = False) -> Any:
+        if not (PathManager.supports_rename(source) and PathManager.supports_rename(target)):
+            return original(source, target, overwrite=overwrite)
+
+        def write(partial: Path) -> None:
+            shutil.copyfile(source, partial)
+
+        _attempt(write, Path(target))
+        return target
+
+    put_around(checkpoint_utils, "torch_persistent_save", save)
+    put_around(PathManager, "copy", copy)
+
+
+def let_a_finished_training_rest() -> None:
+    """Ends at once when the checkpoint already has as many updates as --max-update asks for.
+
+    Symptom: the same command again trains a finished model by one update more, every time.
+    Cause: `train` looks at --max-update after an update only. No upstream issue; read in `fairseq_cli.train` of
+    0.12.3.1.
+    """
+
+    def load_checkpoint(original: Callable[..., Any], cfg: Any, trainer: Any, **options: Any) -> Any:
+        found = original(cfg, trainer, **options)
+        updates, max_update = trainer.get_num_updates(), trainer.cfg.optimization.max_update
+        if max_update and 0 < max_update <= updates:
+            logger.info("nothing to train: the checkpoint has %d updates of --max-update %d", updates, max_update)
+            trainer.cfg.optimization.max_epoch = NO_EPOCH
+        return found
+
+    put_around(checkpoint_utils, "load_checkpoint", load_checkpoint)
+
+
+def let_amp_stop_without_a_gpu() -> None:
+    """Ends a training with --amp whose gradient is not finite where there is no loss scale to lower.
+
+    Symptom: on CPU the parameters become NaN, and the same batch is tried again and again.
+    Cause: `clip_grad_norm` waits for the scale to reach its minimum, which torch's scaler turned off never does, and
+    such a scaler lets the optimizer step with any gradient. No upstream issue; read in `AMPOptimizer` of 0.12.3.1.
+    """
+
+    def clip_grad_norm(original: Callable[..., Any], self: AMPOptimizer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        norm = original(self, *args, **kwargs)
+        if not self.scaler.is_enabled() and not torch.isfinite(norm).all():
+            raise FloatingPointError("gradients are Nan/Inf")  # as fairseq says without --amp
+        return norm
+
+    put_around(AMPOptimizer, "clip_grad_norm", clip_grad_norm)

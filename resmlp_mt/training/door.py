@@ -1,0 +1,211 @@
+"""The fairseq door of training runs: every training under `--user-dir` is recorded, watched, and stops when asked.
+
+All hooks lie around functions of fairseq's that it looks up in their module or class when it calls them, since this
+package is imported after fairseq's commands, which hold on to the names that they imported. They act in every task and
+architecture, and in both commands: `fairseq-hydra-train` imports this package late, but before it builds its trainer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils, trainer
+from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
+from fairseq.logging import progress_bar
+from fairseq.trainer import Trainer
+from torch.multiprocessing.spawn import ProcessExitedException
+from torch.utils.data._utils import signal_handling
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.training.nonfinite import PARAMETER, Finding, NonFiniteInspector
+from resmlp_mt.training.run import Run, training_modules
+from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_data, send_to_children
+
+logger = logging.getLogger(__name__)
+
+_run: Run | None = None  # the training of this process: fairseq's progress bars do not know theirs
+
+
+def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs: Any) -> None:
+    """Around `Trainer.__init__`: from here on signals are heard, in every process of the training."""
+    global _run
+    original(self, *args, **kwargs)
+    _run = Run(self)
+    _run.stop.listen()
+    put_around(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
+    for module in training_modules():
+        put_around(module, "validate_and_save", save_and_stop_when_asked)
+        put_around(module, "train", end_when_asked)
+
+
+def begin_record(original: Callable[..., Any], cfg: Any, self: Trainer, **options: Any) -> Any:
+    """Around `checkpoint_utils.load_checkpoint`, behind which it is known from which update the training goes on."""
+    found = original(cfg, self, **options)
+    if _run:
+        _run.loaded(found[0])
+    return found
+
+
+def count_in_checkpoint(original: Callable[..., Any], self: Trainer, filename: str, extra_state: dict[str, Any]) -> Any:
+    """Around `Trainer.save_checkpoint`: what a restart must know and fairseq forgets."""
+    return original(self, filename, {**extra_state, **_run.state()} if _run else extra_state)
+
+
+class RecordingBar(progress_bar.BaseProgressBar):
+    """A progress bar of fairseq's that also writes what it shows into the run's record.
+
+    Args:
+        bar: that shows.
+        run: that records.
+        epoch: of the bar.
+    """
+
+    def __init__(self, bar: progress_bar.BaseProgressBar, run: Run, epoch: int | None) -> None:
+        self.bar, self.run, self.epoch = bar, run, epoch
+
+    def __len__(self) -> int:
+        return len(self.bar)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.bar)
+
+    def log(self, stats: dict[str, Any], tag: str | None = None, step: int | None = None) -> None:
+        """Shows and records an interval of updates."""
+        self.bar.log(stats, tag=tag, step=step)
+        if tag == "train_inner":
+            self.run.record_training(stats, self.epoch)
+
+    def print(self, stats: dict[str, Any], tag: str | None = None, step: int | None = None) -> None:
+        """Shows the end of an epoch, or shows and records a validation."""
+        self.bar.print(stats, tag=tag, step=step)
+        if tag != "train":
+            self.run.record_validation(stats, self.epoch, tag)
+
+    def update_config(self, config: dict[str, Any]) -> None:
+        """Shows the settings."""
+        self.bar.update_config(config)
+
+
+def record_what_is_shown(original: Callable[..., Any], iterator: Any, *args: Any, **kwargs: Any) -> Any:
+    """Around `progress_bar.progress_bar`, as fairseq's own writers for TensorBoard and others."""
+    bar = original(iterator, *args, **kwargs)
+    return RecordingBar(bar, _run, kwargs.get("epoch")) if _run and _run.is_master else bar
+
+
+def vote_on_stopping(
+    original: Callable[..., Any], self: Trainer, logging_outputs: Any, *to_sum: Any, ignore: bool = False
+) -> Any:
+    """Around `Trainer._aggregate_logging_outputs`, the sum over processes that each step takes anyway.
+
+    A signal to one process so reaches all of them in the same update, without a further message.
+    """
+    if _run is None:
+        return original(self, logging_outputs, *to_sum, ignore=ignore)
+    outputs, (*sums, votes) = original(self, logging_outputs, *to_sum, _run.vote(), ignore=ignore)
+    _run.votes = votes
+    return outputs, sums
+
+
+def save_before_validating_on(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
+    """Around `Trainer.valid_step`: a signal during a validation saves at once, and the validation goes on."""
+    found = original(self, *args, **kwargs)
+    if _run:
+        _run.save_if_asked()
+    return found
+
+
+def save_and_stop_when_asked(
+    original: Callable[..., Any],
+    cfg: Any,
+    self: Trainer,
+    task: Any,
+    epoch_itr: Any,
+    valid_subsets: list[str],
+    end_of_epoch: bool,
+) -> Any:
+    """Around `validate_and_save`, which fairseq calls after each update.
+
+    Note: a validation that is due is made, after a first saving; one that is not due would only cost time.
+    """
+    if _run is None:
+        return original(cfg, self, task, epoch_itr, valid_subsets, end_of_epoch)
+    _run.epoch_itr = epoch_itr
+    _run.save_if_asked()
+    valid_losses, ends = original(cfg, self, task, epoch_itr, valid_subsets, end_of_epoch)
+    if ends:
+        _run.ended("finished")
+    elif _run.save_if_asked():
+        _run.ended(f"stopped by {_run.stop.name}")
+        _run.stopped = ends = True
+    return valid_losses, ends
+
+
+def end_when_asked(original: Callable[..., Any], cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    """Around `train`, an epoch: ends the process after one in which it was asked to stop."""
+    found = original(cfg, *args, **kwargs)
+    if _run and _run.stopped:
+        _run.say_how_to_go_on()
+        if cfg.checkpoint.write_checkpoints_asynchronously:
+            PathManager.async_close()
+        raise SystemExit(EXIT_STATUS)
+    return found
+
+
+@contextlib.contextmanager
+def _name_the_layer(run: Run, model: torch.nn.Module) -> Iterator[None]:
+    run.trainer._set_seed()  # else dropout would leave out other values than those that failed
+    with NonFiniteInspector(model) as inspector:
+        yield
+    found = run.first_of_all_processes(inspector.finding)
+    if found:
+        raise ResMLPError(_sentence(found, run))
+
+
+def _sentence(found: Finding, run: Run) -> str:
+    update = run.trainer.get_num_updates() + 1
+    if found.kind == PARAMETER:
+        remedy = "go on from an earlier checkpoint"
+    else:
+        remedy = "run the same command again, which goes on from checkpoint_last.pt"
+    precision = ", or --bf16 instead of --fp16" if run.trainer.cfg.common.fp16 else ""
+    return (
+        f"{found.place} must be finite in update {update}, but is {found.value}; {remedy}, with a lower --lr, a longer "
+        f"--warmup-updates or a smaller --clip-norm{precision}"
+    )
+
+
+def name_the_layer(original: Callable[..., Any], model: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """Around `NanDetector`, in which fairseq runs a batch again whose gradient norm was not finite.
+
+    fairseq's own prints every gradient and the layer, in many lines, of a batch run with other dropout.
+    """
+    return _name_the_layer(_run, model) if _run else original(model, *args, **kwargs)
+
+
+def stop_spawned_processes(original: Callable[..., Any], fn: Any, *args: Any, **kwargs: Any) -> Any:
+    """Around `torch.multiprocessing.spawn`, with which fairseq trains on several GPUs: passes the signals on."""
+    if fn is not distributed_utils.distributed_main:
+        return original(fn, *args, **kwargs)
+    StopRequest(pass_on=send_to_children).listen()
+    try:
+        return original(fn, *args, **kwargs)
+    except ProcessExitedException as error:
+        if error.exit_code == EXIT_STATUS:
+            raise SystemExit(EXIT_STATUS) from None
+        raise
+
+
+put_around(Trainer, "__init__", begin_run)
+put_around(Trainer, "save_checkpoint", count_in_checkpoint)
+put_around(Trainer, "valid_step", save_before_validating_on)
+put_around(Trainer, "_aggregate_logging_outputs", vote_on_stopping)
+put_around(trainer, "NanDetector", name_the_layer)
+put_around(checkpoint_utils, "load_checkpoint", begin_record)
+put_around(progress_bar, "progress_bar", record_what_is_shown)
+put_around(torch.multiprocessing, "spawn", stop_spawned_processes)
