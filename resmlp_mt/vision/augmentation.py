@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,30 @@ def _check_rand_augment(described: str) -> None:
             f"rand augment must be timm's description of RandAugment, but is {described!r} ({error}); "
             'DeiT\'s is "rand-m9-mstd0.5-inc1", "none" turns it off'
         ) from error
+
+
+def keep_a_bit(transform: Any) -> None:
+    """Lets RandAugment's posterising keep at least one of eight bits.
+
+    Symptom: `ValueError: bits must be between or equal to 1 and 8` from some pictures.
+    Cause: at full strength timm (1.0.31) asks for none, which newer Pillows refuse.
+
+    Args:
+        transform: timm's training transform; changed in place.
+    """
+    from timm.data.auto_augment import RandAugment, posterize
+
+    for step in transform.transforms:
+        if isinstance(step, RandAugment):
+            for operation in step.ops:
+                if operation.aug_fn is posterize:
+                    operation.aug_fn = _posterize_some
+
+
+def _posterize_some(image: Any, bits: int, **options: Any) -> Any:
+    from timm.data.auto_augment import posterize
+
+    return posterize(image, max(1, bits), **options)
 
 
 @contextmanager

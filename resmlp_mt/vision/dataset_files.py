@@ -100,16 +100,13 @@ def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
     """
     from torchvision.datasets import Flowers102
 
-    parts = [
-        _fetch(
-            "flowers102",
-            "its makers by torchvision (--download)",
-            root,
-            lambda part=part: Flowers102(root, part, download=download, loader=Path),
-        )
-        for part in (("train", "val") if split == "train" else ("test",))
-    ]
-    return _file_set(list(Flowers102.classes), [part[i] for part in parts for i in range(len(part))])
+    def read() -> list[tuple[Path, int]]:
+        names = ("train", "val") if split == "train" else ("test",)
+        parts = [Flowers102(root, name, download=download, loader=Path) for name in names]
+        return [part[i] for part in parts for i in range(len(part))]
+
+    pairs = _fetch("flowers102", "its makers by torchvision (--download)", root, read)
+    return _file_set(list(Flowers102.classes), pairs)
 
 
 def load_cars(root: Path, split: str, download: bool = False) -> FileSet:
@@ -163,10 +160,10 @@ def _read_inat(root: Path, split: str, year: int) -> FileSet:
 def load_imagenet(root: Path, split: str, download: bool = False) -> FileSet:
     """ImageNet-1k from train/ and val/ with a folder a class, where present with two further validation sets.
 
-    "real": the pictures of val/ with the reassessed labels in real.json (github.com/google-research/reassessed-imagenet):
-    any of a picture's labels is right, and pictures without one are left out. "v2": the pictures in
-    imagenetv2-matched-frequency-format-val/ (github.com/modestyachts/ImageNetV2), whose folders are called by the
-    number of the class.
+    "real": the pictures of val/ with the reassessed labels in real.json, from
+    github.com/google-research/reassessed-imagenet: any of a picture's labels is right, and pictures without one are
+    left out. "v2": the pictures in imagenetv2-matched-frequency-format-val/, from github.com/modestyachts/ImageNetV2,
+    whose folders are called by the number of the class.
 
     Note: `torchvision.datasets.ImageNet(root, split)` unpacks the official archives into these folders.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +28,7 @@ class ImageSet(Protocol):
     """
 
     classes: list[str]
-    labels: Sequence[Label]
+    labels: list[Label]
 
     def __len__(self) -> int: ...
 

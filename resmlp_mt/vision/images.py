@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 89_478_485  # Pillow's own first threshold, 256 MiB of RGB; about 9459 x 9459
+MAX_ASPECT = 100  # a picture of 1 x 80,000,000 is small, but enormous once its shorter side has been made longer
 
 _WHITE = (255, 255, 255, 255)
 
@@ -37,7 +38,8 @@ def open_image(source: str | Path | bytes, channels: int = 3, name: str | None =
         A decoded `PIL.Image` of mode RGB or L.
 
     Raises:
-        ResMLPError: naming the picture: missing, damaged, truncated, of another format, or of more than `MAX_PIXELS`.
+        ResMLPError: naming the picture: missing, damaged, truncated, of another format, or of more than `MAX_PIXELS`
+            or `MAX_ASPECT`.
     """
     from PIL import Image
 
@@ -68,6 +70,9 @@ def _require_size(image: Image, name: str) -> None:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise ResMLPError(_too_large(name, str(pixels)))
+    longest, shortest = max(image.size), min(image.size)
+    rule = f"at most {MAX_ASPECT} times as long as it is wide"
+    require(longest <= MAX_ASPECT * shortest, name, rule, f"{image.width} x {image.height}", "cut it")
     require(
         image.mode not in ("I", "F") or image.format == "PNG",
         name,

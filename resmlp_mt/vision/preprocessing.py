@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from resmlp_mt.errors import require, require_choice
-from resmlp_mt.vision.augmentation import Augmentation
+from resmlp_mt.vision.augmentation import Augmentation, keep_a_bit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +95,7 @@ class Preprocessing:
             is_training=True,
             scale=(augmentation.crop_scale, 1.0),
             hflip=augmentation.flip,
-            color_jitter=None,
+            color_jitter=None,  # type: ignore[arg-type]  # as timm's own defaults beside RandAugment
             auto_augment=augmentation.rand_augment,
             interpolation=self.interpolation,
             mean=self.mean,
@@ -103,6 +103,7 @@ class Preprocessing:
             re_prob=augmentation.random_erasing,
             re_mode="pixel",
         )
+        keep_a_bit(changed)
         return transforms.Compose([_ToMode("L" if self.channels == 1 else "RGB"), changed])
 
 

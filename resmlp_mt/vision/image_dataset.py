@@ -1,0 +1,124 @@
+"""The fairseq door of pictures: a data set that fairseq's iterators and workers make batches of."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.datasets import ImageSet
+from resmlp_mt.vision.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Unreadable:
+    """Takes the place of a picture that could not be opened: an exception of a worker would arrive as a traceback."""
+
+    message: str
+
+
+class ImageDataset(FairseqDataset):
+    """Pictures as fairseq's iterators want them.
+
+    What training draws for a picture depends on the seed, the epoch and the picture's number alone, so that neither
+    the number of workers nor an interruption changes a training.
+
+    Args:
+        images: pictures and labels.
+        preprocessing: of the pictures.
+        augmentation: of training; None for evaluation.
+        seed: of the training.
+        skip_corrupt: leave out pictures that cannot be read, with a warning, instead of reporting the first.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+        seed: int,
+        skip_corrupt: bool,
+    ) -> None:
+        super().__init__()
+        self.images = images
+        self.augmentation = augmentation
+        self.seed = seed
+        self.skip_corrupt = skip_corrupt
+        self.epoch = 1
+        if augmentation is None:
+            self.transform = preprocessing.evaluation_transform()
+        else:
+            self.transform = preprocessing.training_transform(augmentation)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by fairseq before the workers of an epoch start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> dict[str, Any] | Unreadable:
+        """Opens and changes picture `number` modulo the number of pictures; more stand for its repetitions."""
+        index = int(number) % len(self.images)
+        try:
+            picture, label = self.images[index]
+        except ResMLPError as error:
+            return Unreadable(str(error))
+        with drawing_from(self.seed, self.epoch, int(number)):
+            return {"id": index, "number": int(number), "image": self.transform(picture), "label": label}
+
+    def num_tokens(self, index: int) -> int:
+        """Every picture counts as one token."""
+        return 1
+
+    def size(self, index: int) -> int:
+        """Every picture is as large as any other."""
+        return 1
+
+    def ordered_indices(self) -> np.ndarray:
+        """The epoch's order of pictures: shuffled and repeated in training, as stored in evaluation."""
+        if self.augmentation is None:
+            return np.arange(len(self.images), dtype=np.int64)
+        return repeated_order(len(self.images), self.augmentation.repetitions, self.seed, self.epoch)
+
+    def collater(self, samples: list[dict[str, Any] | Unreadable]) -> dict[str, Any]:
+        """Makes a batch.
+
+        Returns:
+            "id" (batch,), "net_input" with "images" (batch, channels, height, width), "target" (batch,) labels or
+            (batch, num_classes) shares, "nsentences" and "ntokens", both the number of images. Nothing when there is
+            no picture, "refused" with what is to be said when one cannot be read.
+        """
+        for sample in samples:
+            if isinstance(sample, Unreadable):
+                if not self.skip_corrupt:
+                    return {"refused": sample.message}
+                logger.warning("skipped: %s", sample.message)
+        read = [sample for sample in samples if isinstance(sample, dict)]
+        if not read:
+            return {}
+        images, target = torch.stack([sample["image"] for sample in read]), self._target(read)
+        if self.augmentation is not None and (self.augmentation.mixup or self.augmentation.cutmix):
+            with drawing_from(self.seed, self.epoch, read[0]["number"], 1):  # 1: not what the picture itself drew
+                images, target = mix(images, target, len(self.images.classes), self.augmentation)
+        ids = torch.tensor([sample["id"] for sample in read])
+        count = len(read)
+        net_input = {"images": images}
+        return {"id": ids, "net_input": net_input, "target": target, "nsentences": count, "ntokens": count}
+
+    def _target(self, samples: list[dict[str, Any]]) -> torch.Tensor:
+        labels = [sample["label"] for sample in samples]
+        if all(isinstance(label, int) for label in labels):
+            return torch.tensor(labels)
+        target = torch.zeros(len(labels), len(self.images.classes))
+        for row, label in enumerate(labels):
+            target[row, list(label)] = 1 / len(label)
+        return target

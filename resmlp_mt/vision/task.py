@@ -1,0 +1,195 @@
+"""The fairseq door of image classification: which pictures, and how they become batches."""
+
+# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Optional
+
+from fairseq.data.iterators import EpochBatchIterator
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.tasks import TASK_REGISTRY, FairseqTask, register_task
+from omegaconf import II, MISSING
+
+from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.vision.augmentation import Augmentation
+from resmlp_mt.vision.criterions import AVERAGED
+from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
+from resmlp_mt.vision.image_dataset import ImageDataset
+from resmlp_mt.vision.preprocessing import INTERPOLATIONS, Preprocessing
+
+NAME = "resmlp_image_classification"
+CORRUPT_IMAGES = ("refuse", "skip")
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class ImageClassificationConfig(FairseqDataclass):
+    """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
+
+    data: str = _option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
+    dataset_name: ChoiceEnum(tuple(DATASETS)) = _option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
+    download: bool = _option(False, "fetch what is missing of the data set")
+    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = _option("refuse", "stop at a picture that cannot be read, or go on")  # noqa: RUF009
+    image_size: Optional[int] = _option(None, "side of the images in pixels; the data set's own unless given")
+    channels: Optional[int] = _option(None, "3 for RGB, 1 for grey; the data set's own unless given")
+    crop: Optional[float] = _option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
+    interpolation: ChoiceEnum(INTERPOLATIONS) = _option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
+    repeated_augmentation: int = _option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
+    rand_augment: str = _option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
+    random_erasing: float = _option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
+    mixup: float = _option(0.8, "alpha of mixup, 0 for none (DeiT: 0.8)")
+    cutmix: float = _option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
+    flip: float = _option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
+    crop_scale: float = _option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
+    seed: int = II("common.seed")
+
+
+@register_task(NAME, dataclass=ImageClassificationConfig)
+class ImageClassificationTask(FairseqTask):
+    """Image classification.
+
+    Args:
+        cfg: its settings.
+
+    Attributes:
+        classes: names of the classes.
+        preprocessing: of the pictures.
+        uses_ema: with --store-ema, validation scores the averaged weights, too: ema_top1 and its kin.
+
+    Raises:
+        ResMLPError: the data set is missing or damaged, or settings do not fit together.
+    """
+
+    uses_ema = True
+
+    def __init__(self, cfg: ImageClassificationConfig) -> None:
+        super().__init__(cfg)
+        own = known_dataset(str(cfg.dataset_name)).preprocessing
+        own = own.with_channels(own.channels if cfg.channels is None else cfg.channels)
+        chosen = {name: getattr(cfg, name) for name in ("image_size", "crop") if getattr(cfg, name) is not None}
+        self.preprocessing: Preprocessing = replace(own, **chosen, interpolation=str(cfg.interpolation))
+        self.classes: list[str] = load_classes(str(cfg.dataset_name), cfg.data, cfg.download)
+        self.state.merge_state_dict({"classes": self.classes, "preprocessing": asdict(self.preprocessing)})
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, in pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self.preprocessing.channels
+
+    @property
+    def source_dictionary(self) -> None:
+        """Images have no words."""
+
+    @property
+    def target_dictionary(self) -> None:
+        """Images have no words."""
+
+    def max_positions(self) -> None:
+        """Images have no length."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called by fairseq's commands that load a trained model.
+
+        Raises:
+            ResMLPError: the model was trained with other classes than the data has.
+        """
+        trained = state_dict.get("classes", self.classes)
+        same = trained == self.classes
+        where = f"those that the model was trained with ({len(trained)}: {', '.join(trained[:3])}...)"
+        found = f"{len(self.classes)}: {', '.join(self.classes[:3])}..."
+        require(same, f"the classes of {self.cfg.data}", where, found, "give the data set that it was trained with")
+
+    def load_dataset(self, split: str, **unused: Any) -> None:
+        """Loads the pictures of a split; the training split comes with augmentation."""
+        images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
+        augmentation = self._augmentation() if split == "train" else None
+        skip_corrupt = str(self.cfg.corrupt_images) == "skip"
+        self.datasets[split] = ImageDataset(images, self.preprocessing, augmentation, self.cfg.seed, skip_corrupt)
+
+    def _augmentation(self) -> Augmentation:
+        cfg = self.cfg
+        return Augmentation(
+            repetitions=cfg.repeated_augmentation,
+            rand_augment=None if cfg.rand_augment == "none" else cfg.rand_augment,
+            random_erasing=cfg.random_erasing,
+            mixup=cfg.mixup,
+            cutmix=cfg.cutmix,
+            flip=cfg.flip,
+            crop_scale=cfg.crop_scale,
+        )
+
+    def get_batch_iterator(
+        self,
+        dataset: ImageDataset,
+        max_sentences: Optional[int] = None,
+        seed: int = 1,
+        num_shards: int = 1,
+        shard_id: int = 0,
+        num_workers: int = 0,
+        epoch: int = 1,
+        data_buffer_size: int = 0,
+        skip_remainder_batch: bool = False,
+        **unused: Any,
+    ) -> EpochBatchIterator:
+        """Makes the iterator of one epoch; each epoch has its own batches.
+
+        fairseq's would keep the batches of the first epoch, and workers that never learn of a new one. Batches hold
+        `max_sentences` pictures, the last one what is left.
+
+        Raises:
+            ResMLPError: no batch size is given.
+        """
+        size = max_sentences or 0
+        require(size > 0, "--batch-size", "given for images", "missing", "say how many a batch holds")
+        dataset.set_epoch(epoch)
+        order = dataset.ordered_indices()
+        return EpochBatchIterator(
+            dataset=dataset,
+            collate_fn=dataset.collater,
+            batch_sampler=[order[start : start + size] for start in range(0, len(order), size)],
+            seed=seed,
+            num_shards=num_shards,
+            shard_id=shard_id,
+            num_workers=num_workers,
+            epoch=epoch,
+            # Without workers fairseq would fill its buffer from a thread, which must not touch the random generators.
+            buffer_size=data_buffer_size if num_workers else 0,
+            skip_remainder_batch=skip_remainder_batch,
+        )
+
+    def train_step(
+        self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None
+    ):  # fairseq's own signature
+        """fairseq's step, after a look at whether the batch could be read."""
+        _require_readable(sample)
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+
+    def valid_step(self, sample, model, criterion, ema_model=None):
+        """fairseq's step; the averaged weights are scored beside the trained ones."""
+        _require_readable(sample)
+        loss, count, logged = super().valid_step(sample, model, criterion)
+        if ema_model is not None:
+            _, _, averaged = super().valid_step(sample, ema_model, criterion)
+            logged |= {AVERAGED + name: averaged[name] for name in ("loss", "top1", "top5")}
+        return loss, count, logged
+
+
+def _require_readable(sample: dict[str, Any]) -> None:
+    if "refused" in sample:
+        raise ResMLPError(sample["refused"])
+
+
+assert_registered(TASK_REGISTRY, NAME, ImageClassificationTask)
