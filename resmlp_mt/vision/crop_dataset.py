@@ -1,0 +1,78 @@
+"""The fairseq door of crops: a data set of pictures whose batches hold several crops of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resmlp_mt.vision.augmentation import Augmentation
+from resmlp_mt.vision.datasets import ImageSet
+from resmlp_mt.vision.image_dataset import ImageDataset
+from resmlp_mt.vision.multi_crop import Crops, MultiCrop
+from resmlp_mt.vision.preprocessing import Preprocessing
+
+
+@dataclass
+class _Shown:
+    """What becomes of a picture: its crops, and for the k-NN of validation the picture as an evaluation sees it."""
+
+    crops: Crops
+    whole: Tensor
+
+
+class CropDataset(ImageDataset):
+    """Pictures as crops, for training and validation; in validation the same ones each time.
+
+    Args:
+        images: pictures and labels.
+        preprocessing: of the large crops and of whole pictures.
+        multi_crop: from a picture to its crops.
+        seed: of the training.
+        skip_corrupt: leave out pictures that cannot be read, with a warning, instead of reporting the first.
+        is_training: shuffle the pictures; otherwise show them whole, too.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        preprocessing: Preprocessing,
+        multi_crop: MultiCrop,
+        seed: int,
+        skip_corrupt: bool,
+        is_training: bool,
+    ) -> None:
+        super().__init__(images, preprocessing, Augmentation() if is_training else None, seed, skip_corrupt)
+        self.transform = _Show(multi_crop, None if is_training else self.transform)
+
+    def collater(self, samples: list[Any]) -> dict[str, Any]:
+        """Makes a batch.
+
+        Returns:
+            As `ImageDataset` does, but "net_input" holds "global_crops" (2, batch, channels, size, size) and
+            "local_crops" (local_crops, batch, channels, local_size, local_size) or None; "whole" holds the pictures of
+            a validation (batch, channels, size, size).
+        """
+        shown = [sample["image"] for sample in samples if isinstance(sample, dict)]
+        plain = [{**s, "image": s["image"].whole} if isinstance(s, dict) else s for s in samples]
+        batch = super().collater(plain)
+        if "net_input" in batch:
+            batch["whole"] = batch["net_input"]["images"]
+            small = torch.stack([s.crops.small for s in shown], dim=1)
+            batch["net_input"] = {
+                "global_crops": torch.stack([s.crops.large for s in shown], dim=1),
+                "local_crops": small if len(small) else None,
+            }
+        return batch
+
+
+class _Show:
+    """From a picture to what is shown of it; a class, since workers receive it pickled."""
+
+    def __init__(self, multi_crop: MultiCrop, whole: Any) -> None:
+        self.multi_crop, self.whole = multi_crop, whole
+
+    def __call__(self, image: Any) -> _Shown:
+        return _Shown(self.multi_crop(image), self.whole(image) if self.whole else torch.empty(0))

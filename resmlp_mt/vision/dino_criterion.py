@@ -1,0 +1,111 @@
+"""The fairseq door of DINO's loss, and of what its log tells of a collapse."""
+
+# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairseq.criterions import CRITERION_REGISTRY, FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from torch import Tensor
+
+from resmlp_mt.errors import require
+from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.vision.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
+
+NAME = "resmlp_dino"
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class DinoCriterionConfig(FairseqDataclass):
+    """Settings of DINO's loss. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
+
+    student_temperature: float = _option(0.1, "of the student's softmax (paper: 0.1)")
+    teacher_temperature: float = _option(
+        0.04, "of the teacher's softmax after the warm-up (paper: 0.07; authors: 0.04)"
+    )
+    teacher_temperature_start: float = _option(0.04, "of the teacher's softmax at the start (paper: 0.04)")
+    teacher_temperature_updates: int = _option(0, "updates of its warm-up, on a line (paper: 30 epochs)")
+
+
+@register_criterion(NAME, dataclass=DinoCriterionConfig)
+class DinoCriterion(FairseqCriterion):
+    """Cross-entropy between teacher and student over pairs of crops, in nats an image, see `dino_loss`.
+
+    It logs what tells a collapse, both in nats: `teacher_entropy`, of the teacher's output for a picture, and
+    `mean_entropy`, of its mean over a batch. Where both come near ln(outputs), all outputs are uniform; where both come
+    near 0, all pictures get the same one. Learning has the first low and the second high.
+
+    Args:
+        task: `ResMLPDinoTask`.
+        student_temperature, teacher_temperature, teacher_temperature_start, teacher_temperature_updates: see
+            `DinoCriterionConfig`.
+
+    Raises:
+        ResMLPError: a temperature is not above 0.
+    """
+
+    teacher_logits: Tensor  # of the last batch, for the centre
+
+    def __init__(
+        self,
+        task: Any,
+        student_temperature: float,
+        teacher_temperature: float,
+        teacher_temperature_start: float,
+        teacher_temperature_updates: int,
+    ) -> None:
+        super().__init__(task)
+        lowest = min(student_temperature, teacher_temperature, teacher_temperature_start)
+        require(lowest > 0, "a temperature", "above 0", lowest, "the paper's are 0.1 and 0.04 to 0.07")
+        self.student_temperature = student_temperature
+        self.teacher_temperature = (teacher_temperature_start, teacher_temperature)
+        self.warmup = teacher_temperature_updates
+
+    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict[str, Any]]:
+        """Computes the loss of a batch.
+
+        Args:
+            model: `ResMLPDinoModel`.
+            sample: from the task.
+            reduce: not read; losses are always summed.
+
+        Returns:
+            The loss summed over the batch, the number of pictures, and what to log.
+        """
+        views = model(**sample["net_input"])
+        temperature = linear_warmup(*self.teacher_temperature, model.num_updates, self.warmup)
+        teacher = teacher_probabilities(views.teacher, model.pair.centre, temperature)
+        loss = dino_loss(views.student, teacher, self.student_temperature).sum()
+        self.teacher_logits = views.teacher
+        count = teacher.size(1)
+        logged = {
+            "loss": loss.detach(),
+            "teacher_entropy": entropy(teacher).mean() * count,
+            "mean_entropy": entropy(teacher.mean((0, 1))) * count,
+            "sample_size": count,
+            "nsentences": count,
+            "ntokens": count,
+        }
+        return loss, count, logged
+
+    @staticmethod
+    def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
+        """Adds up what the batches of all processes logged."""
+        count = sum(log["sample_size"] for log in logging_outputs)
+        for name in ("loss", "teacher_entropy", "mean_entropy", "knn_top1"):
+            if count and any(name in log for log in logging_outputs):
+                total = sum(log.get(name, 0) for log in logging_outputs)
+                metrics.log_scalar(name, (100 if name == "knn_top1" else 1) * total / count, count, round=3)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """They can: sums and counts."""
+        return True
+
+
+assert_registered(CRITERION_REGISTRY, NAME, DinoCriterion)

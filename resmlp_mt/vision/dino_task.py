@@ -1,0 +1,210 @@
+"""The fairseq door of DINO: pictures as crops, a student with its teacher, and what happens in an update.
+
+What computes is in `self_distillation`, `dino`, `multi_crop` and `knn`, which do not know fairseq; the loss is
+`dino_criterion`'s.
+"""
+
+# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import Any, Optional
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import BaseFairseqModel
+from fairseq.tasks import TASK_REGISTRY, register_task
+from omegaconf import II
+from torch import Tensor
+
+from resmlp_mt.errors import require
+from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.vision.crop_dataset import CropDataset
+from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.vision.dino import DinoHead, cosine_schedule
+from resmlp_mt.vision.dino_criterion import NAME
+from resmlp_mt.vision.features import Features, extract_features
+from resmlp_mt.vision.knn import classify
+from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
+from resmlp_mt.vision.self_distillation import SelfDistillation, Views
+from resmlp_mt.vision.task import ImageClassificationConfig, ImageClassificationTask
+
+KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
+
+# What a task needs to know of its pictures is the same for all; how they are augmented is not.
+_OF_PICTURES = ("data", "dataset_name", "download", "corrupt_images", "image_size", "channels", "crop", "interpolation")
+_PictureConfig: Any = make_dataclass(
+    "_PictureConfig",
+    [
+        (f.name, f.type, field(default=f.default, metadata=dict(f.metadata)))
+        for f in fields(ImageClassificationConfig)
+        if f.name in (*_OF_PICTURES, "seed")
+    ],
+    bases=(FairseqDataclass,),
+)
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class ResMLPDinoConfig(_PictureConfig):
+    """Settings of the task. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
+
+    local_crops: int = _option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
+    local_crop_size: int = _option(96, "side of a small crop in pixels, a multiple of the patch size (paper: 96)")
+    crop_split: float = _option(0.4, "share of a picture; large crops cover more, small ones less (authors: 0.4)")
+    smallest_crop: float = _option(0.05, "smallest share that a small crop covers (paper: 0.05)")
+    flip: float = _option(0.5, "probability of mirroring left and right (authors: 0.5)")
+    colours: float = _option(1.0, "strength of the changes of colour, 0 for none (paper: 1)")
+    blur: float = _option(1.0, "strength of the blur, 0 for none (paper: 1)")
+    head_dim: int = _option(65536, "outputs of the projection (paper: 65536)")
+    head_hidden_dim: int = _option(2048, "hidden channels of the projection (paper: 2048)")
+    head_bottleneck_dim: int = _option(256, "channels before the projection's last layer (paper: 256)")
+    frozen_head_epochs: int = _option(1, "epochs in which the projection's last layer stays as it is (authors: 1)")
+    teacher_momentum: float = _option(0.996, "of the teacher's average at the start; a cosine to 1 (paper: 0.996)")
+    centre_momentum: float = _option(0.9, "of the average of the teacher's outputs (authors: 0.9)")
+    weight_decay_start: Optional[float] = _option(
+        None, "with --weight-decay-end: schedule where --weight-decay is not 0 (paper: 0.04)"
+    )
+    weight_decay_end: Optional[float] = _option(None, "weight decay at the end, reached by a cosine (paper: 0.4)")
+    knn_pictures: int = _option(10000, "training pictures that validation's k-NN looks among; 0 for no k-NN")
+    max_update: int = II("optimization.max_update")
+    num_workers: int = II("dataset.num_workers")
+
+
+class ResMLPDinoModel(BaseFairseqModel):
+    """Student and teacher as fairseq knows models; both are in its checkpoints, as pair.student and pair.teacher.
+
+    Args:
+        pair: what computes.
+    """
+
+    def __init__(self, pair: SelfDistillation) -> None:
+        super().__init__()
+        self.pair = pair
+        self.num_updates = 0
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Called by fairseq before each update and after loading a checkpoint."""
+        self.num_updates = num_updates
+
+    def forward(self, global_crops: Tensor, local_crops: Optional[Tensor]) -> Views:
+        """Maps crops (crops, batch, channels, height, width) to both networks' logits, see `SelfDistillation`."""
+        return self.pair(global_crops, local_crops)
+
+
+@register_task(NAME, dataclass=ResMLPDinoConfig)
+class ResMLPDinoTask(ImageClassificationTask):
+    """Self-supervision by DINO. Labels are used by validation's k-NN alone.
+
+    Args:
+        cfg: its settings.
+
+    Raises:
+        ResMLPError: the data set is missing or damaged, or settings do not fit together.
+    """
+
+    uses_ema = False  # the teacher is one
+    num_classes = 0  # of the networks: they end with features
+
+    def __init__(self, cfg: ResMLPDinoConfig) -> None:
+        super().__init__(cfg)
+        ends = (cfg.weight_decay_start, cfg.weight_decay_end)
+        require(
+            (ends[0] is None) == (ends[1] is None),
+            "--weight-decay-start and --weight-decay-end",
+            "given together",
+            ends,
+            "give both or neither",
+        )
+        for name in ("teacher_momentum", "centre_momentum"):
+            value = getattr(cfg, name)
+            require(0 <= value <= 1, f"--{name.replace('_', '-')}", "between 0 and 1", value, "see the paper's")
+        crops = (cfg.local_crops, cfg.local_crop_size, cfg.crop_split, cfg.smallest_crop, cfg.flip)
+        self._multi_crop = MultiCrop(MultiCropSettings(*crops, cfg.colours, cfg.blur), self.preprocessing)
+        self._epoch = 1
+        self._bank: Optional[tuple[int, Features]] = None  # of validation's k-NN: of which update, and what
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> ResMLPDinoModel:
+        """Makes a student of the architecture, its teacher and projections.
+
+        Raises:
+            ResMLPError: if local crops do not fit the architecture.
+        """
+        student = super().build_model(cfg, from_checkpoint).core
+        if self.cfg.local_crops:
+            student.settings.at_image_size(self.cfg.local_crop_size)
+        sizes = (self.cfg.head_dim, self.cfg.head_hidden_dim, self.cfg.head_bottleneck_dim)
+        return ResMLPDinoModel(SelfDistillation(student, DinoHead(student.settings.dim, *sizes)))
+
+    def load_dataset(self, split: str, **unused: Any) -> None:
+        """Loads the pictures of a split."""
+        images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
+        self.datasets[split] = CropDataset(
+            images, self.preprocessing, self._multi_crop, self.cfg.seed, self._skips_corrupt, split == "train"
+        )
+
+    @property
+    def _skips_corrupt(self) -> bool:
+        return str(self.cfg.corrupt_images) == "skip"
+
+    def begin_epoch(self, epoch: int, model: ResMLPDinoModel) -> None:
+        """Called by fairseq before the first update of an epoch, or of what is left of it."""
+        self._epoch = epoch
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's step; the outputs for a batch that stands in for a missing one do not move the centre."""
+        loss, count, logged = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        if not ignore_grad:
+            model.pair.observe(criterion.teacher_logits)
+        return loss, count, logged
+
+    def optimizer_step(self, optimizer, model, update_num):
+        """Updates the student, then the teacher and the centre, as the schedules have it for this update."""
+        cfg = self.cfg
+        said = "say how many updates there are, for DINO's schedules"
+        require(cfg.max_update > 0, "--max-update", "above 0", cfg.max_update, said)
+        if cfg.weight_decay_end is not None:
+            decay = cosine_schedule(cfg.weight_decay_start, cfg.weight_decay_end, update_num, cfg.max_update)
+            for group in optimizer.optimizer.param_groups:
+                if group["weight_decay"] != 0:
+                    group["weight_decay"] = decay
+        if self._epoch <= cfg.frozen_head_epochs:
+            model.pair.student_head.directions.grad = None
+        super().optimizer_step(optimizer, model, update_num)
+        model.pair.update_teacher(cosine_schedule(cfg.teacher_momentum, 1.0, update_num, cfg.max_update))
+        model.pair.update_centre(cfg.centre_momentum)
+
+    def valid_step(self, sample, model, criterion):
+        """fairseq's step; adds how many pictures the k-NN on the teacher's features gets right."""
+        loss, count, logged = super().valid_step(sample, model, criterion)
+        if self.cfg.knn_pictures and count:
+            bank = self._bank_of(model)
+            features = model.pair.teacher.features(sample["whole"]).float().cpu()
+            k = min(KNN_NEIGHBOURS, len(bank.labels))
+            found = classify(features, bank.vectors, bank.targets(), len(self.classes), (k,))[k]
+            target = sample["target"].cpu()
+            right = found.eq(target) if target.dim() == 1 else target.gather(1, found[:, None])[:, 0] > 0
+            logged["knn_top1"] = right.sum().item()
+        return loss, count, logged
+
+    def _bank_of(self, model: ResMLPDinoModel) -> Features:
+        """The teacher's features of training pictures, evenly spread over the set, once per validation."""
+        if self._bank is None or self._bank[0] != model.num_updates:
+            images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, "train", self.cfg.download)
+            step = -(-len(images) // self.cfg.knn_pictures)
+            transform = self.preprocessing.evaluation_transform()
+            chosen = range(0, len(images), step)
+            bank = extract_features(
+                model.pair.teacher,
+                images,
+                transform,
+                64,
+                self.cfg.num_workers,
+                chosen,
+                skip_corrupt=self._skips_corrupt,
+            )
+            self._bank = model.num_updates, bank
+        return self._bank[1]
+
+
+assert_registered(TASK_REGISTRY, NAME, ResMLPDinoTask)

@@ -1,0 +1,91 @@
+"""The linear probe: learns what a line can part, chooses its rate on held-out features, changes no backbone."""
+
+import pytest
+import torch
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.vision.features import extract_features
+from resmlp_mt.vision.linear_probe import ProbeSettings, train_probe
+from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.settings import ClassifierSettings
+
+PICTURES, DIM, CLASSES = 211, 7, 3
+QUICK = ProbeSettings(epochs=20, batch_size=32)
+
+
+def separable(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features in which each class has its own mean, on scales a thousand times apart, and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(PICTURES) % CLASSES
+    features = torch.randn(1, PICTURES, DIM, generator=generator) * 0.1
+    features[0, :, :CLASSES] += torch.nn.functional.one_hot(targets, CLASSES)
+    return features * torch.logspace(-1, 2, DIM) + 5.0, targets
+
+
+def test_it_learns_what_a_line_can_part_whatever_the_features_scales_are():
+    views, targets = separable()
+    probe = train_probe(views, targets, CLASSES, QUICK)
+    assert probe.head(views[0]).argmax(1).eq(targets).float().mean() > 0.99
+
+
+def test_it_cannot_learn_labels_that_have_nothing_to_do_with_the_features():
+    views, targets = separable()
+    shuffled = targets[torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))]
+    assert train_probe(views, shuffled, CLASSES, QUICK).held_out_share < 0.6
+
+
+def test_the_same_seed_gives_the_same_layer_and_the_generators_are_left_alone():
+    views, targets = separable()
+    before = torch.get_rng_state()
+    first, second = (train_probe(views, targets, CLASSES, QUICK) for _ in range(2))
+    assert torch.equal(first.head.weight, second.head.weight)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_rate_is_chosen_among_those_given_and_a_hopeless_one_is_not():
+    views, targets = separable()
+    chosen = train_probe(views, targets, CLASSES, ProbeSettings(epochs=5, batch_size=32, rates=(1e-7, 0.1)))
+    assert chosen.rate == 0.1
+    assert train_probe(views, targets, CLASSES, ProbeSettings(rates=(0.03,), epochs=1)).held_out_share is None
+
+
+def test_every_view_is_trained_on():
+    views, targets = separable()
+    settings = ProbeSettings(epochs=2, batch_size=32, rates=(0.1,))
+    other = torch.cat((views, -views))
+    alone, both = (train_probe(v, targets, CLASSES, settings).head(views[0]) for v in (views, other))
+    assert not torch.allclose(alone, both)
+
+
+def test_too_few_pictures_to_hold_some_out_are_refused():
+    with pytest.raises(ResMLPError, match="pictures to train on must be at least 10"):
+        train_probe(torch.randn(1, 7, DIM), torch.zeros(7, dtype=torch.long), CLASSES, QUICK)
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(5)
+    return Classifier(ClassifierSettings(8, 2, 1, dim=11, depth=2, num_classes=10, norm="batchnorm", drop_path=0.5))
+
+
+def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(classifier):
+    digits = load_dataset("digits", ".", "valid")
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    classifier.train()
+    transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
+    features = extract_features(classifier, digits, transform, batch_size=101, chosen=range(103))
+    train_probe(features.vectors[None], features.targets(), 10, ProbeSettings(epochs=2, rates=(0.1,)))
+    assert classifier.training
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+
+
+def test_every_picture_gives_its_own_features_in_order_whatever_the_batch(classifier):
+    digits = load_dataset("digits", ".", "valid")
+    transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
+    whole = extract_features(classifier, digits, transform, batch_size=19, chosen=range(53))
+    assert whole.vectors.shape == (53, 11)
+    assert whole.labels == [digits[i][1] for i in range(53)]
+    one = extract_features(classifier, digits, transform, chosen=[52])
+    assert torch.allclose(one.vectors[0], whole.vectors[52], atol=1e-6)
