@@ -81,8 +81,12 @@ def save_classifier(folder: Path, classifier: Classifier, classes: Sequence[str]
     files.write_json(folder / CONFIG, content)
 
 
-def load_classifier(path: Path) -> LoadedClassifier:
+def load_classifier(path: Path, network: str = CORE) -> LoadedClassifier:
     """Reads a classifier from a bundle's folder, or from a checkpoint that `fairseq-train` wrote.
+
+    Args:
+        path: the folder or the checkpoint.
+        network: what stands before its names in a checkpoint that holds several, see `self_distillation`.
 
     Raises:
         ResMLPError: when it is missing, damaged, holds something else, or asks to run code.
@@ -90,7 +94,7 @@ def load_classifier(path: Path) -> LoadedClassifier:
     if path.is_dir():
         return _load_bundle(path)
     require(path.is_file(), "the classifier", "a bundle's folder or a checkpoint", path, "check the name")
-    return _load_checkpoint(path)
+    return _load_checkpoint(path, network)
 
 
 def _load_bundle(folder: Path) -> LoadedClassifier:
@@ -113,13 +117,13 @@ def _load_bundle(folder: Path) -> LoadedClassifier:
     return assemble(settings, read_tensors(parameters), classes, preprocessing)
 
 
-def _load_checkpoint(path: Path) -> LoadedClassifier:
+def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
     content = read_checkpoint(path)
     parameters, task_state = content.get("model"), content.get("task_state")
     model = (content.get("cfg") or {}).get("model")
     try:
         chosen = dict(model if isinstance(model, dict) else vars(model))
-        core = {name.removeprefix(CORE): value for name, value in parameters.items() if name.startswith(CORE)}
+        core = {name.removeprefix(network): value for name, value in parameters.items() if name.startswith(network)}
         classes = _read_classes(task_state["classes"])
         preprocessing = read_preprocessing(task_state["preprocessing"])
         images = {"image_size": preprocessing.image_size, "channels": preprocessing.channels}

@@ -79,7 +79,7 @@ class DinoCriterion(FairseqCriterion):
         """
         views = model(**sample["net_input"])
         temperature = linear_warmup(*self.teacher_temperature, model.num_updates, self.warmup)
-        teacher = teacher_probabilities(views.teacher, model.pair.centre, temperature)
+        teacher = teacher_probabilities(views.teacher, model.centre, temperature)
         loss = dino_loss(views.student, teacher, self.student_temperature).sum()
         self.teacher_logits = views.teacher
         count = teacher.size(1)

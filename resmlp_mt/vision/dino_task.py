@@ -5,14 +5,12 @@ What computes is in `self_distillation`, `dino`, `multi_crop` and `knn`, which d
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel
 from fairseq.tasks import TASK_REGISTRY, register_task
 from omegaconf import II
-from torch import Tensor
 
 from resmlp_mt.errors import require
 from resmlp_mt.fairseq_compat import assert_registered
@@ -23,22 +21,10 @@ from resmlp_mt.vision.dino_criterion import NAME
 from resmlp_mt.vision.features import Features, extract_features
 from resmlp_mt.vision.knn import classify
 from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
-from resmlp_mt.vision.self_distillation import SelfDistillation, Views
-from resmlp_mt.vision.task import ImageClassificationConfig, ImageClassificationTask
+from resmlp_mt.vision.self_distillation import SelfDistillation
+from resmlp_mt.vision.task import ImageClassificationTask, PictureConfig
 
 KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
-
-# What a task needs to know of its pictures is the same for all; how they are augmented is not.
-_OF_PICTURES = ("data", "dataset_name", "download", "corrupt_images", "image_size", "channels", "crop", "interpolation")
-_PictureConfig: Any = make_dataclass(
-    "_PictureConfig",
-    [
-        (f.name, f.type, field(default=f.default, metadata=dict(f.metadata)))
-        for f in fields(ImageClassificationConfig)
-        if f.name in (*_OF_PICTURES, "seed")
-    ],
-    bases=(FairseqDataclass,),
-)
 
 
 def _option(default: Any, help: str) -> Any:
@@ -46,7 +32,7 @@ def _option(default: Any, help: str) -> Any:
 
 
 @dataclass
-class ResMLPDinoConfig(_PictureConfig):
+class ResMLPDinoConfig(PictureConfig):
     """Settings of the task. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
     local_crops: int = _option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
@@ -71,25 +57,19 @@ class ResMLPDinoConfig(_PictureConfig):
     num_workers: int = II("dataset.num_workers")
 
 
-class ResMLPDinoModel(BaseFairseqModel):
-    """Student and teacher as fairseq knows models; both are in its checkpoints, as pair.student and pair.teacher.
+class ResMLPDinoModel(SelfDistillation, BaseFairseqModel):
+    """Student and teacher as fairseq knows models.
 
     Args:
-        pair: what computes.
+        student: the classifier to train.
+        head: the projection of its features.
     """
 
-    def __init__(self, pair: SelfDistillation) -> None:
-        super().__init__()
-        self.pair = pair
-        self.num_updates = 0
+    num_updates = 0
 
     def set_num_updates(self, num_updates: int) -> None:
         """Called by fairseq before each update and after loading a checkpoint."""
         self.num_updates = num_updates
-
-    def forward(self, global_crops: Tensor, local_crops: Optional[Tensor]) -> Views:
-        """Maps crops (crops, batch, channels, height, width) to both networks' logits, see `SelfDistillation`."""
-        return self.pair(global_crops, local_crops)
 
 
 @register_task(NAME, dataclass=ResMLPDinoConfig)
@@ -108,6 +88,7 @@ class ResMLPDinoTask(ImageClassificationTask):
 
     def __init__(self, cfg: ResMLPDinoConfig) -> None:
         super().__init__(cfg)
+        self.state.merge_state_dict({"classes": []})  # a checkpoint's network has no head, and may meet other classes
         ends = (cfg.weight_decay_start, cfg.weight_decay_end)
         require(
             (ends[0] is None) == (ends[1] is None),
@@ -124,6 +105,9 @@ class ResMLPDinoTask(ImageClassificationTask):
         self._epoch = 1
         self._bank: Optional[tuple[int, Features]] = None  # of validation's k-NN: of which update, and what
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called by fairseq's commands that load a trained model; what it was trained on does not matter."""
+
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> ResMLPDinoModel:
         """Makes a student of the architecture, its teacher and projections.
 
@@ -134,7 +118,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         if self.cfg.local_crops:
             student.settings.at_image_size(self.cfg.local_crop_size)
         sizes = (self.cfg.head_dim, self.cfg.head_hidden_dim, self.cfg.head_bottleneck_dim)
-        return ResMLPDinoModel(SelfDistillation(student, DinoHead(student.settings.dim, *sizes)))
+        return ResMLPDinoModel(student, DinoHead(student.settings.dim, *sizes))
 
     def load_dataset(self, split: str, **unused: Any) -> None:
         """Loads the pictures of a split."""
@@ -155,7 +139,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         """fairseq's step; the outputs for a batch that stands in for a missing one do not move the centre."""
         loss, count, logged = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if not ignore_grad:
-            model.pair.observe(criterion.teacher_logits)
+            model.observe(criterion.teacher_logits)
         return loss, count, logged
 
     def optimizer_step(self, optimizer, model, update_num):
@@ -169,17 +153,17 @@ class ResMLPDinoTask(ImageClassificationTask):
                 if group["weight_decay"] != 0:
                     group["weight_decay"] = decay
         if self._epoch <= cfg.frozen_head_epochs:
-            model.pair.student_head.directions.grad = None
+            model.student_head.directions.grad = None
         super().optimizer_step(optimizer, model, update_num)
-        model.pair.update_teacher(cosine_schedule(cfg.teacher_momentum, 1.0, update_num, cfg.max_update))
-        model.pair.update_centre(cfg.centre_momentum)
+        model.update_teacher(cosine_schedule(cfg.teacher_momentum, 1.0, update_num, cfg.max_update))
+        model.update_centre(cfg.centre_momentum)
 
     def valid_step(self, sample, model, criterion):
         """fairseq's step; adds how many pictures the k-NN on the teacher's features gets right."""
         loss, count, logged = super().valid_step(sample, model, criterion)
         if self.cfg.knn_pictures and count:
             bank = self._bank_of(model)
-            features = model.pair.teacher.features(sample["whole"]).float().cpu()
+            features = model.teacher.features(sample["whole"]).float().cpu()
             k = min(KNN_NEIGHBOURS, len(bank.labels))
             found = classify(features, bank.vectors, bank.targets(), len(self.classes), (k,))[k]
             target = sample["target"].cpu()
@@ -195,7 +179,7 @@ class ResMLPDinoTask(ImageClassificationTask):
             transform = self.preprocessing.evaluation_transform()
             chosen = range(0, len(images), step)
             bank = extract_features(
-                model.pair.teacher,
+                model.teacher,
                 images,
                 transform,
                 64,

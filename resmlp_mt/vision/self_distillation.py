@@ -15,6 +15,10 @@ from resmlp_mt.errors import require
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.dino import DinoHead
 
+STUDENT = (
+    "student."  # what stands before the student's names in a checkpoint; before the teacher's stands `bundle.CORE`
+)
+
 
 class Views(NamedTuple):
     """What both networks say of the crops of a batch.
@@ -34,7 +38,8 @@ class SelfDistillation(nn.Module):
     $\theta_t \leftarrow m \theta_t + (1 - m) \theta_s$ after each update. The teacher has no gradients and is always in
     evaluation mode, so that stochastic depth makes noise in the student only.
 
-    Both belong to the state, with the centre, so that a training which is resumed goes on as if never stopped.
+    Both belong to the state, with the centre, so that a training which is resumed goes on as if never stopped. The
+    teacher stands under the name that every checkpoint of a classifier has, so that it is what is read from one.
 
     Args:
         student: the classifier to train; its head is not used.
@@ -55,7 +60,7 @@ class SelfDistillation(nn.Module):
             "leave it out",
         )
         self.student, self.student_head = student, head
-        self.teacher = copy.deepcopy(student).requires_grad_(False)
+        self.core = copy.deepcopy(student).requires_grad_(False)
         self.teacher_head = copy.deepcopy(head).requires_grad_(False)
         out_dim = head.directions.size(0)
         self.register_buffer("centre", torch.zeros(out_dim))
@@ -63,6 +68,11 @@ class SelfDistillation(nn.Module):
         self.register_buffer("_output_sum", torch.zeros(out_dim), persistent=False)
         self.register_buffer("_output_count", torch.zeros(()), persistent=False)
         self.train()
+
+    @property
+    def teacher(self) -> Classifier:
+        """The average of the student."""
+        return self.core
 
     def train(self, mode: bool = True) -> SelfDistillation:
         """Sets the student's mode; the teacher's stays evaluation."""

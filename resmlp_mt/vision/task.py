@@ -1,7 +1,9 @@
 """The fairseq door of image classification: which pictures, and how they become batches."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+import logging
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Optional
 
 from fairseq.data.iterators import EpochBatchIterator
@@ -14,11 +16,14 @@ from resmlp_mt.fairseq_compat import assert_registered
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.criterions import AVERAGED
 from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
+from resmlp_mt.vision.finetune import initialise_from
 from resmlp_mt.vision.image_dataset import ImageDataset
 from resmlp_mt.vision.preprocessing import INTERPOLATIONS, Preprocessing
 
 NAME = "resmlp_image_classification"
 CORRUPT_IMAGES = ("refuse", "skip")
+
+logger = logging.getLogger(__name__)
 
 
 def _option(default: Any, help: str) -> Any:
@@ -26,8 +31,8 @@ def _option(default: Any, help: str) -> Any:
 
 
 @dataclass
-class ImageClassificationConfig(FairseqDataclass):
-    """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
+class PictureConfig(FairseqDataclass):
+    """Settings of a task on pictures: which they are, and what training starts from."""
 
     data: str = _option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
     dataset_name: ChoiceEnum(tuple(DATASETS)) = _option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
@@ -37,6 +42,14 @@ class ImageClassificationConfig(FairseqDataclass):
     channels: Optional[int] = _option(None, "3 for RGB, 1 for grey; the data set's own unless given")
     crop: Optional[float] = _option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
     interpolation: ChoiceEnum(INTERPOLATIONS) = _option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
+    init_from: Optional[str] = _option(None, "a bundle or checkpoint to start from; another head or size may be new")
+    seed: int = II("common.seed")
+
+
+@dataclass
+class ImageClassificationConfig(PictureConfig):
+    """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
+
     repeated_augmentation: int = _option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
     rand_augment: str = _option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
     random_erasing: float = _option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
@@ -44,7 +57,6 @@ class ImageClassificationConfig(FairseqDataclass):
     cutmix: float = _option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
     flip: float = _option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
     crop_scale: float = _option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
-    seed: int = II("common.seed")
 
 
 @register_task(NAME, dataclass=ImageClassificationConfig)
@@ -73,6 +85,17 @@ class ImageClassificationTask(FairseqTask):
         self.preprocessing: Preprocessing = replace(own, **chosen, interpolation=str(cfg.interpolation))
         self.classes: list[str] = load_classes(str(cfg.dataset_name), cfg.data, cfg.download)
         self.state.merge_state_dict({"classes": self.classes, "preprocessing": asdict(self.preprocessing)})
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """Makes the model; with --init-from a new one begins with the parameters of another.
+
+        Raises:
+            ResMLPError: what it begins with cannot be read or does not fit.
+        """
+        model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.init_from and not from_checkpoint:
+            logger.info("initialised: %s", initialise_from(model.core, Path(self.cfg.init_from), self.classes))
+        return model
 
     @property
     def num_classes(self) -> int:
