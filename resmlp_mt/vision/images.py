@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Only formats that Pillow decodes itself: it hands EPS to Ghostscript, which runs programs.
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 89_478_485  # Pillow's own first threshold, 256 MiB of RGB; about 9459 x 9459
 MAX_ASPECT = 100  # a picture of 1 x 80,000,000 is small, but enormous once its shorter side has been made longer

@@ -1,0 +1,132 @@
+"""Randomness that depends on its numbers alone, mixing, and repeated augmentation."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.preprocessing import Preprocessing
+
+
+def draws():
+    return random.random(), float(np.random.rand()), float(torch.rand(1))
+
+
+def test_the_same_numbers_give_the_same_draws_and_other_numbers_others():
+    with drawing_from(1, 2, 3):
+        first = draws()
+    with drawing_from(1, 2, 3):
+        assert draws() == first
+    for numbers in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
+        with drawing_from(*numbers):
+            assert all(a != b for a, b in zip(draws(), first, strict=True))
+
+
+def test_the_generators_outside_do_not_notice():
+    def seed_all():
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+
+    seed_all()
+    expected = draws()
+    seed_all()
+    with drawing_from(5):
+        draws()
+    with pytest.raises(ResMLPError), drawing_from(5):
+        Augmentation(mixup=-draws()[0])
+    assert draws() == expected
+
+
+def test_every_change_of_a_picture_repeats_with_its_numbers():
+    everything = Augmentation(rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5)
+    transform = Preprocessing(19).training_transform(everything)
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (23, 29, 3), dtype=np.uint8))
+    seen = []
+    for epoch in (1, 2, 1, 2):
+        with drawing_from(7, epoch, 11):
+            seen.append(transform(image))
+    assert torch.equal(seen[0], seen[2])
+    assert torch.equal(seen[1], seen[3])
+    assert not torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 7])
+@pytest.mark.parametrize("kind", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
+def test_mixed_targets_are_the_shares_of_the_pictures_mixed(count, kind):
+    # picture i is filled with 1 in channel i: what is left of each after mixing is its share
+    pictures = torch.zeros(count, 7, 13, 11)
+    for i in range(count):
+        pictures[i, i] = 1.0
+    for number in range(20):
+        with drawing_from(number):
+            images, targets = mix(pictures.clone(), torch.arange(count), 7, Augmentation(**kind))
+        torch.testing.assert_close(targets.sum(dim=1), torch.ones(count))
+        torch.testing.assert_close(images.mean(dim=(2, 3)), targets, atol=1e-5, rtol=0)
+
+
+def test_pictures_really_mix():
+    pictures = torch.eye(5)[:, :, None, None].expand(5, 5, 9, 9).clone()
+    with drawing_from(2):
+        _, targets = mix(pictures, torch.arange(5), 5, Augmentation(mixup=0.8))
+    assert 0 < targets[0, 0] < 1
+    assert targets[0, 0] + targets[0, 4] == pytest.approx(1)
+    assert targets[2].tolist() == [0, 0, 1, 0, 0]  # the middle one would meet itself
+
+
+def test_mixup_and_cutmix_take_turns():
+    kinds = set()
+    for number in range(20):
+        pictures = torch.eye(2)[:, :, None, None].expand(2, 2, 9, 9).clone()
+        with drawing_from(number):
+            images, _ = mix(pictures, torch.arange(2), 2, Augmentation(mixup=0.8, cutmix=1.0))
+        kinds.add("cut" if set(images.unique().tolist()) <= {0.0, 1.0} else "mixed")
+    assert kinds == {"cut", "mixed"}
+
+
+@pytest.mark.parametrize(("count", "repetitions"), [(23, 3), (29, 1), (24, 3), (2, 5)])
+def test_an_epoch_is_as_long_as_the_data_and_repeats_pictures_in_a_row(count, repetitions):
+    order = repeated_order(count, repetitions, seed=3, epoch=1)
+    assert len(order) == count
+    assert len(set(order.tolist())) == count  # every repetition has a number, and so randomness, of its own
+    pictures = order % count
+    for start in range(0, count, repetitions):
+        assert len(set(pictures[start : start + repetitions].tolist())) == 1
+    assert len(set(pictures.tolist())) == -(-count // repetitions)
+
+
+def test_each_epoch_and_seed_has_an_order_of_its_own_which_repeats():
+    orders = [repeated_order(97, 3, seed, epoch).tolist() for seed, epoch in ((1, 1), (1, 2), (2, 1))]
+    assert len({tuple(order) for order in orders}) == 3
+    assert repeated_order(97, 3, 1, 2).tolist() == orders[1]
+
+
+def test_repeated_augmentation_sees_the_pictures_that_deits_sampler_deals_out():
+    from timm.data.distributed_sampler import RepeatAugSampler
+
+    shares = [list(RepeatAugSampler(range(512), num_replicas=2, rank=rank, num_repeats=3)) for rank in (0, 1)]
+    ours = (repeated_order(512, 3, 1, 1) % 512).tolist()
+    theirs = shares[0] + shares[1]
+    assert len(ours) == len(theirs) == 512
+    assert sorted(np.unique(ours, return_counts=True)[1]) == sorted(np.unique(theirs, return_counts=True)[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"repetitions": 0}, "repeated augmentation must be at least 1"),
+        ({"random_erasing": 1.1}, "random erasing must be between 0 and 1"),
+        ({"flip": -0.1}, "flip must be between 0 and 1"),
+        ({"mixup": -1.0}, "mixup must be at least 0"),
+        ({"crop_scale": 0.0}, "crop scale must be above 0"),
+        ({"rand_augment": "m9"}, "rand augment must be timm's description of RandAugment, but is 'm9'"),
+        ({"rand_augment": "rand-x9"}, "but is 'rand-x9'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings, said):
+    with pytest.raises(ResMLPError, match=said):
+        Augmentation(**settings)

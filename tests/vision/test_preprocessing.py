@@ -1,0 +1,110 @@
+"""Pictures become tensors in the paper's way."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.augmentation import Augmentation, drawing_from
+from resmlp_mt.vision.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+
+def picture(height, width, seed=1):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_evaluation_sees_the_middle_nine_tenths():
+    # 97 / 0.97 = 100: the picture is not resized, so that the crop's pixels are its own
+    pixels = np.asarray(picture(100, 130))
+    images = Preprocessing(97, crop=0.97, **PLAIN).evaluation_transform()(picture(100, 130))
+    expected = pixels[2:99, 16:113]  # round((100 - 97) / 2) = 2, round((130 - 97) / 2) = 16
+    np.testing.assert_allclose(images.numpy(), expected.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(31, 47), (301, 203), (1, 1), (2, 199)])
+def test_every_picture_gets_the_same_size(size):
+    assert Preprocessing(29).evaluation_transform()(picture(*size)).shape == (3, 29, 29)
+    with drawing_from(1):
+        assert Preprocessing(29).training_transform(Augmentation())(picture(*size)).shape == (3, 29, 29)
+
+
+def test_the_shorter_side_is_resized_to_the_size_divided_by_the_crop():
+    # a white stripe as wide as what the crop leaves over vanishes: floor(90 / 0.9) = 100, so 5 of 100 on each side
+    pixels = np.zeros((200, 200, 3), dtype=np.uint8)
+    pixels[:8] = pixels[-8:] = 255
+    seen = Preprocessing(90, crop=0.9, interpolation="nearest", **PLAIN).evaluation_transform()
+    assert seen(Image.fromarray(pixels)).max() == 0
+    pixels[:12] = 255
+    assert seen(Image.fromarray(pixels)).max() == 1
+
+
+def test_a_picture_of_the_mean_becomes_zero_and_one_deviation_above_becomes_one():
+    for shift in (0, 1):
+        colour = tuple(round(255 * (m + shift * s)) for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))
+        images = Preprocessing(17).evaluation_transform()(Image.new("RGB", (23, 19), colour))
+        torch.testing.assert_close(images, torch.full((3, 17, 17), float(shift)), atol=0.01, rtol=0)
+
+
+def test_grey_and_colour_pictures_meet_either_number_of_channels():
+    for mode in ("L", "RGB"):
+        image = picture(20, 20).convert(mode)
+        assert Preprocessing(13).evaluation_transform()(image).shape[0] == 3
+        assert Preprocessing(13).with_channels(1).evaluation_transform()(image).shape[0] == 1
+
+
+def test_changing_the_channels_there_and_back_keeps_the_average():
+    there = Preprocessing(13).with_channels(1)
+    assert there.mean == (pytest.approx(sum(IMAGENET_MEAN) / 3),)
+    back = there.with_channels(3)
+    assert back.mean == pytest.approx((there.mean[0],) * 3)
+    assert there.with_channels(1) is there
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"image_size": 0}, "image size must be at least 1 pixel"),
+        ({"channels": 2}, "channels must be 1"),
+        ({"crop": 1.5}, "crop must be above 0"),
+        ({"crop": math.nan}, "crop must be above 0"),
+        ({"interpolation": "lanczos9"}, "nearest, bilinear, bicubic"),
+        ({"mean": (0.5,)}, "mean must be 3 numbers"),
+        ({"std": (0.1, 0.1, 0.0)}, "std must be above 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings, said):
+    with pytest.raises(ResMLPError, match=said):
+        Preprocessing(**settings)
+
+
+def test_training_without_any_change_only_resizes():
+    still = Augmentation(flip=0.0, crop_scale=1.0)
+    image = picture(21, 21)
+    with drawing_from(3):
+        trained = Preprocessing(21, crop=1.0).training_transform(still)(image)
+    torch.testing.assert_close(trained, Preprocessing(21, crop=1.0).evaluation_transform()(image))
+
+
+def test_random_erasing_fills_a_rectangle():
+    image = Image.new("RGB", (40, 40), "black")
+    prepared = Preprocessing(40, **PLAIN)
+    with drawing_from(3):
+        erased = prepared.training_transform(Augmentation(flip=0.0, crop_scale=1.0, random_erasing=1.0))(image)
+    rows, columns = (erased != 0).any(dim=0).nonzero(as_tuple=True)
+    area = (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+    assert 0 < area < 40 * 40
+    assert (erased != 0).all(dim=0).sum() == area
+
+
+def test_randaugment_survives_every_strength_of_posterising():
+    # at full strength timm asks to keep no bit at all, which Pillow refuses
+    strong = Preprocessing(16).training_transform(Augmentation(rand_augment="rand-m10-n15-inc1"))
+    image = picture(16, 16)
+    for number in range(40):
+        with drawing_from(number):
+            assert torch.isfinite(strong(image)).all()
