@@ -1,0 +1,226 @@
+"""The pictures of a training report, as SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resmlp_mt.training.history import QUALITIES, History
+
+# Okabe and Ito's colours, told apart with every kind of colour vision; lines and marks differ, too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_INK, _MUTED, _GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "resmlp-mt",
+    "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "text.color": _INK,
+}
+_POINTS = 500  # of a curve; longer ones are drawn as means
+_MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class Across:
+    """What a curve runs over.
+
+    Args:
+        label: of the axis.
+        value: of a record; None where it has none.
+    """
+
+    label: str
+    value: Callable[[dict[str, Any]], float | None]
+
+
+def _in_units(name: str, unit: float) -> Callable[[dict[str, Any]], float | None]:
+    def value(record: dict[str, Any]) -> float | None:
+        found = record.get(name)
+        return None if found is None else found / unit
+
+    return value
+
+
+_UPDATES = Across("updates", _in_units("update", 1))
+
+
+def _time_axis(histories: Sequence[History]) -> Across:
+    longest = max((r.get("training_seconds") or 0 for h in histories for r in (*h.train, *h.valid)), default=0)
+    name, unit = next(
+        (n, u) for n, u in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if longest >= 2 * u or u == 1
+    )
+    return Across(name, _in_units("training_seconds", unit))
+
+
+def learning_curves(histories: Sequence[History], measure: str) -> str:
+    """Draws a measure over updates, over time and over tokens: of updates thin, of validations with marks.
+
+    Args:
+        histories: of the trainings, laid over each other.
+        measure: "loss", "ppl", or a name of `QUALITIES`.
+
+    Returns:
+        An SVG picture; empty when no training has the measure.
+    """
+    if not any(record.get(measure) is not None for h in histories for record in (*h.train, *h.valid)):
+        return ""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(11.6, 3.3), layout="constrained")
+        tokens = Across("million target tokens", _in_units("tokens", _MILLION))
+        panels = figure.subplots(1, 3, sharey=True)
+        for axes, across in zip(panels, (_UPDATES, _time_axis(histories), tokens), strict=True):
+            for number, history in enumerate(histories):
+                if measure not in QUALITIES:
+                    _curve(axes, history.train, across, measure, number, trained=True)
+                _curve(axes, history.valid, across, measure, number, label=history.name)
+            axes.set_xlabel(across.label)
+            axes.set_xlim(left=0)
+        if measure == "ppl":
+            panels[0].set_yscale("log")
+        elif measure == "loss":
+            _leave_out_the_beginning(panels[0], histories)
+        panels[0].set_ylabel({"loss": "loss", "ppl": "perplexity"}.get(measure) or QUALITIES[measure])
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False)
+        return _svg(figure)
+
+
+def _leave_out_the_beginning(axes: Axes, histories: Sequence[History]) -> None:
+    """Bounds the axis by what the curves are after their first tenth, whose height would flatten all the rest."""
+    later = [
+        record["loss"]
+        for history in histories
+        for record in (*history.train, *history.valid)
+        if record.get("loss") is not None and record["update"] >= history.updates / 10
+    ]
+    if later and max(later) > min(later):
+        margin = 0.05 * (max(later) - min(later))
+        axes.set_ylim(min(later) - margin, max(later) + margin)
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A measure of the training's course.
+
+    Args:
+        title: of its panel.
+        names: of the measure in a record; the first that a training has.
+        unit: by which it is divided.
+        log: on a logarithmic axis.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    unit: float = 1.0
+    log: bool = False
+
+
+_GAUGES = (
+    Gauge("gradient norm", ("gnorm",), log=True),
+    Gauge("learning rate", ("lr",)),
+    Gauge("loss scale", ("loss_scale",), log=True),
+    Gauge("target tokens per second", ("wps",)),
+    Gauge("updates per second", ("ups",)),
+    Gauge("peak memory, GiB (GPU where used)", ("cuda_reserved_peak", "rss_peak"), unit=2**30),
+)
+
+
+def course(histories: Sequence[History]) -> str:
+    """Draws gradient norm, learning rate, loss scale, throughput and memory over updates, as far as they are known.
+
+    Returns:
+        An SVG picture; empty when nothing is known.
+    """
+    gauges = [g for g in _GAUGES if any(_name_in(h, g) for h in histories)]
+    if not gauges:
+        return ""
+    rows = -(-len(gauges) // 3)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(11.6, 2.7 * rows + 0.3), layout="constrained")
+        panels = figure.subplots(rows, 3, squeeze=False).flat
+        for axes, gauge in zip(panels, gauges, strict=False):
+            for number, history in enumerate(histories):
+                name = _name_in(history, gauge)
+                if name:
+                    _curve(axes, history.train, _UPDATES, name, number, label=history.name, unit=gauge.unit)
+            axes.set_title(gauge.title, fontsize=9, loc="left")
+            axes.set_xlim(left=0)
+            if gauge.log:
+                axes.set_yscale("log")
+            elif gauge.names != ("lr",):
+                axes.set_ylim(bottom=0)
+        for axes in list(figure.axes)[len(gauges) :]:
+            axes.remove()
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False)
+        figure.supxlabel("updates", fontsize=9)
+        return _svg(figure)
+
+
+def _name_in(history: History, gauge: Gauge) -> str | None:
+    return next((n for n in gauge.names if any(r.get(n) is not None for r in history.train)), None)
+
+
+def _curve(
+    axes: Axes,
+    records: Sequence[dict[str, Any]],
+    across: Across,
+    measure: str,
+    number: int,
+    label: str | None = None,
+    trained: bool = False,
+    unit: float = 1.0,
+) -> None:
+    points = [(across.value(record), record.get(measure)) for record in records]
+    known = [(x, y / unit) for x, y in points if x is not None and y is not None]
+    if not known:
+        return
+    x, y = _thinned(np.array(known, dtype=np.float64)).T
+    color, dashes = COLORS[number % len(COLORS)], _DASHES[number % len(_DASHES)]
+    few = len(x) <= 30 and not trained
+    axes.plot(
+        x,
+        y,
+        color=color,
+        linestyle=dashes,
+        linewidth=0.8 if trained else 1.6,
+        alpha=0.5 if trained else 1.0,
+        marker=_MARKS[number % len(_MARKS)] if few else None,
+        markersize=3.5,
+        label=label,
+    )
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """At most `_POINTS` points `(points, 2)`: the means of neighbours."""
+    if len(points) <= _POINTS:
+        return points
+    return np.array([part.mean(axis=0) for part in np.array_split(points, _POINTS)])
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
