@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ResMLPError: when the model cannot be read, or holds no mixing matrices.
     """
+    free = args.out.is_dir() or not args.out.exists()
+    require(free, "--out", "a folder or a new name", f"{args.out}, which is a file", "name another place")
     stacks, about = read_stacks(args.model)
     contents = inspect_stacks(stacks, args.model.name or str(args.model), about, args.length)
     for name, content in contents.items():

@@ -39,7 +39,7 @@ def inspect_stacks(
         raise ResMLPError("inspect needs matplotlib to draw; run `pip install matplotlib`") from error
     if length is not None and any(stack.is_image for stack in stacks):
         raise ResMLPError(f"--length must be left out for images, but is {length}; their matrices are drawn whole")
-    looked_at = [stack if stack.is_image else stack.first(length or _default_length(stack)) for stack in stacks]
+    looked_at = [stack if stack.is_image else _shortened(stack, length) for stack in stacks]
     measures = [measure_stack(stack) for stack in looked_at]
     pictures = _shared_pictures(looked_at, measures)
     sentences = [stack for stack in stacks if not stack.is_image]
@@ -62,8 +62,10 @@ def inspect_stacks(
     }
 
 
-def _default_length(stack: Stack) -> int:
-    return max(2, min(stack.positions, stack.trained or stack.positions, _LONGEST))
+def _shortened(stack: Stack, length: int | None) -> Stack:
+    if length is None:
+        length = max(2, min(stack.positions, stack.trained or stack.positions, _LONGEST))
+    return stack.first(length)
 
 
 def _shared_pictures(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasures]]) -> list[Picture]:

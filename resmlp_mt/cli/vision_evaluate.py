@@ -1,0 +1,111 @@
+"""`resmlp-mt vision evaluate`: accuracies that can be published."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.errors import require_choice
+from resmlp_mt.translation import files
+from resmlp_mt.vision import evaluate as evaluation
+from resmlp_mt.vision.bundle import PARAMETERS, load_classifier
+from resmlp_mt.vision.datasets import DATASETS, load_dataset
+from resmlp_mt.vision.predict import make_ready
+
+CORRUPT_IMAGES = ("refuse", "skip")
+_SHOWN_CLASSES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a classifier's folder, or a checkpoint")
+    parser.add_argument("--dataset-name", required=True, choices=tuple(DATASETS), help="which data set")
+    parser.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="its folder (default: this one)")
+    parser.add_argument("--split", default="valid", help="of the data set (default: valid)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="pictures at a time (default: 64)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that read pictures (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--no-fold", action="store_true", help="keep the Affine transformations apart; slower")
+    parser.add_argument(
+        "--corrupt-images",
+        choices=CORRUPT_IMAGES,
+        default="refuse",
+        help="stop at a picture that cannot be read, or name it and go on (default: refuse)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report with all hashes and settings")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusions (.png, .svg or .pdf)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates, prints the accuracies, and writes what was asked for.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ResMLPError: when model or data cannot be read, or their classes differ.
+    """
+    require_choice("--corrupt-images", args.corrupt_images, CORRUPT_IMAGES)
+    loaded = load_classifier(args.model)
+    images = load_dataset(args.dataset_name, args.root, args.split)
+    named = evaluation.require_same_classes(loaded.classes, images.classes)
+    make_ready(loaded.classifier, args.device, not args.no_fold)
+    skip_corrupt = args.corrupt_images == "skip"
+    outcome = evaluation.classify_all(loaded, images, args.batch_size, args.workers, skip_corrupt)
+    file = args.model / PARAMETERS if args.model.is_dir() else args.model
+    report = evaluation.full_report(
+        loaded,
+        images,
+        outcome,
+        data={"name": args.dataset_name, "root": str(args.root), "split": args.split},
+        settings={
+            "batch_size": args.batch_size,
+            "workers": args.workers,
+            "device": args.device,
+            "folded": not args.no_fold,
+            "corrupt_images": args.corrupt_images,
+            "classes_named_by_the_model": named,
+        },
+    )
+    report["hashes"]["model"] = files.file_digest(file)
+    print(_describe(report))
+    if args.json:
+        files.write_json(args.json, report)
+    if args.figure:
+        from resmlp_mt.vision.evaluate_figure import draw_confusions
+
+        draw_confusions(args.figure, report, evaluation.confusion_matrix(outcome, len(images.classes)))
+    return 0
+
+
+def _describe(report: dict[str, Any]) -> str:
+    """The report in words, for a terminal."""
+    data, speed = report["data"], report["speed"]
+    lines = [f"{data['name']} {data['split']}: {report['pictures']:,} pictures, {len(report['by_class'])} classes", ""]
+    for name, label in (("top1", "top-1"), ("top5", "top-5")):
+        low, high = report[name]["interval"]
+        lines.append(f"{label}  {report[name]['share']:7.2%}  ({low:.2%} to {high:.2%}: {report['interval']})")
+    rows = [row for row in report["by_class"] if row["pictures"]]
+    heading = "class"
+    if len(rows) > _SHOWN_CLASSES:
+        rows = sorted(rows, key=lambda row: row["share"])[:_SHOWN_CLASSES]
+        heading = f"worst {_SHOWN_CLASSES} of {len(report['by_class'])} classes"
+    width = max(len(heading), *(len(row["class"]) for row in rows))
+    lines += ["", f"{heading:{width}}  pictures    right  precision"]
+    for row in rows:
+        precision = "       -" if row["precision"] is None else f"{row['precision']:8.1%}"
+        lines.append(f"{row['class']:{width}}  {row['pictures']:8,}  {row['share']:7.1%}   {precision}")
+    if worst := report["confusions"][:3]:
+        taken = "; ".join(f"{row['class']} for {row['taken_for']} {row['pictures']} times" for row in worst)
+        lines += ["", f"most often taken: {taken}"]
+    lines += [
+        "",
+        f"{speed['images_per_second']:.0f} images/s, the model alone {speed['images_per_second_of_the_model']:.0f}, on "
+        f"{report['settings']['device']}, at most {speed['peak_megabytes']:.0f} MiB",
+    ]
+    if not report["settings"]["classes_named_by_the_model"]:
+        lines.append("the model only numbers its classes; they are taken to be in the order of the data set's")
+    if skipped := report["skipped"]:
+        lines.append(f"{len(skipped)} pictures could not be read and do not count, the first: {skipped[0]}")
+    return "\n".join(lines)

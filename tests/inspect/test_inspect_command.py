@@ -1,0 +1,172 @@
+"""`resmlp-mt inspect` on translation models: what it writes, and what it refuses in one line."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+import torch
+import toy_bundles
+
+from resmlp_mt.cli.inspect import read_stacks
+from resmlp_mt.cli.main import main
+from resmlp_mt.inspect.matrices import find_stacks
+from resmlp_mt.inspect.measures import as_json
+from resmlp_mt.inspect.report import inspect_stacks
+from resmlp_mt.translation.bundle import PARAMETERS
+from resmlp_mt.translation.files import file_digest
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Notices tags that are not closed in order, and collects what a browser would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loaded, self.tags = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.loaded += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A bundle, the checkpoint beside it, and what is written about the checkpoint."""
+    folder = tmp_path_factory.mktemp("inspect")
+    toy_bundles.write_bundle(folder)
+    assert main(["inspect", str(folder / "checkpoint.pt"), "--out", str(folder / "out"), "--length", "11"]) == 0
+    return folder
+
+
+@pytest.fixture
+def checkpoint(toy):
+    return toy / "checkpoint.pt"
+
+
+def check_page(folder):
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert page.loaded
+    assert all(address.startswith("data:image/png;base64,") for address in page.loaded)
+    assert re.search(r"url\(|@import|<script|https?:", text) is None
+    return page
+
+
+def test_a_checkpoint_gives_one_page_that_loads_nothing(toy):
+    page = check_page(toy / "out")
+    numbers = json.loads((toy / "out" / "numbers.json").read_text(encoding="utf-8"))
+    assert page.tags.count("img") == len(numbers["pictures"])
+    for name in numbers["pictures"]:
+        assert (toy / "out" / name).read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (toy / "out").iterdir()} == {"index.html", "numbers.json", *numbers["pictures"]}
+    assert [(stack["name"], stack["causal"], stack["grid"]) for stack in numbers["stacks"]] == [
+        ("encoder", False, [1, 11]),
+        ("decoder", True, [1, 11]),
+    ]
+    assert numbers["about"]["digest"] == file_digest(toy / "checkpoint.pt")
+    assert numbers["about"]["architecture"] == "resmlp_tiny"
+    assert numbers["about"]["updates"] == "7"
+
+
+def test_a_bundle_has_the_matrices_of_its_checkpoint(toy):
+    of_bundle, about = read_stacks(toy / "model")
+    of_checkpoint, _ = read_stacks(toy / "checkpoint.pt")
+    assert about["languages"] == "src to tgt"
+    assert [as_json(stack) for stack in of_bundle] == [as_json(stack) for stack in of_checkpoint]
+
+
+def test_the_same_model_gives_the_same_bytes(toy, tmp_path, capsys):
+    assert main(["inspect", str(toy / "checkpoint.pt"), "--out", str(tmp_path / "out"), "--length", "11"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'index.html'}\n"
+    for path in (toy / "out").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+
+
+def test_the_names_of_a_model_are_escaped():
+    contents = inspect_stacks(find_stacks(_tiny_parameters()), "<b>&", {"<i>": "<script>alert(1)</script>"}, 3)
+    page = contents["index.html"].decode()
+    assert "<b>" not in page
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def _tiny_parameters():
+    shapes = {"mixing.sublayer.weight": (5, 5), "channels.sublayer.fc1.weight": (7, 3)}
+    shapes["channels.sublayer.fc2.weight"] = (3, 7)
+    return {f"encoder.layers.0.{name}": torch.ones(shape) for name, shape in shapes.items()}
+
+
+def refused(words, capsys):
+    """Runs the command, which must end with status 2 and one line; gives that line."""
+    assert main(["inspect", *map(str, words)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("resmlp-mt inspect: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize("length", ["1", "0", "-3", "41"])
+def test_a_length_that_the_matrices_do_not_have_is_refused(checkpoint, tmp_path, capsys, length):
+    assert "from 2 to 40" in refused([checkpoint, "--out", tmp_path, "--length", length], capsys)
+
+
+def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path, capsys):
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(checkpoint.read_bytes()[:-1000])
+    assert "damaged" in refused([damaged, "--out", tmp_path / "out"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("hostile-was-run",)
+
+
+def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Hostile()}, tmp_path / "hostile.pt")
+    assert "was not run" in refused(["hostile.pt", "--out", "out"], capsys)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile()))
+    refused(["plain.pt", "--out", "out"], capsys)
+    assert not (tmp_path / "hostile-was-run").exists()
+
+
+def test_another_models_checkpoint_is_refused(tmp_path, capsys):
+    torch.save({"model": {"decoder.layers.0.self_attn.k_proj.weight": torch.zeros(3, 3)}}, tmp_path / "other.pt")
+    assert "mixing matrices" in refused([tmp_path / "other.pt", "--out", tmp_path / "out"], capsys)
+
+
+def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path, capsys):
+    refused([tmp_path / "missing", "--out", tmp_path / "out"], capsys)
+    assert "config.json" in refused([tmp_path, "--out", tmp_path / "out"], capsys)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"languages": 3}', b"{}"])
+def test_a_folder_with_a_damaged_configuration_is_refused(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_bytes(content)
+    refused([tmp_path, "--out", tmp_path / "out"], capsys)
+
+
+def test_a_bundle_with_altered_parameters_is_refused(toy, tmp_path, capsys):
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    (model / PARAMETERS).write_bytes((model / PARAMETERS).read_bytes()[:-8])
+    assert "altered" in refused([model, "--out", tmp_path / "out"], capsys)
+
+
+def test_a_place_that_cannot_be_written_is_refused(checkpoint, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert "which is a file" in refused([checkpoint, "--out", tmp_path / "file"], capsys)

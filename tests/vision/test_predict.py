@@ -1,0 +1,167 @@
+"""`resmlp-mt vision predict`: every picture gets its answer, in order."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.predict import find_pictures, in_batches, make_ready, predict
+from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.settings import ClassifierSettings
+
+CLASSES = ["dark", "light", "tab\there"]
+
+
+def brightness_classifier(classes=CLASSES):
+    """A classifier whose first logit falls and whose second rises with the brightness, and whose third is between."""
+    torch.manual_seed(3)
+    settings = ClassifierSettings(
+        image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=len(classes), layer_scale=0.0
+    )
+    classifier = Classifier(settings).eval()
+    with torch.no_grad():
+        for parameter in (*classifier.patch_embed.parameters(), *classifier.head.parameters()):
+            parameter.zero_()
+        next(p for p in classifier.patch_embed.parameters() if p.dim() > 1)[0] = 1 / 16  # the mean of a patch
+        classifier.head.weight[:2, 0] = torch.tensor([-9.0, 9.0])
+    return LoadedClassifier(classifier, list(classes), Preprocessing(8, 1, mean=(0.5,), std=(0.5,), crop=1.0))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "bundle"
+    loaded = brightness_classifier()
+    save_classifier(folder, loaded.classifier, loaded.classes, loaded.preprocessing)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    for name, shade in (("b.png", 255), ("a.png", 0), ("sub/c.png", 255)):
+        Image.new("L", (11, 13), shade).save(folder / name)
+    return folder
+
+
+def rows(capsys):
+    said = capsys.readouterr()
+    return [line.split("\t") for line in said.out.splitlines()], said.err
+
+
+def test_the_order_of_files_and_folders_is_kept(model, pictures, capsys):
+    words = ["vision", "predict", str(model), str(pictures / "b.png"), str(pictures), str(pictures / "a.png")]
+    assert main([*words, "--batch-size", "2"]) == 0
+    table, err = rows(capsys)
+    names = [row[0].strip().removeprefix(f"{pictures}/") for row in table]
+    assert names == ["b.png", "a.png", "b.png", "sub/c.png", "a.png"]
+    assert [row[1].split()[1] for row in table] == ["light", "dark", "light", "light", "dark"]
+    assert err == ""
+
+
+def test_a_corrupt_picture_is_named_and_has_a_row(model, pictures, capsys):
+    (pictures / "aa.png").write_bytes((pictures / "a.png").read_bytes()[:40])
+    assert main(["vision", "predict", str(model), str(pictures), "--format", "json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert [row["picture"] for row in found] == [
+        str(pictures / name) for name in ("a.png", "aa.png", "b.png", "sub/c.png")
+    ]
+    assert [row["guesses"][0]["class"] if row["guesses"] else None for row in found] == ["dark", None, "light", "light"]
+    assert str(pictures / "aa.png") in found[1]["error"]
+    assert [row["error"] for row in found if row is not found[1]] == [None] * 3
+    assert str(pictures / "aa.png") in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_the_status_is_two_when_nothing_could_be_read(model, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    missing = tmp_path / "missing.png"
+    assert main(["vision", "predict", str(model), str(tmp_path / "broken.png"), str(missing)]) == 2
+    table, err = rows(capsys)
+    assert [row[1] for row in table] == ["error: cannot be read"] * 2
+    assert str(missing) in err
+    assert "none of the 2 pictures" in err
+
+
+def test_a_folder_without_pictures_is_refused(model, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert main(["vision", "predict", str(model), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 9])
+def test_top_k_gives_as_many_guesses_as_there_are_classes_at_most(model, pictures, capsys, top_k):
+    assert main(["vision", "predict", str(model), str(pictures), "--top-k", str(top_k), "--format", "json"]) == 0
+    for row in json.loads(capsys.readouterr().out):
+        shares = [guess["probability"] for guess in row["guesses"]]
+        assert len(shares) == min(top_k, len(CLASSES))
+        assert shares == sorted(shares, reverse=True)
+        assert top_k < 3 or sum(shares) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_control_characters_in_names_do_not_break_the_table(model, tmp_path, capsys):
+    Image.new("L", (8, 8), 255).save(tmp_path / "two\nlines.png")
+    assert main(["vision", "predict", str(model), str(tmp_path), "--top-k", "3"]) == 0
+    table, _ = rows(capsys)
+    assert len(table) == 1
+    assert len(table[0]) == 4
+    assert r"two\nlines.png" in table[0][0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_prediction_depends_neither_on_its_batch_nor_on_folding(tmp_path, batch_size, fold):
+    torch.manual_seed(5)
+    settings = ClassifierSettings(image_size=8, patch_size=2, channels=3, dim=7, depth=3, num_classes=5)
+    paths = []
+    for number in range(7):
+        paths.append(tmp_path / f"{number}.png")
+        noise = torch.randint(0, 256, (9, 10, 3), dtype=torch.uint8).numpy()
+        Image.fromarray(noise).save(paths[-1])
+    names = [str(place) for place in range(5)]
+    loaded = LoadedClassifier(Classifier(settings), names, Preprocessing(8))
+    transform = loaded.preprocessing.evaluation_transform()
+    loaded.classifier.eval()
+    with torch.no_grad():
+        expected = [loaded.classifier(transform(Image.open(path))[None]).softmax(1).max().item() for path in paths]
+    make_ready(loaded.classifier, "cpu", fold)
+    found = list(predict(loaded, paths, batch_size=batch_size, workers=2))
+    assert [prediction.picture for prediction in found] == paths
+    assert [prediction.guesses[0].probability for prediction in found] == pytest.approx(expected, abs=1e-5)
+
+
+def test_batches_keep_the_order_and_hold_the_rest():
+    assert list(in_batches(range(7), lambda item: item * 2, 3, workers=4)) == [[0, 2, 4], [6, 8, 10], [12]]
+    assert list(in_batches([], lambda item: item, 3)) == []
+
+
+def test_a_folders_pictures_come_in_alphabetical_order(pictures):
+    assert [path.name for path in find_pictures([pictures])] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ResMLPError, match="use cpu"):
+        make_ready(brightness_classifier().classifier, "cuda:77")
+    with pytest.raises(ResMLPError, match="use cpu"):
+        make_ready(brightness_classifier().classifier, "toaster")
+
+
+@pytest.mark.parametrize("options", [["--top-k", "0"], ["--batch-size", "0"], ["--workers", "0"]])
+def test_settings_out_of_range_are_refused_in_one_line(model, pictures, capsys, options):
+    assert main(["vision", "predict", str(model), str(pictures), *options]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00"])
+def test_a_damaged_model_is_refused_in_one_line(tmp_path, pictures, capsys, content):
+    (tmp_path / "config.json").write_bytes(content)
+    assert main(["vision", "predict", str(tmp_path), str(pictures)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
