@@ -18,10 +18,11 @@ from data_prep.files import file_digest
 from data_prep.job import Run
 from data_prep.pipeline import prepare
 from data_prep.progress import say
-from data_prep.settings import INVALID_UTF8, MODEL_TYPES, TOKENIZERS, Settings
+from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
 from data_prep.summary import next_commands, removal_table
 from data_prep.workers import available_cores
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.text import TOKENIZERS
 
 SKIPPABLE_RULES = (
     *(rule for rule in clean.RULES if rule != clean.INVALID_UTF8),

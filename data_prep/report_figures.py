@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 # Told apart with every kind of colour vision, and in grey.
-SRC_COLOR, TGT_COLOR = "#1f6fb4", "#d9730d"
+SRC_COLOR, TGT_COLOR, RATIO_COLOR = "#1f6fb4", "#d9730d", "#3b7d6e"
 _INK, _MUTED, _GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -49,10 +49,7 @@ def length_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str
     longest = int(max(np.percentile(side, 99.9) for side in sizes))
     edges = np.arange(0, longest + 2, max(1, -(-longest // _MOST_BARS))) + 0.5
     for side, lang, color in zip(sizes, languages, (SRC_COLOR, TGT_COLOR), strict=True):
-        share, _ = np.histogram(side, edges)
-        axes.stairs(100 * share / max(len(side), 1), edges, color=color, fill=True, alpha=0.22)
-        axes.stairs(100 * share / max(len(side), 1), edges, color=color, linewidth=1.6, label=lang)
-        _mark(axes, float(np.median(side)), color)
+        _outline(axes, side, edges, color, lang)
     axes.set_xlabel("pieces in a sentence (dashed: median; the longest 0.1 % not drawn)")
     axes.set_ylabel("% of sentences")
     axes.set_xlim(0, edges[-1])
@@ -76,10 +73,7 @@ def ratio_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]
     src, tgt = (np.maximum(side, 1) + spread.uniform(-0.5, 0.5, len(side)) for side in sizes)
     ratio = np.log2(tgt / src)
     bound = 2.25
-    share, edges = np.histogram(np.clip(ratio, -bound, bound), bins=72, range=(-bound, bound))
-    axes.stairs(100 * share / max(len(ratio), 1), edges, color="#3b7d6e", fill=True, alpha=0.25)
-    axes.stairs(100 * share / max(len(ratio), 1), edges, color="#3b7d6e", linewidth=1.6)
-    _mark(axes, float(np.median(ratio)), "#3b7d6e")
+    _outline(axes, np.clip(ratio, -bound, bound), np.linspace(-bound, bound, 73), RATIO_COLOR)
     ticks = np.array([-2, -1, -0.585, 0, 0.585, 1, 2])
     axes.set_xticks(ticks, ["1/4", "1/2", "2/3", "1", "3/2", "2", "4"])
     axes.set_xlabel(f"pieces of {languages[1]} for one piece of {languages[0]} (dashed: median)")
@@ -142,6 +136,16 @@ def _figure() -> tuple[Figure, Axes]:
         axes.grid(color=_GRID, linewidth=0.8)
         axes.tick_params(length=0)
     return figure, axes
+
+
+def _outline(
+    axes: Axes, values: NDArray[Any], edges: NDArray[np.float64], color: str, label: str | None = None
+) -> None:
+    """Draws the shares of values between `edges`, and the median of the values."""
+    share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
+    axes.stairs(share, edges, color=color, fill=True, alpha=0.22)
+    axes.stairs(share, edges, color=color, linewidth=1.6, label=label)
+    _mark(axes, float(np.median(values)), color)
 
 
 def _mark(axes: Axes, place: float, color: str) -> None:

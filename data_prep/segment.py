@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from data_prep.files import whole_file, write_text
 from data_prep.settings import Settings
-from data_prep.tokenise import TextPreparation
 from data_prep.workers import available_cores, run_in_child
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.text import TextPreparation
 
 # fairseq.data.Dictionary puts <s>, <pad>, </s>, <unk> first, in this order.
 BEGIN, PADDING, END, UNKNOWN = range(4)
@@ -135,7 +135,7 @@ class Segmenter:
 
     def __init__(self, model_path: Path, settings: Settings, lang: str) -> None:
         self.model = load_model(model_path)
-        self.prepare = TextPreparation(settings, lang)
+        self.prepare = TextPreparation(settings.text, lang)
         self._dropout = settings.bpe_dropout
         self._fairseq_ids = _fairseq_ids(self.model)
         self.vocab_size = SPECIAL_SYMBOLS + len(dictionary_symbols(self.model))

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from resmlp_mt.errors import require, require_choice
+from resmlp_mt.translation.text import TOKENIZERS, TextSettings
 
 MODEL_TYPES = ("bpe", "unigram")
-TOKENIZERS = ("none", "moses")
 INVALID_UTF8 = ("error", "remove")
 
 
@@ -110,6 +110,11 @@ class Settings:
     def languages(self) -> tuple[str, str]:
         """Source and target language."""
         return self.src, self.tgt
+
+    @property
+    def text(self) -> TextSettings:
+        """What happens to a sentence before sentencepiece sees it."""
+        return TextSettings(self.tokenizer, self.normalize_punctuation, self.lowercase)
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON holds them."""

@@ -15,9 +15,9 @@ from data_prep.progress import say
 from data_prep.read import Pair
 from data_prep.segment import load_model, train_model
 from data_prep.settings import Settings
-from data_prep.tokenise import TextPreparation
 from data_prep.workers import ordered_map
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.text import TextPreparation
 
 _CHUNK_PAIRS = 5000
 # (from this many training pairs on, pieces), for --vocab-size 0.
@@ -106,7 +106,7 @@ _preparations: list[TextPreparation]
 
 def _start_worker(settings: Settings) -> None:
     global _preparations
-    _preparations = [TextPreparation(settings, lang) for lang in settings.languages]
+    _preparations = [TextPreparation(settings.text, lang) for lang in settings.languages]
 
 
 def _prepare_chunk(pairs: list[Pair]) -> tuple[bytes, ...]:

@@ -49,11 +49,16 @@ class TextPreparation:
             self._detokenise = MosesDetokenizer(lang).detokenize
 
     def __call__(self, text: str) -> str:
-        """Prepares a sentence. Every kind of white space becomes a space; half a surrogate pair a question mark."""
+        """Prepares a sentence.
+
+        Every kind of white space becomes a space: fairseq splits its segmented text at any of them, so that a piece
+        holding, say, U+0085 would come out of its vocabulary. Half a surrogate pair becomes a question mark.
+        """
         text = text.encode("utf-8", "replace").decode("utf-8")
         if self._normalise:
             text = self._normalise(text)
         if self._tokenise:
+            # As fairseq's own `--tokenizer moses`: dashes split, XML characters escaped.
             text = self._tokenise(text, aggressive_dash_splits=True, return_str=True, escape=True)
         return " ".join((text.lower() if self._lowercase else text).split())
 

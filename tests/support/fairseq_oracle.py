@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
-from fairseq.ngram_repeat_block import NGramRepeatBlock
-from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.fairseq_task import FairseqTask
 from toy import shake
 
@@ -55,22 +53,6 @@ def ours(model) -> TranslationModel:
     return TranslationModel(model.encoder.core, model.decoder.core)
 
 
-class _StepwiseBlocker(NGramRepeatBlock):
-    """fairseq's n-gram blocker, which would otherwise compare with the room for tokens to come: so it finds nothing."""
-
-    def forward(self, tokens, lprobs, bsz: int, beam_size: int, step: int):
-        return super().forward(tokens[:, : step + 1], lprobs, bsz, beam_size, step)
-
-
-class StepwiseGenerator(SequenceGenerator):
-    """fairseq's generator with an n-gram blocker that works on a CPU."""
-
-    def __init__(self, *args, no_repeat_ngram_size: int = 0, **options) -> None:
-        super().__init__(*args, **options)
-        if no_repeat_ngram_size:
-            self.repeat_ngram_blocker = _StepwiseBlocker(no_repeat_ngram_size)
-
-
 def fairseq_search(
     models, task: ToyTask, settings: SearchSettings, sources: list[Source], pad_left: bool = True
 ) -> list[list[Hypothesis]]:
@@ -97,7 +79,7 @@ def fairseq_search(
 
         options.constraints = settings.constraint_order
         constraints = pack_constraints([[torch.tensor(c) for c in source.constraints] for source in sources])
-    generator = FairseqTask.build_generator(task, models, options, seq_gen_cls=StepwiseGenerator)
+    generator = FairseqTask.build_generator(task, models, options)
     width = max(len(source.tokens) for source in sources)
     tokens = torch.full((len(sources), width), 1)
     for row, source in zip(tokens, sources, strict=True):
