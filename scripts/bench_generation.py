@@ -21,8 +21,9 @@ from side_by_side import describe_machine, median_ratio, print_table, run_child,
 ARCHITECTURES = {"ResMLP-6": "resmlp_wmt_en_de", "Transformer base": "transformer_wmt_en_de"}
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def search_parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that all measurements of a search share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64], help="sentences per batch")
     parser.add_argument("--beam", type=int, default=4)
     parser.add_argument("--source-length", type=int, default=20, help="source tokens of the longest sentence")
@@ -30,8 +31,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=int, default=32000)
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each system at each batch")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--worker", nargs=2, metavar=("SYSTEM", "BATCH"), help=argparse.SUPPRESS)
+    return parser
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = search_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("results/generation.json"))
-    parser.add_argument("--worker", nargs=2, metavar=("ARCHITECTURE", "BATCH"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

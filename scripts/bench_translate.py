@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_generation import build_model
+from bench_generation import build_model, search_parser
 from side_by_side import describe_machine, median_ratio, print_table, run_child, write_json
 
 SYSTEMS = ("resmlp-mt", "fairseq-generate")
@@ -27,18 +27,10 @@ PASSED = ("beam", "source-length", "target-length", "vocabulary", "threads", "de
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64], help="sentences per batch")
-    parser.add_argument("--beam", type=int, default=4)
-    parser.add_argument("--source-length", type=int, default=20, help="source tokens of the longest sentence")
-    parser.add_argument("--target-length", type=int, default=20, help="tokens generated for each sentence")
-    parser.add_argument("--vocabulary", type=int, default=32000)
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each system at each batch")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = search_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
     parser.add_argument("--output", type=Path, default=Path("results/translate.json"))
-    parser.add_argument("--worker", nargs=2, metavar=("SYSTEM", "BATCH"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
