@@ -1,0 +1,40 @@
+"""`resmlp-mt vision knn`: classifies pictures by the nearest neighbours of a frozen network's features."""
+
+from __future__ import annotations
+
+import argparse
+
+from resmlp_mt.cli import frozen_features
+from resmlp_mt.translation import files
+from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.vision.features import extract_features
+from resmlp_mt.vision.knn import NEIGHBOURS, TEMPERATURE, classify
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    frozen_features.add_arguments(parser)
+    parser.add_argument(
+        "--k", type=int, nargs="+", default=list(NEIGHBOURS), metavar="K", help="neighbours (default: 10 and 20)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classifies, and prints the share of right ones for each number of neighbours."""
+    loaded = frozen_features.load(args)
+    transform = loaded.preprocessing.evaluation_transform()
+    pictures = [load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split)]
+    bank, queries = (
+        extract_features(loaded.classifier, images, transform, args.batch_size, args.workers) for images in pictures
+    )
+    vectors = (features.vectors.to(args.device) for features in (queries, bank))
+    found = classify(*vectors, bank.targets(), len(pictures[0].classes), tuple(args.k))
+    scores = {
+        k: frozen_features.score(queries.count_right(classes), len(queries.labels)) for k, classes in found.items()
+    }
+    print(f"{args.dataset_name} {args.split} among {len(bank.labels)} training pictures, temperature {TEMPERATURE}")
+    for k, scored in scores.items():
+        print(f"k = {k:3}  {frozen_features.describe(scored)}")
+    if args.json:
+        files.write_json(args.json, {"dataset": args.dataset_name, "split": args.split, "k": scores})
+    return 0

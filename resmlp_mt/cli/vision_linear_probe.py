@@ -1,0 +1,88 @@
+"""`resmlp-mt vision linear-probe`: trains a linear layer on a frozen network's features."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from resmlp_mt.cli import frozen_features
+from resmlp_mt.errors import require
+from resmlp_mt.translation import files
+from resmlp_mt.vision.augmentation import Augmentation
+from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
+from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.vision.features import extract_features
+from resmlp_mt.vision.linear_probe import Probe, ProbeSettings, train_probe
+
+_DEFAULTS = {field.name: field.default for field in fields(ProbeSettings)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this subcommand."""
+    frozen_features.add_arguments(parser)
+    parser.add_argument("--epochs", type=int, default=_DEFAULTS["epochs"], help="default: %(default)s")
+    parser.add_argument("--probe-batch-size", type=int, default=_DEFAULTS["batch_size"], help="default: %(default)s")
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=list(_DEFAULTS["rates"]),
+        metavar="RATE",
+        help="learning rates for a batch of 256; held-out training pictures choose (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        help="1: each training picture as evaluation sees it; more: so many random crops of it besides (default: 1)",
+    )
+    parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring a crop (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS["seed"], help="default: %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a bundle: the network with its new head")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains, and prints the share of right ones."""
+    settings = ProbeSettings(args.epochs, args.probe_batch_size, tuple(args.rates), seed=args.seed)
+    require(args.views >= 1, "--views", "at least 1", args.views, "1 means no random crops")
+    loaded = frozen_features.load(args)
+    train, measured = (load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split))
+    plain = loaded.preprocessing.evaluation_transform()
+    transforms = [plain]
+    if args.views > 1:
+        transforms += [loaded.preprocessing.training_transform(Augmentation(flip=args.flip))] * (args.views - 1)
+    trained = [
+        extract_features(loaded.classifier, train, transform, args.batch_size, args.workers, seed=args.seed + view)
+        for view, transform in enumerate(transforms)
+    ]
+    views = torch.stack([features.vectors for features in trained])
+    probe = train_probe(views, trained[0].targets(), len(train.classes), settings, args.device)
+    features = extract_features(loaded.classifier, measured, plain, args.batch_size, args.workers)
+    with torch.no_grad():
+        found = probe.head(features.vectors).argmax(1)
+    scored = frozen_features.score(features.count_right(found), len(features.labels))
+    print(f"{args.dataset_name} {args.split}: {frozen_features.describe(scored)}")
+    print(_describe(probe, views.size(1)))
+    if args.json:
+        report = {"dataset": args.dataset_name, "split": args.split, **scored, "rate": probe.rate}
+        files.write_json(args.json, report)
+    if args.out:
+        _save(args.out, loaded, probe, train.classes)
+    return 0
+
+
+def _describe(probe: Probe, pictures: int) -> str:
+    chosen = f"linear layer trained on {pictures} pictures, learning rate {probe.rate:g}"
+    if probe.held_out_share is None:
+        return chosen
+    return f"{chosen}, the best on held-out training pictures ({100 * probe.held_out_share:.2f}% right)"
+
+
+def _save(folder: Path, loaded: LoadedClassifier, probe: Probe, classes: list[str]) -> None:
+    loaded.classifier.replace_head(len(classes))
+    loaded.classifier.head.load_state_dict(probe.head.state_dict())
+    save_classifier(folder, loaded.classifier, classes, loaded.preprocessing)
+    print(f"{folder}: written")

@@ -1,0 +1,102 @@
+"""The laws of beginning with a trained classifier: what is taken, what is new, what is refused."""
+
+import pytest
+import torch
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.bundle import save_classifier
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.finetune import initialise_from
+from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.settings import ClassifierSettings
+
+NAMES = ["cat", "dog", "emu", "fox", "gnu"]
+
+
+def make(seed: int, image_size: int = 15, num_classes: int = 5, **changes: object) -> Classifier:
+    torch.manual_seed(seed)
+    chosen = {"dim": 7, "depth": 2, "hidden_ratio": 2.0, **changes}
+    classifier = Classifier(ClassifierSettings(image_size, 3, 1, num_classes=num_classes, **chosen))
+    with torch.no_grad():
+        for parameter in classifier.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return classifier.eval()
+
+
+@pytest.fixture
+def trained(tmp_path):
+    classifier = make(1)
+    folder = tmp_path / "trained"
+    save_classifier(folder, classifier, NAMES, Preprocessing(15, 1, (0.5,), (0.5,)))
+    return classifier, folder
+
+
+def test_with_the_same_classes_the_whole_network_is_taken(trained):
+    old, folder = trained
+    new = make(2)
+    assert initialise_from(new, folder, NAMES) == f"2 layers and the head from {folder}"
+    images = torch.randn(3, 1, 15, 15)
+    assert torch.equal(new(images), old(images))
+
+
+@pytest.mark.parametrize("names", [["cat", "dog", "emu"], NAMES[::-1]], ids=["fewer", "another order"])
+def test_with_other_classes_the_head_is_new_and_the_rest_is_taken(trained, names):
+    old, folder = trained
+    new = make(2, num_classes=len(names))
+    head = new.head.weight.clone()
+    assert initialise_from(new, folder, names) == f"2 layers from {folder}; new: a head of {len(names)}"
+    assert torch.equal(new.head.weight, head)
+    images = torch.randn(3, 1, 15, 15)
+    assert torch.equal(new.features(images), old.features(images))
+
+
+def test_at_another_size_the_mixing_matrices_are_interpolated_on_both_grids(trained):
+    old, folder = trained
+    new = make(2, image_size=21)
+    said = initialise_from(new, folder, NAMES)
+    assert said == f"2 layers, their mixing interpolated from 5 x 5 to 7 x 7 patches and the head from {folder}"
+    images = torch.randn(3, 1, 21, 21)
+    assert torch.allclose(new(images), old.at_image_size(21)(images), atol=1e-6)
+
+
+def test_how_training_disturbs_the_network_is_the_new_ones_own(trained):
+    _, folder = trained
+    new = make(2, drop_path=0.5, layer_scale=1e-6)
+    initialise_from(new, folder, NAMES)
+    assert new.settings.drop_path == 0.5
+    assert new.layers[0].channels.drop_path == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dim": 11}, "--dim must be 7, as in .*, but is 11"),
+        ({"depth": 3}, "--depth must be 2"),
+        ({"norm": "layernorm"}, "--norm must be affine"),
+        ({"mixing": "none"}, "--mixing must be linear"),
+        ({"pooling": "class_mlp"}, "--pooling must be average"),
+    ],
+)
+def test_another_architecture_is_refused_in_one_line_that_names_the_option(trained, changes, said):
+    _, folder = trained
+    new = make(2, **changes)
+    before = {name: value.clone() for name, value in new.state_dict().items()}
+    with pytest.raises(ResMLPError, match=said) as raised:
+        initialise_from(new, folder, NAMES)
+    assert "\n" not in str(raised.value)
+    assert all(torch.equal(value, before[name]) for name, value in new.state_dict().items())
+
+
+def test_a_file_that_asks_to_run_code_is_refused(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return print, ("this runs",)
+
+    torch.save({"model": Hostile()}, tmp_path / "hostile.pt")
+    with pytest.raises(ResMLPError, match="print"):
+        initialise_from(make(2), tmp_path / "hostile.pt", NAMES)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ResMLPError, match="no.pt"):
+        initialise_from(make(2), tmp_path / "no.pt", NAMES)

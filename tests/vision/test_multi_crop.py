@@ -1,0 +1,118 @@
+"""The laws of multi-crop: shapes, shares of the picture, what is off when turned off, the same seed the same crops."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.augmentation import drawing_from
+from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
+from resmlp_mt.vision.preprocessing import Preprocessing
+
+LARGE, SMALL, CROPS = 17, 7, 3
+
+
+def plain(channels: int = 3) -> Preprocessing:
+    return Preprocessing(LARGE, channels, (0.0,) * channels, (1.0,) * channels, interpolation="nearest")
+
+
+def picture(channels: int = 3) -> Image.Image:
+    """40 by 53 pixels of noise."""
+    shape = (40, 53, 3) if channels == 3 else (40, 53)
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def coordinates() -> Image.Image:
+    """A picture of 200 by 200 whose red is the column and whose green is the row, so that a crop tells its place."""
+    row, column = np.meshgrid(np.arange(200), np.arange(200), indexing="ij")
+    return Image.fromarray(np.stack((column, row, np.zeros_like(row)), axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_two_large_and_several_small_crops_come_out(channels):
+    crops = MultiCrop(MultiCropSettings(CROPS, SMALL), plain(channels))(picture(channels))
+    assert crops.large.shape == (2, channels, LARGE, LARGE)
+    assert crops.small.shape == (CROPS, channels, SMALL, SMALL)
+
+
+def test_without_small_crops_there_are_none_of_them():
+    assert MultiCrop(MultiCropSettings(0, SMALL), plain())(picture()).small.shape == (0, 3, SMALL, SMALL)
+
+
+def covered(crop: torch.Tensor) -> float:
+    """The share of `coordinates` that a crop of it spans."""
+    size = crop.size(-1)
+    spans = [(crop[c].max() - crop[c].min()).item() * 255 / 200 * size / (size - 1) for c in (0, 1)]
+    return spans[0] * spans[1]
+
+
+def test_large_crops_cover_more_than_the_split_and_small_ones_less():
+    settings = MultiCropSettings(CROPS, SMALL, split=0.4, smallest=0.1, colours=0.0, blur=0.0)
+    make = MultiCrop(settings, plain())
+    with drawing_from(3):
+        found = [make(coordinates()) for _ in range(20)]
+    large = [covered(crop) for crops in found for crop in crops.large]
+    small = [covered(crop) for crops in found for crop in crops.small]
+    assert min(large) > 0.4 - 0.05  # a pixel or two are lost at the edges
+    assert 0.1 - 0.05 < min(small) < 0.25
+    assert max(small) < 0.4 + 0.05
+
+
+def test_with_everything_off_crops_hold_the_pictures_own_pixels():
+    settings = MultiCropSettings(CROPS, SMALL, flip=0.0, colours=0.0, blur=0.0)
+    crops = MultiCrop(settings, plain())(coordinates())
+    for crop in (*crops.large, *crops.small):
+        assert (crop[0].diff(dim=1) >= 0).all()  # never mirrored
+        assert (crop[0].diff(dim=0) == 0).all()  # columns are columns
+        assert (crop[2] == 0).all()
+
+
+def test_a_flip_of_one_mirrors_every_crop():
+    settings = MultiCropSettings(CROPS, SMALL, flip=1.0, colours=0.0, blur=0.0)
+    assert all((crop[0].diff(dim=1) <= 0).all() for crop in MultiCrop(settings, plain())(coordinates()).large)
+
+
+def test_blur_and_colours_change_pixels_when_on():
+    image, sharp = picture(), MultiCropSettings(0, flip=0.0, split=1.0, smallest=1.0, colours=0.0, blur=0.0)
+
+    def first(settings: MultiCropSettings) -> torch.Tensor:
+        large = Preprocessing(224, 3, (0.0,) * 3, (1.0,) * 3)
+        with drawing_from(5):
+            return MultiCrop(settings, large)(image).large[0]
+
+    blurred = first(MultiCropSettings(0, flip=0.0, split=1.0, smallest=1.0, colours=0.0, blur=1.0))
+    assert blurred.std() < first(sharp).std()
+    coloured = [first(MultiCropSettings(0, flip=0.0, split=1.0, smallest=1.0, colours=c, blur=0.0)) for c in (0.0, 1.0)]
+    assert torch.equal(coloured[0], first(sharp))
+    assert not torch.equal(coloured[1], first(sharp))
+
+
+def test_the_same_place_in_a_training_gives_the_same_crops():
+    make = MultiCrop(MultiCropSettings(CROPS, SMALL), plain())
+
+    def draw(*place: int) -> torch.Tensor:
+        with drawing_from(*place):
+            return make(picture()).large
+
+    assert torch.equal(draw(1, 2, 3), draw(1, 2, 3))
+    assert not torch.equal(draw(1, 2, 3), draw(1, 3, 3))
+
+
+def test_both_large_crops_are_drawn_apart():
+    large = MultiCrop(MultiCropSettings(CROPS, SMALL), plain())(picture()).large
+    assert not torch.equal(large[0], large[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"local_crops": -1}, "local crops must be at least 0"),
+        ({"split": 0.01}, "the shares of crops"),
+        ({"flip": 1.5}, "flip must be between 0 and 1"),
+        ({"blur": -0.1}, "blur must be between 0 and 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, said):
+    with pytest.raises(ResMLPError, match=said):
+        MultiCropSettings(**changes)
