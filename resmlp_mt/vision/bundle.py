@@ -130,6 +130,7 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
         head = core.get("head.weight")
         known = {field.name: chosen[field.name] for field in fields(ClassifierSettings) if field.name in chosen}
         settings = read_settings({**known, **images, "num_classes": 0 if head is None else head.size(0)})
+        return assemble(settings, core, classes, preprocessing)
     except ResMLPError as error:
         raise ResMLPError(f"{path}: {error}") from error
     except (TypeError, KeyError, AttributeError, ValueError) as error:
@@ -137,7 +138,6 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
             f"{path} must be a checkpoint of image classification, but is not ({type(error).__name__}: {error}); "
             "name another, or see `resmlp-mt vision convert` for other weights"
         ) from error
-    return assemble(settings, core, classes, preprocessing)
 
 
 def assemble(

@@ -1,0 +1,56 @@
+"""Toy classifiers and images for the tests."""
+
+import torch
+
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.settings import ClassifierSettings
+
+CLASSES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
+
+
+def toy_settings(**changes) -> ClassifierSettings:
+    """A small classifier of 5 x 7 patches whose sizes are distinct primes."""
+    values = {
+        "image_size": (15, 21),
+        "patch_size": 3,
+        "channels": 2,
+        "dim": 11,
+        "depth": 2,
+        "hidden_ratio": 13 / 11,
+        "num_classes": len(CLASSES),
+        "layer_scale": 0.3,
+        "init_std": 0.2,
+    }
+    return ClassifierSettings(**{**values, **changes})
+
+
+def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.Module:
+    """Moves every parameter and running statistic away from where it starts: no bias is zero, no scale is one."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in module.state_dict().values():
+            if value.is_floating_point():
+                value.add_(by * torch.rand(value.shape, generator=generator))
+    return module
+
+
+def toy_classifier(**changes) -> Classifier:
+    """A classifier with shaken parameters, in evaluation mode, from changes to `toy_settings`."""
+    torch.manual_seed(1)
+    return shake(Classifier(toy_settings(**changes))).eval()
+
+
+def toy_images(settings: ClassifierSettings, batch: int = 3, seed: int = 5) -> torch.Tensor:
+    """Random images (batch, channels, height, width)."""
+    return torch.randn(batch, settings.channels, *settings.size, generator=torch.Generator().manual_seed(seed))
+
+
+def square_classifier(**changes) -> Classifier:
+    """One for square grey images of 15 x 15 pixels, as a bundle with `square_preprocessing` needs it."""
+    return toy_classifier(image_size=15, channels=1, **changes)
+
+
+def square_preprocessing() -> Preprocessing:
+    """For `square_classifier`."""
+    return Preprocessing(15, 1, (0.3,), (0.7,), 0.8, "bilinear")

@@ -1,0 +1,74 @@
+"""The registered image architectures: the paper's sizes, worked out by formula."""
+
+import pytest
+import torch
+
+from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.settings import ClassifierSettings
+
+# arXiv:2105.03404, tables 1 and 3: millions of parameters with 1000 classes
+PAPER = {
+    "resmlp_s12": 15.4,
+    "resmlp_s24": 30.0,
+    "resmlp_s36": 44.7,
+    "resmlp_b24": 115.7,
+    "resmlp_b24_p8": 129.1,
+    "resmlp_s12_p14": 15.6,
+    "resmlp_s12_p8": 22.1,
+    "resmlp_s12_class_mlp": 17.7,
+    "resmlp_s24_class_mlp": 32.4,
+    "resmlp_s36_class_mlp": 47.1,
+}
+# arXiv:2105.03404, table 4: S12 with something else in the place of the mixing matrix
+ABLATIONS = {"none": 14.9, "mlp": 18.6, "conv": 30.8, "depthwise": 14.9, "separable": 16.7}
+
+
+def count(settings: ClassifierSettings) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in Classifier(settings).parameters())
+
+
+def expected(settings: ClassifierSettings) -> int:
+    """By hand: a linear layer from m to n has m * n + n, an Affine in front of a sublayer 2 * d, LayerScale d."""
+
+    def linear(inputs, outputs):
+        return inputs * outputs + outputs
+
+    dim, patches, hidden = settings.dim, settings.patches, 4 * settings.dim
+    channels = 2 * dim + linear(dim, hidden) + linear(hidden, dim) + dim
+    layer = 2 * dim + linear(patches, patches) + dim + channels
+    class_layer = 2 * dim + (patches + 1) + 1 + dim + channels
+    pooling = dim + 2 * class_layer if settings.pooling == "class_mlp" else 0
+    patch_embedding = linear(settings.channels * settings.patch_size**2, dim)
+    return patch_embedding + settings.depth * layer + pooling + 2 * dim + linear(dim, settings.num_classes)
+
+
+@pytest.mark.parametrize("name", VISION_ARCHITECTURES)
+def test_parameters_are_as_many_as_the_formula_says(name):
+    settings = ClassifierSettings(**VISION_ARCHITECTURES[name])
+    assert count(settings) == expected(settings)
+
+
+@pytest.mark.parametrize(("name", "millions"), PAPER.items())
+def test_parameters_are_as_many_as_the_paper_says(name, millions):
+    assert round(count(ClassifierSettings(**VISION_ARCHITECTURES[name])) / 1e6, 1) == millions
+
+
+def test_s12_has_the_parameters_that_deit_and_timm_agree_on():
+    # Patches 3 * 16 * 16 * 384 + 384 = 295,296; each layer 196 * 196 + 196 + 1,181,568 + 6 * 384 = 1,222,484;
+    # last Affine 768; head 384 * 1000 + 1000 = 385,000.
+    assert 295_296 + 12 * 1_222_484 + 768 + 385_000 == 15_350_872
+    assert count(ClassifierSettings(**VISION_ARCHITECTURES["resmlp_s12"])) == 15_350_872
+
+
+@pytest.mark.parametrize(("mixing", "millions"), ABLATIONS.items())
+def test_parameters_of_the_ablations_are_as_many_as_the_paper_says(mixing, millions):
+    assert round(count(ClassifierSettings(mixing=mixing)) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", VISION_ARCHITECTURES)
+def test_layer_scale_starts_by_depth_as_the_authors_have_it(name):
+    settings = ClassifierSettings(**VISION_ARCHITECTURES[name])
+    by_depth = {4: 0.1, 12: 0.1, 24: 1e-5, 36: 1e-6}
+    assert settings.layer_scale == (1e-6 if settings.dim == 768 else by_depth[settings.depth])

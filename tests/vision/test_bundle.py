@@ -1,0 +1,189 @@
+"""A classifier's bundle comes back as it was; a damaged or hostile one is refused in one line, and nothing is run."""
+
+import json
+import os
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from toy_classifiers import CLASSES, square_classifier, square_preprocessing, toy_classifier, toy_images
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation import files
+from resmlp_mt.vision.bundle import load_classifier, save_classifier
+from resmlp_mt.vision.settings import ClassifierSettings
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    save_classifier(tmp_path / "bundle", square_classifier(), CLASSES, square_preprocessing())
+    return tmp_path / "bundle"
+
+
+def refusal(path) -> str:
+    with pytest.raises(ResMLPError) as caught:
+        load_classifier(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm": "batchnorm"}, {"pooling": "class_mlp"}, {"mixing": "separable"}, {"mixing": "mlp", "norm": "none"}],
+)
+def test_a_classifier_comes_back_as_it_was(changes, tmp_path):
+    model = square_classifier(**changes)
+    save_classifier(tmp_path / "new" / "bundle", model, CLASSES, square_preprocessing())
+    loaded = load_classifier(tmp_path / "new" / "bundle")
+    assert loaded.classifier.settings == model.settings
+    assert (loaded.classes, loaded.preprocessing) == (CLASSES, square_preprocessing())
+    assert not loaded.classifier.training
+    images = toy_images(model.settings)
+    assert torch.equal(loaded.classifier(images), model(images))
+    loaded.classifier.train()(images).sum().backward()  # it can be trained further
+
+
+def test_a_classifier_without_head_has_no_classes(tmp_path):
+    model = square_classifier(num_classes=0)
+    save_classifier(tmp_path / "bundle", model, [], square_preprocessing())
+    assert load_classifier(tmp_path / "bundle").classes == []
+
+
+def test_an_older_bundle_is_replaced_and_other_folders_are_left_alone(bundle, tmp_path):
+    save_classifier(bundle, square_classifier(depth=1), CLASSES, square_preprocessing())
+    assert load_classifier(bundle).classifier.settings.depth == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.txt").write_text("x")
+    for folder in (tmp_path / "other", tmp_path / "other" / "precious.txt"):
+        with pytest.raises(ResMLPError, match="must be a new folder or a classifier's"):
+            save_classifier(folder, square_classifier(), CLASSES, square_preprocessing())
+    assert (tmp_path / "other" / "precious.txt").read_text() == "x"
+
+
+def test_parts_that_do_not_fit_together_are_not_written(tmp_path):
+    model, images = square_classifier(), square_preprocessing()
+    wrong = [
+        (model, CLASSES[:-1], images, "the classes must be as many as the head's 7, but is 6"),
+        (model, CLASSES, replace(images, image_size=12), "image size must be"),
+        (toy_classifier(image_size=15), CLASSES, images, "channels must be 2, but is 1"),
+    ]
+    for *parts, said in wrong:
+        with pytest.raises(ResMLPError, match=said):
+            save_classifier(tmp_path / "bundle", *parts)
+    folded = square_classifier()
+    folded.fold()
+    with pytest.raises(ResMLPError, match="the parameter layers.0"):
+        save_classifier(tmp_path / "bundle", folded, CLASSES, images)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_is_missing_or_cut_is_refused(name, bundle):
+    content = (bundle / name).read_bytes()
+    for damaged in (b"", content[: len(content) // 2], content[:-9]):
+        (bundle / name).write_bytes(damaged)
+        assert name in refusal(bundle)
+    (bundle / name).unlink()
+    assert name in refusal(bundle)
+
+
+def change_config(bundle, change):
+    content = json.loads((bundle / "config.json").read_text())
+    change(content)
+    (bundle / "config.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(format=2), "the format must be 1, but is 2"),
+        (lambda c: c.pop("classes"), "'classes'"),
+        (lambda c: c.update(classes=CLASSES[1:]), "as many as the head's 7"),
+        (lambda c: c.update(classes=[1, 2, 3, 4, 5, 6, 7]), "no list of names"),
+        (lambda c: c["settings"].update(dim=2**40), "dim must be a number of type int from 0 to 1000000"),
+        (lambda c: c["settings"].update(dim="11"), "dim must be a number of type int"),
+        (lambda c: c["settings"].update(dim=True), "dim must be a number of type int"),
+        (lambda c: c["settings"].update(depth=10**6), "depth must be at most the"),
+        (lambda c: c["settings"].update(hidden_ratio=float("nan")), "hidden_ratio must be"),
+        (lambda c: c["settings"].update(hidden_ratio=1e6), "fc1.weight"),
+        (lambda c: c["settings"].update(post_bias=1), "post_bias must be of type bool"),
+        (lambda c: c["settings"].update(image_size=[15, 15, 15]), "image_size must be one or two whole numbers"),
+        (lambda c: c["settings"].update(image_size=12), "image size must be"),
+        (lambda c: c["settings"].update(mixing="fft"), "mixing must be one of"),
+        (lambda c: c["settings"].update(mixing="conv"), "layers.0.mixing.sublayer"),
+        (lambda c: c["settings"].update(pooling="class_mlp"), "class_embedding"),
+        (lambda c: c["settings"].update(colour="red"), "with colour"),
+        (lambda c: c["settings"].pop("dim"), "with dim, but is without it"),
+        (lambda c: c["preprocessing"].update(mean=[0.5, 0.5]), "mean"),
+        (lambda c: c["preprocessing"].update(crop="large"), "ValueError"),
+        (lambda c: c.update(settings=[]), "must be a classifier's configuration"),
+        (lambda c: c.update(digest="sha256:0"), "missing or altered"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(change, said, bundle):
+    change_config(bundle, change)
+    assert said in refusal(bundle)
+
+
+def test_parameters_that_are_not_the_settings_are_refused_even_with_a_right_digest(bundle):
+    tensors = load_file(bundle / "model.safetensors")
+    tensors["head.weight"] = tensors["head.weight"][:, :5].contiguous()
+    save_file(tensors, bundle / "model.safetensors")
+    change_config(bundle, lambda c: c.update(digest=files.file_digest(bundle / "model.safetensors")))
+    assert "the parameter head.weight must be of shape (7, 11), but is (7, 5)" in refusal(bundle)
+
+
+def checkpoint(path, **changes):
+    """What fairseq-train writes, as far as it is read here."""
+    model = square_classifier(pooling="class_mlp")
+    of_the_task = {"image_size": None, "channels": None, "num_classes": None}
+    content = {
+        "model": {f"core.{name}": value for name, value in model.state_dict().items()},
+        "cfg": {"model": {**asdict(model.settings), **of_the_task, "_name": "resmlp_digits", "lr": [0.1]}},
+        "task_state": {"classes": CLASSES, "preprocessing": asdict(square_preprocessing())},
+    }
+    torch.save({**content, **changes}, path)
+    return model
+
+
+def test_a_checkpoint_of_fairseq_gives_the_classifier_that_was_trained(tmp_path):
+    model = checkpoint(tmp_path / "checkpoint.pt")
+    loaded = load_classifier(tmp_path / "checkpoint.pt")
+    assert loaded.classifier.settings == model.settings
+    assert (loaded.classes, loaded.preprocessing) == (CLASSES, square_preprocessing())
+    images = toy_images(model.settings)
+    assert torch.equal(loaded.classifier(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"cfg": None}, {"cfg": {"model": {}}}, {"model": {}}, {"model": 3}, {"task_state": None}, {"task_state": {}}],
+)
+def test_another_checkpoint_is_refused(changes, tmp_path):
+    checkpoint(tmp_path / "checkpoint.pt", **changes)
+    assert "checkpoint.pt" in refusal(tmp_path / "checkpoint.pt")
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.mkdir, ("code_was_run",)
+
+
+def test_a_checkpoint_that_asks_to_run_code_is_refused_and_nothing_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint(tmp_path / "checkpoint.pt", extra=RunsCode())
+    assert "not run" in refusal(tmp_path / "checkpoint.pt")
+    assert not (tmp_path / "code_was_run").exists()
+
+
+def test_neither_folder_nor_file_is_refused(tmp_path):
+    assert "a bundle's folder or a checkpoint" in refusal(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    assert "config.json" in refusal(tmp_path / "empty")
+
+
+def test_settings_survive_json():
+    settings = ClassifierSettings(image_size=(15, 21), patch_size=3)
+    assert ClassifierSettings(**json.loads(json.dumps(asdict(settings)))) == settings

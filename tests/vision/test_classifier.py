@@ -1,0 +1,216 @@
+"""The laws of the classifier: what it computes, what each setting changes, and that folding changes nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from toy_classifiers import toy_classifier, toy_images
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.nn.affine import IMAGE_NORMS
+from resmlp_mt.nn.channel_mlp import ACTIVATIONS
+from resmlp_mt.nn.grid_mixing import MIXINGS
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.settings import POOLINGS, ClassifierSettings
+
+
+def test_the_classifier_is_the_papers_equations_written_out():
+    model = toy_classifier(post_bias=True)
+    images = toy_images(model.settings)
+    convolution = model.patch_embed.proj.weight.view(11, 2, 3, 3)
+    x = F.conv2d(images, convolution, model.patch_embed.proj.bias, stride=3).flatten(2).transpose(1, 2)
+    for layer in model.layers:  # x: (batch, patches, dim), as in equations 2 and 3
+        before, mixing, after = layer.mixing.pre, layer.mixing.sublayer, layer.mixing.post
+        mixed = F.linear((before.alpha * x + before.beta).transpose(1, 2), mixing.weight, mixing.bias).transpose(1, 2)
+        z = x + after.alpha * mixed + after.beta
+        before, mlp, after = layer.channels.pre, layer.channels.sublayer, layer.channels.post
+        x = z + after.alpha * mlp.fc2(F.gelu(mlp.fc1(before.alpha * z + before.beta))) + after.beta
+    features = (model.norm.alpha * x + model.norm.beta).mean(1)
+    torch.testing.assert_close(model.features(images), features, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(images), model.head(features), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", IMAGE_NORMS)
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_folding_changes_no_output(norm, mixing, pooling):
+    model = toy_classifier(norm=norm, mixing=mixing, pooling=pooling)
+    images = toy_images(model.settings)
+    with torch.no_grad():
+        expected = model(images)
+        matrices = model.mixing_matrices()
+        model.fold()
+        torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model(images[:1]), expected[:1], atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(model.mixing_matrices(), matrices, strict=True))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_folding_changes_no_output_whatever_the_activation(activation):
+    model = toy_classifier(activation=activation, post_bias=True)
+    images = toy_images(model.settings)
+    with torch.no_grad():
+        expected = model(images)
+        model.fold()
+        torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", IMAGE_NORMS)
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_parameter_gets_a_gradient(norm, mixing, pooling):
+    model = toy_classifier(norm=norm, mixing=mixing, pooling=pooling).train()
+    model(toy_images(model.settings)).square().sum().backward()
+    assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_an_images_logits_do_not_depend_on_its_batch(mixing, pooling):
+    model = toy_classifier(mixing=mixing, pooling=pooling)
+    images = toy_images(model.settings, batch=5)
+    alone = torch.cat([model(image[None]) for image in images])
+    torch.testing.assert_close(model(images), alone, atol=1e-5, rtol=1e-5)
+
+
+def test_only_the_mixing_carries_what_one_patch_holds_to_others():
+    """A change of one patch reaches: itself without mixing, its neighbours with a convolution, all with a matrix."""
+    reached = {}
+    for mixing in MIXINGS:
+        model = toy_classifier(mixing=mixing, depth=1)
+        images = toy_images(model.settings, batch=1)
+        changed = images.clone()
+        changed[..., 6:9, 9:12] += 1.0  # the patch of row 2, column 3
+        differs = (model._patches(images) - model._patches(changed)).abs().amax((1, 2)).view(5, 7) > 1e-7
+        reached[mixing] = differs.nonzero().tolist()
+    neighbours = [[row, column] for row in (1, 2, 3) for column in (2, 3, 4)]
+    assert reached["none"] == [[2, 3]]
+    assert reached["conv"] == reached["depthwise"] == reached["separable"] == neighbours
+    assert len(reached["linear"]) == len(reached["mlp"]) == 35
+
+
+def test_class_layers_update_the_class_embedding_alone_and_gather_every_patch():
+    torch.manual_seed(1)
+    layer = toy_classifier(pooling="class_mlp").class_layers[0]
+    embedding, patches = torch.randn(1, 3, 11), torch.randn(35, 3, 11)
+    before = patches.clone()
+    tokens = torch.cat((embedding, patches)) * layer.pre.alpha + layer.pre.beta
+    gathered = torch.einsum("t,tbd->bd", layer.weight, tokens)[None] + layer.bias
+    z = embedding + layer.post.alpha * gathered
+    torch.testing.assert_close(layer(embedding, patches), layer.channels(z), atol=1e-5, rtol=1e-5)
+    assert torch.equal(patches, before)
+    assert layer.weight.shape == (36,)
+
+
+def test_layers_start_as_the_authors_have_them():
+    torch.manual_seed(1)
+    model = Classifier(ClassifierSettings(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
+    for name, value in model.named_parameters():
+        if name.endswith("post.alpha"):
+            assert value.eq(1e-5).all(), name
+        elif name.endswith("alpha"):
+            assert value.eq(1).all(), name
+        elif value.dim() == 1 and not name.startswith("patch_embed"):
+            assert value.eq(0).all(), name
+        elif not name.startswith("patch_embed"):
+            assert 0.016 < value.std().item() < 0.022, name
+    bound = (3 * 16 * 16) ** -0.5  # torch's own start of a convolution, which deit leaves as it is
+    assert 0.9 * bound < model.patch_embed.proj.weight.abs().max().item() <= bound
+
+
+def test_stochastic_depth_leaves_out_sublayers_for_single_images_in_training_only():
+    model = toy_classifier(drop_path=0.5, depth=1)
+    images = toy_images(model.settings, batch=1).expand(29, -1, -1, -1)
+    torch.testing.assert_close(model(images), model(images[:1]).expand(29, -1), atol=1e-5, rtol=1e-5)
+    torch.manual_seed(1)
+    distinct = model.train()(images).mul(1000).round().unique(dim=0)
+    assert len(distinct) == 4  # each of the two sublayers is left out or not
+
+
+def test_a_new_head_leaves_the_features_as_they_were():
+    model = toy_classifier()
+    images = toy_images(model.settings)
+    features = model.features(images)
+    model.replace_head(23)
+    assert torch.equal(model.features(images), features)
+    assert model(images).shape == (3, 23)
+    assert model.settings.num_classes == 23
+    model.replace_head(0)
+    assert isinstance(model.head, nn.Identity)
+    assert torch.equal(model(images), features)
+
+
+def test_an_affine_before_pooling_gives_the_mean_of_what_it_gives():
+    model = toy_classifier()
+    images = toy_images(model.settings)
+    torch.testing.assert_close(model.features(images), model.norm(model._patches(images)).mean(0))
+
+
+def test_mixing_matrices_are_those_of_the_layers_in_their_order_and_apart_from_gradients():
+    model = toy_classifier()
+    matrices = model.mixing_matrices()
+    assert [tuple(matrix.shape) for matrix in matrices] == [(35, 35)] * 2
+    assert torch.equal(matrices[1], model.layers[1].mixing.sublayer.weight)
+    assert not matrices[0].requires_grad
+    assert toy_classifier(mixing="conv").mixing_matrices() == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((3, 2, 15, 15), r"images must be \(batch, 2, 15, 21\), but is \(2, 15, 15\)"), ((3, 3, 15, 21), "resize")],
+)
+def test_images_of_another_size_are_refused(shape, said):
+    with pytest.raises(ResMLPError, match=said):
+        toy_classifier()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_size": 225}, "image_size must be a multiple of patch_size 16, but is 225"),
+        ({"image_size": 0}, "image_size must be"),
+        ({"image_size": (224, 225)}, "image_size must be"),
+        ({"depth": 0}, "depth must be at least 1, but is 0"),
+        ({"hidden_ratio": 0.0}, "hidden_ratio must be above 0"),
+        ({"num_classes": -1}, "num_classes must be at least 0"),
+        ({"drop_path": 1.0}, "drop_path must be at least 0 and below 1"),
+        ({"init_std": 0.0}, "init_std must be above 0"),
+        ({"norm": "groupnorm"}, "affine, layernorm, batchnorm, none"),
+        ({"mixing": "fft"}, "linear, none, mlp, conv, depthwise, separable"),
+        ({"pooling": "max"}, "average, class_mlp"),
+        ({"activation": "tanh"}, "gelu, relu, silu, hardswish"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_in_one_sentence(changes, said):
+    with pytest.raises(ResMLPError, match=said):
+        ClassifierSettings(**changes)
+
+
+@pytest.mark.parametrize("mixing", [kind for kind in MIXINGS if kind != "mlp"])
+@pytest.mark.parametrize("norm", ["affine", "batchnorm"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_features_at_another_size_are_those_of_a_copy_made_for_it(mixing, norm, pooling):
+    model = toy_classifier(mixing=mixing, norm=norm, pooling=pooling)
+    copy = model.at_image_size((9, 24))
+    images = toy_images(copy.settings)
+    torch.testing.assert_close(model.features_at_any_size(images), copy.features(images))
+    own = toy_images(model.settings)
+    assert torch.equal(model.features_at_any_size(own), model.features(own))
+    assert torch.equal(model.at_image_size((15, 21))(own), model(own))
+    assert copy.settings == replace(model.settings, image_size=(9, 24))
+
+
+def test_images_of_another_size_train_the_same_parameters():
+    model = toy_classifier(pooling="class_mlp", norm="batchnorm").train()
+    statistics = model.norm.running_mean.clone()
+    model.features_at_any_size(torch.randn(3, 2, 9, 12)).square().sum().backward()
+    unused = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    assert unused == ["head.weight", "head.bias"]
+    assert not torch.equal(model.norm.running_mean, statistics)
+
+
+def test_an_mlp_over_patches_is_tied_to_their_number():
+    with pytest.raises(ResMLPError, match="mixing must be anything but mlp"):
+        toy_classifier(mixing="mlp").at_image_size((9, 12))

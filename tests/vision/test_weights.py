@@ -1,0 +1,272 @@
+"""Weights of timm and deit: the same logits, round trips without a bit lost, and what is refused."""
+
+import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock, checkpoint_filter_fn
+from toy_classifiers import toy_classifier, toy_images
+
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.bundle import load_classifier
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
+
+# timm's name, the side of the images, our name; B24 sees few patches, since its 784 would take half a minute.
+FULL_SIZE = [
+    ("resmlp_12_224", 224, "resmlp_s12"),
+    ("resmlp_24_224", 224, "resmlp_s24"),
+    ("resmlp_36_224", 224, "resmlp_s36"),
+    ("resmlp_big_24_224", 56, "resmlp_b24_p8"),
+]
+
+
+def randomised(model: torch.nn.Module) -> torch.nn.Module:
+    """Weights that neither die out nor explode over the layers, with every scale and bias in play."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            if name.endswith("alpha"):
+                value.copy_(1 + 0.2 * noise)
+            elif ".ls" in name:
+                value.copy_(0.1 + 0.02 * noise)
+            else:
+                value.copy_(
+                    noise * (0.1 if value.numel() in value.shape or value.dim() == 3 else value[0].numel() ** -0.5)
+                )
+    return model.eval()
+
+
+def small_timm(**changes) -> torch.nn.Module:
+    """timm's ResMLP of 3 x 3 patches."""
+    sizes = {"img_size": 15, "patch_size": 5, "num_blocks": 2, "embed_dim": 13, "num_classes": 7, "mlp_ratio": 4}
+    return randomised(MlpMixer(block_layer=ResBlock, norm_layer=Affine, **{**sizes, **changes}))
+
+
+def deit_state(**changes) -> dict[str, torch.Tensor]:
+    """The small model's parameters as deit has them; timm's own translation must take them back."""
+    tensors = small_timm(**changes).state_dict()
+    renamed = {}
+    for name, value in tensors.items():
+        for ours, theirs in (
+            ("stem.", "patch_embed."),
+            ("linear_tokens", "attn"),
+            ("mlp_channels", "mlp"),
+            (".ls", ".gamma_"),
+        ):
+            name = name.replace(ours, theirs)
+        renamed[name] = value.flatten() if name.endswith(("alpha", "beta")) else value
+    back = checkpoint_filter_fn(renamed, None)
+    assert all(torch.equal(back[name], value) for name, value in tensors.items())
+    return renamed
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value.shape == second[name].shape, name
+        assert torch.equal(value, second[name]), name
+
+
+def classifier_of(tensors) -> Classifier:
+    settings, parameters = from_foreign(tensors)
+    model = Classifier(settings).eval()
+    model.load_state_dict(parameters)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("theirs", "side", "ours"), FULL_SIZE)
+def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
+    reference = randomised(timm.create_model(theirs, img_size=side))
+    settings, parameters = from_foreign(reference.state_dict())
+    assert settings == ClassifierSettings(**VISION_ARCHITECTURES[ours]).at_image_size(side)
+    with torch.device("meta"):
+        model = Classifier(settings).eval()
+    model.load_state_dict(parameters, assign=True)
+    assert_same(to_foreign(model, "timm"), reference.state_dict())
+    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = reference(images)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
+        model.fold()
+        torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_classes": 0}, {"in_chans": 1, "mlp_ratio": 3}, {"num_classes": 21841}])
+def test_small_models_of_any_size_and_head_give_timms_logits_and_come_back_whole(changes):
+    reference = small_timm(**changes)
+    for tensors, layout in ((reference.state_dict(), "timm"), (deit_state(**changes), "deit")):
+        model = classifier_of(tensors)
+        images = torch.randn(5, model.settings.channels, 15, 15)
+        torch.testing.assert_close(model(images), reference(images), atol=1e-5, rtol=1e-5)
+        assert_same(to_foreign(model, layout), tensors)
+
+
+def test_registered_architectures_are_recognised_whatever_their_head_and_images():
+    for name, changes in VISION_ARCHITECTURES.items():
+        settings = ClassifierSettings(**changes)
+        assert architecture_of(settings) == name
+        assert architecture_of(ClassifierSettings(**{**changes, "num_classes": 5, "drop_path": 0.1})) == name
+    assert architecture_of(ClassifierSettings(depth=13)) is None
+
+
+def convert(*words) -> int:
+    return main(["vision", "convert", *map(str, words)])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("layout", ["deit", "timm"])
+def test_the_command_takes_weights_there_and_back_without_a_bit_lost(suffix, layout, tmp_path, capsys):
+    tensors = deit_state() if layout == "deit" else small_timm().state_dict()
+    source, back = tmp_path / f"theirs{suffix}", tmp_path / f"back{suffix}"
+    save_file(tensors, source) if suffix == ".safetensors" else torch.save(tensors, source)
+    assert convert(source, tmp_path / "ours") == 0
+    assert "2 layers of 13 channels, 3 x 3 patches of 5, 7 classes" in capsys.readouterr().out
+    assert convert(tmp_path / "ours", back, "--to", layout) == 0
+    assert_same(load_file(back) if suffix == ".safetensors" else torch.load(back, weights_only=True), tensors)
+    loaded = load_classifier(tmp_path / "ours")
+    assert loaded.classes == [str(number) for number in range(7)]
+    assert (loaded.preprocessing.image_size, loaded.preprocessing.crop) == (15, 0.9)
+    images = torch.randn(3, 3, 15, 15)
+    torch.testing.assert_close(loaded.classifier(images), small_timm()(images), atol=1e-5, rtol=1e-5)
+
+
+def test_the_command_interpolates_for_another_image_size(tmp_path):
+    torch.save(deit_state(), tmp_path / "weights.pth")
+    assert convert(tmp_path / "weights.pth", tmp_path / "ours", "--image-size", 30) == 0
+    loaded = load_classifier(tmp_path / "ours")
+    expected = classifier_of(deit_state()).at_image_size(30)
+    images = torch.randn(3, 3, 30, 30)
+    torch.testing.assert_close(loaded.classifier(images), expected(images))
+    assert loaded.preprocessing.image_size == 30
+    assert convert(tmp_path / "ours", tmp_path / "timm.safetensors", "--to", "timm") == 0
+    reference = small_timm(img_size=30)
+    reference.load_state_dict(load_file(tmp_path / "timm.safetensors"))
+    torch.testing.assert_close(reference.eval()(images), expected(images), atol=1e-5, rtol=1e-5)
+
+
+def test_classes_are_named_from_a_file_or_as_imagenet_has_them(tmp_path):
+    torch.save(deit_state(), tmp_path / "weights.pth")
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\nelk\nfox\ngnu\n")
+    assert convert(tmp_path / "weights.pth", tmp_path / "ours", "--classes", tmp_path / "names.txt") == 0
+    assert load_classifier(tmp_path / "ours").classes[:2] == ["ant", "bee"]
+    torch.save(deit_state(num_classes=1000), tmp_path / "imagenet.pth")
+    assert convert(tmp_path / "imagenet.pth", tmp_path / "named", "--classes", "imagenet-1k") == 0
+    names = load_classifier(tmp_path / "named").classes
+    assert names[0].startswith("tench")
+    assert len(names) == 1000
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict", "teacher"])
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
+def test_what_training_programs_put_around_the_parameters_is_taken_off(wrapper, prefix, tmp_path):
+    tensors = deit_state(num_classes=0)
+    content = {wrapper: {prefix + name: value for name, value in tensors.items()}, "args": argparse.Namespace(lr=1)}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    assert_same(read_foreign(tmp_path / "checkpoint.pth"), tensors)
+
+
+def refusal(capsys, *words) -> str:
+    assert convert(*words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("resmlp-mt vision: ")
+    assert len(said.splitlines()) == 1
+    return said
+
+
+class RunsCode:
+    def __reduce__(self):
+        return os.mkdir, ("code_was_run",)
+
+
+def test_weights_that_ask_to_run_code_are_refused_and_nothing_is_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({**deit_state(), "extra": RunsCode()}, tmp_path / "hostile.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(RunsCode()))
+    for name in ("hostile.pth", "plain.pth"):
+        refusal(capsys, tmp_path / name, tmp_path / "ours")
+        assert not Path("code_was_run").exists()
+        assert not (tmp_path / "ours").exists()
+
+
+def broken(change):
+    tensors = deit_state()
+    change(tensors)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.update({"blocks.0.extra": torch.zeros(3)}), "blocks.0.extra"),
+        (lambda t: t.pop("blocks.1.gamma_2"), "blocks.1.gamma_2"),
+        (lambda t: t.update({"blocks.1.attn.weight": torch.zeros(9, 8)}), "blocks.1.attn.weight must be of 81 numbers"),
+        (lambda t: t.update({"blocks.0.attn.bias": torch.zeros(8)}), "the number of patches must be a square"),
+        (lambda t: t.update({"patch_embed.proj.weight": torch.zeros(13, 75)}), "of 4 axes"),
+        (lambda t: t.pop("patch_embed.proj.weight"), "patch_embed.proj.weight or stem.proj.weight"),
+        (lambda t: t.pop("blocks.0.attn.bias"), "mixing and MLP of a first block"),
+        (lambda t: t.update({"epoch": 3}), "a model's parameters by name"),
+    ],
+)
+def test_other_weights_are_refused_with_the_name_of_what_is_wrong(change, said, tmp_path, capsys):
+    torch.save(broken(change), tmp_path / "weights.pth")
+    assert said in refusal(capsys, tmp_path / "weights.pth", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+
+def test_bad_words_on_the_command_line_are_refused(tmp_path, capsys):
+    torch.save(deit_state(), tmp_path / "weights.pth")
+    (tmp_path / "damaged.safetensors").write_bytes(b"\xff" * 99)
+    (tmp_path / "names.txt").write_text("ant\nbee\n")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "precious.txt").write_text("x")
+    weights, out = tmp_path / "weights.pth", tmp_path / "ours"
+    assert "the weights must be a file" in refusal(capsys, tmp_path / "absent.pth", out)
+    assert "damaged.safetensors must be a safetensors file" in refusal(capsys, tmp_path / "damaged.safetensors", out)
+    assert "image_size must be a multiple of patch_size 5" in refusal(capsys, weights, out, "--image-size", 16)
+    assert "--classes must be 7 names" in refusal(capsys, weights, out, "--classes", tmp_path / "names.txt")
+    assert "--classes must be a file" in refusal(capsys, weights, out, "--classes", tmp_path / "absent.txt")
+    assert "must be a new folder" in refusal(capsys, weights, tmp_path / "taken")
+    assert (tmp_path / "taken" / "precious.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"norm": "layernorm"}, {"mixing": "conv"}, {"pooling": "class_mlp"}, {"post_bias": True}]
+)
+def test_models_that_they_do_not_have_stay_ours(changes):
+    with pytest.raises(ResMLPError, match="as deit's models have it"):
+        to_foreign(toy_classifier(**changes), "deit")
+
+
+def test_images_that_are_no_squares_convert_too():
+    model = toy_classifier()
+    tensors = to_foreign(model, "timm")
+    assert tensors["blocks.1.linear_tokens.weight"].shape == (35, 35)
+    assert tensors["stem.proj.weight"].shape == (11, 2, 3, 3)
+    assert model(toy_images(model.settings)).shape == (3, 7)
+
+
+def test_the_command_needs_neither_fairseq_nor_timm_nor_torchvision(tmp_path):
+    torch.save(deit_state(), tmp_path / "weights.pth")
+    program = (
+        "import sys; from resmlp_mt.cli.main import main; status = main(sys.argv[1:]); "
+        "print(sorted({'fairseq', 'timm', 'torchvision'} & set(sys.modules))); sys.exit(status)"
+    )
+    words = ["vision", "convert", str(tmp_path / "weights.pth"), str(tmp_path / "ours")]
+    said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "[]"
+    assert json.loads((tmp_path / "ours" / "config.json").read_text())["settings"]["depth"] == 2
