@@ -41,12 +41,11 @@ def inspect_stacks(
         raise ResMLPError(f"--length must be left out for images, but is {length}; their matrices are drawn whole")
     looked_at = [stack if stack.is_image else _shortened(stack, length) for stack in stacks]
     measures = [measure_stack(stack) for stack in looked_at]
-    pictures = _shared_pictures(looked_at, measures)
-    sentences = [stack for stack in stacks if not stack.is_image]
-    pictures += _sentence_pictures([stack for stack in looked_at if not stack.is_image], sentences)
-    for stack in looked_at:
-        if stack.is_image:
-            pictures += _image_pictures(stack)
+    if looked_at[0].is_image:
+        pictures = [picture for stack in looked_at for picture in _image_pictures(stack)]
+    else:
+        pictures = _sentence_pictures(looked_at, stacks)
+    pictures += _shared_pictures(looked_at, measures)
     numbers = {
         "format": FORMAT,
         "model": title,
@@ -110,8 +109,8 @@ def _sentence_pictures(stacks: Sequence[Stack], whole: Sequence[Stack]) -> list[
             Picture(
                 f"{stack.name}-diagonals.png",
                 f"Diagonals of the {stack.name}",
-                "The mean weight by the offset d from output to read position. Where the line touches the upper or "
-                "lower edge of the area, all positions agree on the sign. Offsets beyond half the length are means "
+                "The mean weight by the offset d from output to read position. Where the line touches an edge of the "
+                "area, all positions agree on the sign. Offsets beyond half the length are means "
                 "over few weights and not drawn.",
                 figures.draw_diagonals(stack),
             )
@@ -119,14 +118,11 @@ def _sentence_pictures(stacks: Sequence[Stack], whole: Sequence[Stack]) -> list[
     if biases := figures.draw_biases(stacks):
         caption = "The bias of each position, the same for every channel."
         pictures.append(Picture("biases.png", "Biases", caption, biases))
-    if whole:
-        caption = (
-            "The rows of A over all positions. Rows that no training sentence was long enough to reach are as they "
-            "were at the start, and their biases zero."
-        )
-        pictures.append(
-            Picture("row-norms.png", "How far the training reached", caption, figures.draw_row_norms(whole))
-        )
+    caption = (
+        "The rows of A over all positions. Rows that no training sentence was long enough to reach are as they were at "
+        "the start, and their biases zero."
+    )
+    pictures.append(Picture("row-norms.png", "How far the training reached", caption, figures.draw_row_norms(whole)))
     return pictures
 
 

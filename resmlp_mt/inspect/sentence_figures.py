@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -13,7 +15,7 @@ from resmlp_mt.inspect.measures import shift_profile
 
 def draw_heat_maps(stack: Stack) -> bytes:
     """Draws A of each layer; the later half of a causal A, which does not exist, in grey."""
-    figure, all_axes = figures.panels(len(stack.layers), 3.5)
+    figure, all_axes = figures.panels(len(stack.layers), 3.1)
     color_map = colormaps[figures.DIVERGING].with_extremes(bad="#d5d9dd")
     for number, (axes, layer) in enumerate(zip(all_axes, stack.layers, strict=True), 1):
         later = np.triu(np.ones_like(layer.mixing, dtype=bool), 1) & stack.causal
@@ -26,11 +28,11 @@ def draw_heat_maps(stack: Stack) -> bytes:
             interpolation="nearest",
             extent=(0.5, stack.positions + 0.5, stack.positions + 0.5, 0.5),
         )
-        axes.set_title(f"{figures.title_of(stack)}, layer {number}")
+        axes.set_title(f"{figures.title_of(stack)}, layer {number}: A[t, s]")
         _positions(axes, "read position s (token)")
         axes.set_ylabel("output position t (token)")
         axes.locator_params(axis="y", integer=True)
-        figure.colorbar(shown, ax=axes, shrink=0.8, extend="both", label="A[t, s]").outline.set_visible(False)
+        figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.03, extend="both").outline.set_visible(False)
     return figures.png(figure)
 
 
@@ -41,12 +43,13 @@ def draw_diagonals(stack: Stack) -> bytes:
     """
     figure, all_axes = figures.panels(len(stack.layers), 2.7, sharey=True)
     furthest = max(1, stack.positions // 2)
+    spread = "up to mean |A[t, t + d]| on either side"
     offsets = np.arange(-furthest, 1 if stack.causal else furthest + 1)
     for number, (axes, layer) in enumerate(zip(all_axes, stack.layers, strict=True), 1):
         profile = shift_profile(layer.mixing, stack.grid, stack.causal)
         drawn = offsets + stack.positions - 1
         magnitude, mean = profile.magnitude[0, drawn], profile.mean[0, drawn]
-        axes.fill_between(offsets, magnitude, color=figures.GREY, alpha=0.25, linewidth=0, label="mean |A[t, t + d]|")
+        axes.fill_between(offsets, -magnitude, magnitude, color=figures.GREY, alpha=0.25, linewidth=0, label=spread)
         axes.axhline(0, color=figures.GREY, linewidth=0.8)
         axes.plot(offsets, mean, color=figures.BLUE, marker="o", markersize=3, linewidth=1.4, label="mean A[t, t + d]")
         axes.set_title(f"{figures.title_of(stack)}, layer {number}")
@@ -55,11 +58,11 @@ def draw_diagonals(stack: Stack) -> bytes:
         axes.tick_params(labelleft=True)
         axes.grid(True)
         axes.locator_params(axis="x", integer=True)
-    all_axes[0].legend(frameon=False, fontsize=9, loc="upper left")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
     return figures.png(figure)
 
 
-def draw_biases(stacks: list[Stack]) -> bytes | None:
+def draw_biases(stacks: Sequence[Stack]) -> bytes | None:
     """Draws the bias of each position, a line a layer; None where no layer has any."""
     shown = [stack for stack in stacks if any(layer.bias is not None for layer in stack.layers)]
     if not shown:
@@ -85,7 +88,7 @@ def draw_biases(stacks: list[Stack]) -> bytes | None:
     return figures.png(figure)
 
 
-def draw_row_norms(stacks: list[Stack]) -> bytes:
+def draw_row_norms(stacks: Sequence[Stack]) -> bytes:
     """Draws the length of each row of A over all positions: it shows how far the training has reached."""
     figure, all_axes = figures.panels(len(stacks), 3.4, 2)
     for axes, stack in zip(all_axes, stacks, strict=True):
