@@ -41,7 +41,7 @@ def open_image(source: str | Path | bytes, channels: int = 3, name: str | None =
         ResMLPError: naming the picture: missing, damaged, truncated, of another format, or of more than `MAX_PIXELS`
             or `MAX_ASPECT`.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
@@ -55,7 +55,8 @@ def open_image(source: str | Path | bytes, channels: int = 3, name: str | None =
     except Image.DecompressionBombError as error:
         raise ResMLPError(_too_large(name, "more than twice that")) from error
     except Exception as error:  # a damaged file may fail anywhere in Pillow
-        reason = " ".join(str(error).split()) or type(error).__name__
+        is_strange = isinstance(error, UnidentifiedImageError)  # whose message only names the file
+        reason = "it has no such beginning" if is_strange else " ".join(str(error).split()) or type(error).__name__
         raise ResMLPError(
             f"{name} must be a whole picture ({', '.join(FORMATS)}), but cannot be read ({reason}); "
             "replace or remove it, or skip such pictures with --corrupt-images skip"
