@@ -47,8 +47,7 @@ def generate(args: argparse.Namespace, source: str, target: str) -> str:
             *("-t", target, "--path", args.checkpoint, "--gen-subset", args.split, "--beam", str(BEAM), "--lenpen"),
             *(str(args.lenpen), "--batch-size", "64", "--num-workers", "0", "--no-progress-bar"),
         ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     if finished.returncode:

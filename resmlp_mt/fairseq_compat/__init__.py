@@ -32,6 +32,7 @@ from resmlp_mt.fairseq_compat.generation import (
     let_ngrams_be_blocked_on_cpu,
     let_replace_unk_read_alignments,
 )
+from resmlp_mt.fairseq_compat.layers import keep_unused_biases_out_of_training
 from resmlp_mt.fairseq_compat.patching import put_around
 from resmlp_mt.fairseq_compat.running import (
     keep_bf16_on_the_gpu,
@@ -95,6 +96,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     write_checkpoints_whole,
     let_a_finished_training_rest,
     let_amp_stop_without_a_gpu,
+    keep_unused_biases_out_of_training,
     say_our_errors_in_one_line,
 )
 

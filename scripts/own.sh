@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Your own data: picks model, dropout, schedule and batch by the size of a prepared folder, says why, trains and scores.
+#
+#   python -m data_prep files --pair en-de --from-dir TEXT --out DATA
+#   scripts/own.sh DATA [--dry-run] [options of fairseq-train...]
+#
+# --dry-run prints picks and command and ends. What else may be set: scripts/recipe.sh.
+set -euo pipefail
+if [ $# -lt 1 ] || [ ! -f "$1/manifest.json" ]; then
+  echo "own.sh: DATA must be a folder prepared by \`python -m data_prep\`, but is '${1:-}'; prepare it, or name another" >&2
+  exit 2
+fi
+data=$(realpath "$1")
+shift
+if [ "${1:-}" = --dry-run ]; then
+  export DRY_RUN=1
+  shift
+fi
+source "$(dirname "$0")/environment.sh"
+source "$root/scripts/recipe.sh"
+run=${RUN:-$root/runs/own.$(basename "$data")}
+
+echo "== Picks"
+python scripts/recommend.py "$data"
+picks=$(python scripts/recommend.py "$data" --form words)
+mapfile -t picks <<<"$picks"
+pair=${picks[0]} batch=${picks[1]}
+train_model "$data" "${pair%-*}" "${pair#*-}" "$run" "$batch" --arch resmlp "${picks[@]:2}" \
+  --optimizer adam --adam-betas '(0.9,0.98)' --clip-norm 1.0 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 \
+  --keep-interval-updates 5 --no-epoch-checkpoints --validate-interval 1000000 --num-workers 2 "$@"
+finish_model "$data" "${pair%-*}" "${pair#*-}" "$run" 5 1.0

@@ -1,0 +1,216 @@
+"""Recipes: what they ask of every program, their YAML twins, and a few updates of each."""
+
+import gzip
+import random
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from bench import SCRIPTS, real_bench, recording_bench
+from fairseq import options, tasks
+from fairseq.dataclass.initialize import add_defaults, hydra_init
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from recommend import recommend_for
+from systems import LARGE, SIZES, SYSTEMS, model_words, training_words
+
+import resmlp_mt
+from data_prep.command_line import build_parser
+from data_prep.command_line import main as data_prep
+
+resmlp_mt.register_with_fairseq()
+
+RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own")
+SECTIONS = (
+    "common",
+    "task",
+    "model",
+    "criterion",
+    "optimizer",
+    "lr_scheduler",
+    "dataset",
+    "optimization",
+    "checkpoint",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """A prepared folder, en-de, of 200 pairs."""
+    folder = tmp_path_factory.mktemp("tiny")
+    generator = random.Random(1)
+    (folder / "text").mkdir()
+    words = ["".join(generator.choices("abcdefghijklm", k=5)) for _ in range(31)]
+    for split, count in (("train", 200), ("valid", 7), ("test", 5)):
+        lines = [generator.choices(words, k=generator.randrange(3, 9)) for _ in range(count)]
+        for lang, step in (("en", 1), ("de", -1)):
+            text = "".join(" ".join(line[::step]) + "\n" for line in lines)
+            (folder / "text" / f"{split}.{lang}").write_text(text)
+    command = ["files", "--pair", "en-de", "--from-dir", str(folder / "text"), "--out", str(folder / "data")]
+    assert data_prep([*command, "--vocab-size", "320", "--workers", "1"]) == 0
+    return folder / "data"
+
+
+@pytest.fixture
+def corpora(tmp_path) -> Path:
+    """A folder with the layout that mix.sh and multi30k.sh read."""
+    for name in ("multi30k", "tatoeba.en-de", "dotnet-docs.en-de"):
+        for split in ("train", "valid", "test"):
+            for lang in ("en", "de"):
+                (tmp_path / "text" / name).mkdir(parents=True, exist_ok=True)
+                with gzip.open(tmp_path / "text" / name / f"{split}.{lang}.gz", "wt") as file:
+                    file.write(f"{name}\n")
+    return tmp_path / "text"
+
+
+def arguments_of(recipe: str, text: Path, data: Path) -> list[Path]:
+    """The folder that a recipe must be given, if any."""
+    return {"mix": [text], "multi30k": [text], "own": [data]}.get(recipe, [])
+
+
+def configuration(words: list[str]) -> dict:
+    """What fairseq-train makes of its words."""
+    parsed = options.parse_args_and_arch(options.get_training_parser(), words)
+    cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    return {name: vars(section) if isinstance(section, Namespace) else section for name, section in cfg.items()}
+
+
+def resolved_yaml(name: str, *overrides: str) -> dict:
+    GlobalHydra.instance().clear()
+    hydra_init(name)
+    with initialize_config_dir(config_dir=str(SCRIPTS / "config"), version_base="1.1"):
+        cfg = compose(name, overrides=list(overrides))
+    add_defaults(cfg)
+    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, tiny_data, tmp_path):
+    bench = recording_bench(tmp_path)
+    bench.recipe(recipe, *arguments_of(recipe, tmp_path, tiny_data), STEPS="train", DATA=tiny_data)
+    (words,) = bench.calls("fairseq-train")
+    script = configuration(words)
+    overrides = [f"task.data={tiny_data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
+    if recipe == "own":
+        overrides += [*recommend_for(tiny_data).overrides(), "task.source_lang=en", "task.target_lang=de"]
+    twin = resolved_yaml(recipe, *overrides)
+    for section in SECTIONS:
+        differences = {
+            key: (value, script[section].get(key, value))
+            for key, value in twin[section].items()
+            if str(value) != str(script[section].get(key, value))
+        }
+        assert not differences, section
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe != "own"])
+def test_data_prep_understands_what_a_recipe_asks_of_it(recipe, corpora, tmp_path):
+    bench = recording_bench(tmp_path / "bench")
+    finished = bench.recipe(recipe, *arguments_of(recipe, corpora, corpora), STEPS="data", DATA=tmp_path / "data")
+    assert finished.returncode == 0, finished.stderr
+    ((_, _, *words),) = bench.calls("python")
+    args = build_parser().parse_args(words)
+    assert args.out == tmp_path / "data"
+    if recipe == "mix":
+        assert len(args.train) == len(args.test) == 3
+        texts = [
+            gzip.decompress((corpora / name / "valid.de.gz").read_bytes())
+            for name in ("multi30k", "tatoeba.en-de", "dotnet-docs.en-de")
+        ]
+        assert Path(f"{args.valid[0]}.de").read_bytes() == b"".join(texts)
+
+
+def test_the_paper_s_settings_reach_fairseq(tmp_path):
+    for recipe, dropout in (("wmt14_en_de", 0.15), ("wmt14_en_fr", 0.1)):
+        bench = recording_bench(tmp_path / recipe)
+        (tmp_path / recipe / "data").mkdir()
+        bench.recipe(recipe, STEPS="train", LAYERS=12, DATA=tmp_path / recipe / "data")
+        (words,) = bench.calls("fairseq-train")
+        cfg = configuration(words)
+        assert (cfg["optimizer"]["_name"], cfg["optimization"]["lr"]) == ("adagrad", [0.2])
+        assert cfg["lr_scheduler"]["warmup_updates"] == 32000
+        assert cfg["criterion"]["label_smoothing"] == 0.1
+        assert (cfg["model"]["dropout"], cfg["model"]["layer_scale"]) == (dropout, 0.2)
+        assert (cfg["model"]["encoder_embed_dim"], cfg["model"]["decoder_ffn_embed_dim"]) == (512, 2048)
+        assert (cfg["model"]["encoder_layers"], cfg["model"]["decoder_layers"]) == (12, 12)
+        assert cfg["dataset"]["max_tokens"] * cfg["optimization"]["update_freq"][0] == 32768
+
+
+def test_a_recipe_averages_and_scores_in_the_paper_s_way_and_sacrebleu_s(tiny_data, tmp_path):
+    bench = recording_bench(tmp_path)
+    bench.run_folder.mkdir()
+    for update in range(3):
+        (bench.run_folder / f"checkpoint_1_{update}.pt").touch()
+    bench.recipe("wmt14_en_de", STEPS="finish", DATA=tiny_data)
+    average, bundle, evaluate = bench.calls("resmlp-mt")
+    assert average[average.index("--last") + 1] == "3"  # of 10, there are 3
+    assert bundle[bundle.index("--beam") + 1 : bundle.index("--beam") + 4] == ["4", "--lenpen", "0.6"]
+    assert "--tokenised" in evaluate
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data):
+    for size in SIZES:
+        for layers in (6, 12) if system in ("resmlp", "transformer") and size in LARGE else (6,):
+            words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de"]
+            words += [*model_words(system, size, layers), *training_words(system, size)]
+            model = configuration(words)["model"]
+            if layers == 12:
+                assert (model["encoder_layers"], model["decoder_layers"]) == (12, 12)
+
+
+@pytest.mark.parametrize("size", ["tiny", "multi30k"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_learns_on_the_processor(system, size, tiny_data):
+    words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de", *model_words(system, size)]
+    words += ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    args = options.parse_args_and_arch(options.get_training_parser(), words)
+    task = tasks.setup_task(args)
+    task.load_dataset("valid")
+    model, criterion = task.build_model(args), task.build_criterion(args)
+    loss, _, _ = criterion(model, task.dataset("valid").collater([task.dataset("valid")[i] for i in range(7)]))
+    loss.backward()
+    without = [
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
+    assert loss.isfinite()
+    assert not without  # on several GPUs such a parameter ends the training
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path):
+    bench = real_bench(tmp_path)
+    sizes = ("--encoder-embed-dim", 16, "--decoder-embed-dim", 16, "--num-workers", 0) if recipe == "own" else ()
+    finished = bench.recipe(
+        recipe,
+        *arguments_of(recipe, tmp_path, tiny_data),
+        *("--save-interval-updates", 1, "--max-tokens", 500, "--update-freq", 1, *sizes),
+        **{"STEPS": "train", "DATA": tiny_data, "SIZE": "tiny", "MAX_UPDATE": 2},
+    )
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    assert (bench.run_folder / "checkpoint_1_2.pt").is_file()
+    assert "validation" in finished.stdout
+    assert "bleu" in finished.stdout
+
+
+@pytest.mark.parametrize("words", [("",), ("no/such/folder",)])
+@pytest.mark.parametrize("recipe", ["mix", "multi30k", "own"])
+def test_a_recipe_without_its_folder_ends_with_one_line_and_status_2(recipe, words, tmp_path):
+    finished = recording_bench(tmp_path).recipe(recipe, *words)
+    assert finished.returncode == 2
+    assert len(finished.stderr.splitlines()) == 1
+    assert " must be a folder" in finished.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [("SYSTEM", "rnn"), ("LAYERS", "7"), ("SIZE", "huge")])
+def test_a_choice_that_is_not_there_ends_a_recipe_with_one_line_and_status_2(name, value, tmp_path):
+    finished = recording_bench(tmp_path).recipe("wmt14_en_de", **{name: value})
+    assert finished.returncode == 2
+    assert len(finished.stderr.splitlines()) == 1
+    assert f"{name} must be" in finished.stderr
+    assert value in finished.stderr

@@ -1,0 +1,97 @@
+"""Runs recipes in an environment whose programs are real, or only write down what they are called with."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_commands import BIN, ROOT
+
+SCRIPTS = ROOT / "scripts"
+# Where the scripts find each other: tests import this module before `launch`, `recommend` and `systems`, as the alphabet does.
+sys.path.append(str(SCRIPTS))
+
+COMMANDS = ("fairseq-train", "fairseq-generate", "fairseq-interactive", "torchrun", "resmlp-mt")
+
+_RECORD = 'printf "%s\\0" "$(basename "$0")" "$@" >> {calls}; printf "\\n" >> {calls}\n'
+_TORCH = """
+class cuda:
+    device_count = staticmethod(lambda: {count})
+    get_device_capability = staticmethod(lambda index: {capability})
+"""
+
+
+def write_program(path: Path, text: str) -> None:
+    """Writes a shell script that can be run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{text}")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A place to run recipes in.
+
+    Attributes:
+        folder: gets the programs and what they were called with.
+        environment: of the recipes.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    @property
+    def run_folder(self) -> Path:
+        return self.folder / "run"
+
+    def recipe(self, name: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
+        """Runs scripts/NAME.sh with further words and variables."""
+        return subprocess.run(
+            ["bash", SCRIPTS / f"{name}.sh", *map(str, words)],
+            env={**self.environment, **{key: str(value) for key, value in variables.items()}},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def calls(self, program: str) -> list[list[str]]:
+        """The words of each call of a program that only wrote them down."""
+        path = self.folder / "calls"
+        lines = path.read_text().split("\n")[:-1] if path.is_file() else []
+        return [words[1:-1] for words in (line.split("\0") for line in lines) if words[0] == program]
+
+
+def _bench(folder: Path, programs: Mapping[str, str], variables: Mapping[str, str]) -> Bench:
+    venv = folder / "venv"
+    for name, text in programs.items():
+        write_program(venv / "bin" / name, text)
+    stamp = subprocess.run(
+        ["bash", "-c", "cat constraints.txt setup.py | cksum"], cwd=ROOT, capture_output=True, check=True
+    )
+    (venv / "installed").write_bytes(stamp.stdout)
+    environment = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "RUN": str(folder / "run"), **variables}
+    return Bench(folder, environment)
+
+
+def recording_bench(folder: Path, gpus: int = 0, capability: Sequence[int] = (0, 0), record: str = _RECORD) -> Bench:
+    """A place where fairseq's and our commands, and data_prep, only write down their words, beside so many GPUs."""
+    record = record.format(calls=folder / "calls")
+    (folder / "modules").mkdir(parents=True)
+    (folder / "modules" / "torch.py").write_text(_TORCH.format(count=gpus, capability=tuple(capability)))
+    real = f'exec {BIN / "python"} "$@"\n'
+    python = f'if [ "$1 $2" = "-m data_prep" ]; then\n{record}else\n{real}fi\n'
+    return _bench(
+        folder, {**dict.fromkeys(COMMANDS, record), "python": python}, {"PYTHONPATH": str(folder / "modules")}
+    )
+
+
+def real_bench(folder: Path) -> Bench:
+    """A place where every command is this environment's own, on one thread."""
+    programs = {name: f'exec {BIN / name} "$@"\n' for name in ("python", *COMMANDS)}
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "HOME": os.environ.get("HOME", "/tmp")}
+    return _bench(folder, programs, variables)
