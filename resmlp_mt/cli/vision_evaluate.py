@@ -97,7 +97,7 @@ def _describe(report: dict[str, Any]) -> str:
         precision = "       -" if row["precision"] is None else f"{row['precision']:8.1%}"
         lines.append(f"{row['class']:{width}}  {row['pictures']:8,}  {row['share']:7.1%}   {precision}")
     if worst := report["confusions"][:3]:
-        taken = "; ".join(f"{row['class']} for {row['taken_for']} {row['pictures']} times" for row in worst)
+        taken = "; ".join(f"{row['class']} for {row['taken_for']} ({row['pictures']})" for row in worst)
         lines += ["", f"most often taken: {taken}"]
     lines += [
         "",

@@ -89,7 +89,7 @@ def draw_sparsity(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeas
             ("C, hidden to channels", GREEN, "^", [m.sparsity_contract for m in layers]),
         ):
             axes.plot(x, 100 * np.array(values), color=color, marker=marker, label=label, clip_on=False)
-        axes.set_title(title_of(stack))
+        axes.set_title(stack.title)
         layer_axis(axes, len(layers))
         axes.set_ylim(0, 100)
     all_axes[0].set_ylabel(f"weights under {THRESHOLD:.0%} of the largest (%)")
@@ -110,7 +110,7 @@ def draw_reach(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasure
         distance.axhline(uniform, color=GREY, linestyle=(0, (4, 3)), label=f"equal weights: {uniform:.1f}")
         distance.set_ylim(0, 1.35 * max(uniform, *(m.distance for m in layers)))
         distance.set_ylabel(f"mean distance ({unit})")
-        distance.set_title(f"{title_of(stack)}: how far a layer looks")
+        distance.set_title(f"{stack.title}: how far a layer looks")
         distance.legend(frameon=False, loc="upper right", ncols=3, fontsize=9, columnspacing=1)
         shares.plot(
             x,
@@ -132,7 +132,7 @@ def draw_reach(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasure
             shares.plot(x, earlier, color=BLUE, marker="o", label="|A| beside it that reads earlier positions")
         shares.set_ylim(0, 100)
         shares.set_ylabel("share (%)")
-        shares.set_title(f"{title_of(stack)}: what the weights are made of")
+        shares.set_title(f"{stack.title}: what the weights are made of")
         shares.legend(frameon=False, fontsize=9)
         for axes in (distance, shares):
             layer_axis(axes, len(layers))
@@ -145,8 +145,3 @@ def layer_axis(axes: Axes, layers: int) -> None:
     axes.set_xlim(0.7, layers + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
     axes.grid(True)
-
-
-def title_of(stack: Stack) -> str:
-    """What a picture calls the stack."""
-    return "Image classifier" if stack.is_image and stack.name == "layers" else stack.name.capitalize()

@@ -44,7 +44,9 @@ def row_mosaic(mixing: Array, grid: tuple[int, int], shown: int | None = None) -
 
 def draw_rows(stack: Stack) -> bytes:
     """Draws the central rows of A of each layer (the paper's figure 2)."""
-    figure, all_axes = figures.panels(len(stack.layers), 3.2)
+    count = len(stack.layers)
+    comes_out_even = count % figures.PANELS_IN_A_ROW == 0
+    figure, all_axes = figures.panels(count, 3.2 if comes_out_even else 2.5, 3 if comes_out_even else 4)
     for number, (axes, layer) in enumerate(zip(all_axes, stack.layers, strict=True), 1):
         limit = figures.color_limit(layer.mixing)
         _picture(figure, axes, row_mosaic(layer.mixing, stack.grid, CENTRAL), limit, f"layer {number}")
@@ -82,7 +84,7 @@ def draw_whole(stack: Stack, number: int) -> bytes:
     axes.spines[:].set_visible(False)
     axes.set_xlabel("column of the output patch")
     axes.set_ylabel("row of the output patch")
-    axes.set_title(f"{figures.title_of(stack)}, layer {number}: each row of A at its own patch's place")
+    axes.set_title(f"{stack.title}, layer {number}: each row of A at its own patch's place")
     figure.colorbar(picture, cax=bar_axes, extend="both", label="weight").outline.set_visible(False)
     return figures.png(figure, dpi=100)
 

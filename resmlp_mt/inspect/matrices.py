@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 # encoder.layers.0.mixing.sublayer.weight in a bundle, core.layers.0... and layers.0... in an image classifier.
 _NAME = re.compile(r"(?P<stack>\w+\.)??(?:core\.)?layers\.(?P<layer>\d+)\.(?P<rest>(?:mixing|channels)\..+)")
 _CAUSAL = "decoder"
+_UNNAMED = "layers"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Stack:
     causal: bool
     grid: tuple[int, int]
     trained: int | None
+
+    @property
+    def title(self) -> str:
+        """What pictures and tables call it."""
+        return "Image classifier" if self.is_image and self.name == _UNNAMED else self.name.capitalize()
 
     @property
     def positions(self) -> int:
@@ -110,7 +116,7 @@ def find_stacks(parameters: Mapping[str, Tensor], grid: tuple[int, int] | None =
     found: dict[str, dict[int, dict[str, Tensor]]] = {}
     for name, value in parameters.items():
         if (match := _NAME.fullmatch(name)) and isinstance(value, Tensor):
-            stack = (match["stack"] or "layers").removesuffix(".")
+            stack = (match["stack"] or _UNNAMED).removesuffix(".")
             found.setdefault(stack, {}).setdefault(int(match["layer"]), {})[match["rest"]] = value
     stacks = [_stack(name, layers, grid) for name, layers in found.items()]
     require(

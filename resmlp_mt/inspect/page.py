@@ -25,7 +25,7 @@ details { margin-top: 10px; } summary { cursor: pointer; padding: 4px 0; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: anywhere; }
-th { color: var(--muted); font-weight: 600; font-size: 13px; vertical-align: bottom; }
+th { color: var(--muted); font-weight: 600; font-size: 13px; vertical-align: bottom; overflow-wrap: normal; }
 tr:last-child td { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.number { white-space: normal; }
@@ -71,7 +71,7 @@ def page(
         HTML with its style and pictures in it; it loads nothing.
     """
     numbers = "".join(
-        f"<section><h2>{escape(stack.name.capitalize())} in numbers</h2>{_numbers(stack, layers)}</section>"
+        f"<section><h2>{escape(stack.title)} in numbers</h2>{_numbers(stack, layers)}</section>"
         for stack, layers in zip(stacks, measures, strict=True)
     )
     known = _table(["about", ""], about.items())

@@ -74,8 +74,8 @@ def _shared_pictures(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerM
         Picture(
             "sparsity.png",
             "Sparsity",
-            f"Weights whose magnitude is under {THRESHOLD:.0%} of their matrix's largest (arXiv:2105.03404, figure 3). "
-            "In the decoder only the lower triangle of A counts.",
+            f"Weights whose magnitude is under {THRESHOLD:.0%} of their matrix's largest (arXiv:2105.03404, figure 3)."
+            + " In the decoder only the lower triangle of A counts." * any(stack.causal for stack in stacks),
             figures.draw_sparsity(stacks, measures),
         ),
         Picture(

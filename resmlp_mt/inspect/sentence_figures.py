@@ -28,7 +28,7 @@ def draw_heat_maps(stack: Stack) -> bytes:
             interpolation="nearest",
             extent=(0.5, stack.positions + 0.5, stack.positions + 0.5, 0.5),
         )
-        axes.set_title(f"{figures.title_of(stack)}, layer {number}: A[t, s]")
+        axes.set_title(f"{stack.title}, layer {number}: A[t, s]")
         _positions(axes, "read position s (token)")
         axes.set_ylabel("output position t (token)")
         axes.locator_params(axis="y", integer=True)
@@ -52,7 +52,7 @@ def draw_diagonals(stack: Stack) -> bytes:
         axes.fill_between(offsets, -magnitude, magnitude, color=figures.GREY, alpha=0.25, linewidth=0, label=spread)
         axes.axhline(0, color=figures.GREY, linewidth=0.8)
         axes.plot(offsets, mean, color=figures.BLUE, marker="o", markersize=3, linewidth=1.4, label="mean A[t, t + d]")
-        axes.set_title(f"{figures.title_of(stack)}, layer {number}")
+        axes.set_title(f"{stack.title}, layer {number}")
         axes.set_xlabel("offset d (tokens; negative: earlier)")
         axes.set_ylabel("weight")
         axes.tick_params(labelleft=True)
@@ -80,7 +80,7 @@ def draw_biases(stacks: Sequence[Stack]) -> bytes | None:
             interpolation="nearest",
             extent=(0.5, stack.positions + 0.5, len(biases) + 0.5, 0.5),
         )
-        axes.set_title(f"{figures.title_of(stack)}: bias of each position")
+        axes.set_title(f"{stack.title}: bias of each position")
         _positions(axes, "position t (token)")
         axes.set_ylabel("layer")
         axes.locator_params(axis="y", integer=True)
@@ -99,7 +99,7 @@ def draw_row_norms(stacks: Sequence[Stack]) -> bytes:
         if stack.trained is not None:
             label = f"last with a bias: {stack.trained}"
             axes.axvline(stack.trained, color=figures.GREY, linestyle=(0, (4, 3)), linewidth=1.2, label=label)
-        axes.set_title(f"{figures.title_of(stack)}: length of each row of A")
+        axes.set_title(f"{stack.title}: length of each row of A")
         _positions(axes, "output position t (token)")
         axes.set_ylim(bottom=0)
         axes.set_ylabel("Euclidean norm of A[t, :]")

@@ -16,6 +16,7 @@ _NAMED_CLASSES = 30  # more names do not fit beside a matrix
 _BLOCKS = 250  # cells of a matrix of more classes
 _CONFUSIONS = 15
 _LETTERS = 22  # of a class's name
+_DARK_SHARE = 60  # percent, from which black numbers on blue are hard to read
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#5b6b7b"  # told apart with every kind of colour vision
 
 
@@ -57,13 +58,15 @@ def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 def _draw_named(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[np.int64]) -> None:
     names = [_short(row["class"]) for row in report["by_class"]]
     shares, diagonal = _shares(matrix), np.eye(len(matrix), dtype=bool)
-    right = axes.imshow(np.ma.masked_array(shares, ~diagonal), cmap="Blues", vmin=0, vmax=130)
+    axes.imshow(np.ma.masked_array(shares, ~diagonal), cmap="Blues", vmin=0, vmax=130)
     largest = max(float(shares[~diagonal].max(initial=0.0)), 1.0)
-    wrong = axes.imshow(np.ma.masked_array(shares, diagonal), cmap="Oranges", vmin=0, vmax=1.3 * largest)
+    empty = diagonal | (matrix == 0)
+    wrong = axes.imshow(np.ma.masked_array(shares, empty), cmap="Oranges", vmin=-0.2 * largest, vmax=1.3 * largest)
     size = max(5.0, min(10.0, 170 / len(matrix)))
     for (row, column), count in np.ndenumerate(matrix):
         if count or row == column:
-            axes.text(column, row, str(count), ha="center", va="center", fontsize=size)
+            color = "white" if row == column and shares[row, column] > _DARK_SHARE else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=size, color=color)
     turned = 0 if max(map(len, names)) * len(names) <= 60 else 90
     axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
@@ -74,12 +77,12 @@ def _draw_named(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[
     bar = figure.colorbar(wrong, ax=axes, location="bottom", shrink=0.45, pad=0.02, label="wrong (% of the class)")
     bar.ax.set_xlim(0, largest)
     bar.outline.set_visible(False)
-    axes.spines[:].set_visible(False)
-    right.set_zorder(0)
+    axes.spines[:].set_color("#c5ccd3")
 
 
 def _draw_blocks(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[np.int64]) -> None:
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     classes, side = len(matrix), -(-len(matrix) // _BLOCKS)
     shares = _shares(matrix)
@@ -96,12 +99,14 @@ def _draw_blocks(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray
         extent=extent,
         interpolation="nearest",
     )
-    axes.plot([0, classes - 1], [0, classes - 1], color=_BLUE, linewidth=0.6, alpha=0.6)
     axes.set_xlabel("taken for class number")
     axes.set_ylabel("class number")
     of_block = f"; a cell is the largest of {side} x {side} classes" if side > 1 else ""
     axes.set_title(f"Confusions of {classes:,} classes (white: none{of_block})", fontsize=11)
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, pad=0.02, label="wrong (% of the class)")
+    bar.ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bar.ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    bar.ax.xaxis.set_minor_formatter(NullFormatter())
     bar.outline.set_visible(False)
 
 
@@ -132,7 +137,7 @@ def _draw_histogram(axes: Any, report: dict[str, Any]) -> None:
 
 def _draw_worst(axes: Any, report: dict[str, Any]) -> None:
     worst = report["confusions"][:_CONFUSIONS]
-    axes.set_title("Most frequent confusions" if worst else "No confusions")
+    axes.set_title("Most frequent confusions (class → taken for)" if worst else "No confusions")
     if not worst:
         axes.set_axis_off()
         return

@@ -5,11 +5,14 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
 import torch
 import toy_bundles
+from safetensors.torch import load_file
 
 from resmlp_mt.cli.inspect import read_stacks
 from resmlp_mt.cli.main import main
@@ -18,6 +21,10 @@ from resmlp_mt.inspect.measures import as_json
 from resmlp_mt.inspect.report import inspect_stacks
 from resmlp_mt.translation.bundle import PARAMETERS
 from resmlp_mt.translation.files import file_digest
+from resmlp_mt.vision.bundle import save_classifier
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.settings import ClassifierSettings
 
 VOID = {"meta", "img"}
 
@@ -88,16 +95,11 @@ def test_a_bundle_has_the_matrices_of_its_checkpoint(toy):
     assert [as_json(stack) for stack in of_bundle] == [as_json(stack) for stack in of_checkpoint]
 
 
-def test_the_same_model_gives_the_same_bytes(toy, tmp_path, capsys):
-    assert main(["inspect", str(toy / "checkpoint.pt"), "--out", str(tmp_path / "out"), "--length", "11"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'index.html'}\n"
-    for path in (toy / "out").iterdir():
-        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
-
-
-def test_the_names_of_a_model_are_escaped():
-    contents = inspect_stacks(find_stacks(_tiny_parameters()), "<b>&", {"<i>": "<script>alert(1)</script>"}, 3)
-    page = contents["index.html"].decode()
+def test_names_are_escaped_and_the_same_matrices_give_the_same_bytes():
+    about = {"<i>": "<script>alert(1)</script>"}
+    first, second = (inspect_stacks(find_stacks(_tiny_parameters()), "<b>&", about, 3) for _ in range(2))
+    assert first == second
+    page = first["index.html"].decode()
     assert "<b>" not in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -107,6 +109,29 @@ def _tiny_parameters():
     shapes = {"mixing.sublayer.weight": (5, 5), "channels.sublayer.fc1.weight": (7, 3)}
     shapes["channels.sublayer.fc2.weight"] = (3, 7)
     return {f"encoder.layers.0.{name}": torch.ones(shape) for name, shape in shapes.items()}
+
+
+def write_classifier(folder, **changes):
+    settings = ClassifierSettings(
+        **{"image_size": 12, "patch_size": 4, "dim": 5, "depth": 2, "num_classes": 7} | changes
+    )
+    torch.manual_seed(3)
+    save_classifier(folder, Classifier(settings), [f"class {place}" for place in range(7)], Preprocessing(12))
+    return folder
+
+
+def test_an_image_classifier_gives_the_rows_of_each_layer(tmp_path, capsys):
+    model = write_classifier(tmp_path / "model")
+    assert main(["inspect", str(model), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'index.html'}\n"
+    check_page(tmp_path / "out")
+    numbers = json.loads((tmp_path / "out" / "numbers.json").read_text(encoding="utf-8"))
+    assert {"rows.png", "kernels.png", "layer-01.png", "layer-02.png", "sparsity.png"} <= set(numbers["pictures"])
+    (stack,) = numbers["stacks"]
+    assert stack["grid"] == [3, 3]
+    weight = load_file(model / "model.safetensors")["layers.1.mixing.sublayer.weight"].double()
+    under = (weight.abs() < 0.05 * weight.abs().max()).double().mean()
+    assert stack["layers"][1]["sparsity_mixing"] == pytest.approx(float(under))
 
 
 def refused(words, capsys):
@@ -170,3 +195,21 @@ def test_a_bundle_with_altered_parameters_is_refused(toy, tmp_path, capsys):
 def test_a_place_that_cannot_be_written_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert "which is a file" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
+
+
+@pytest.mark.parametrize("mixing", ["none", "mlp", "conv"])
+def test_a_classifier_that_mixes_otherwise_is_refused(tmp_path, capsys, mixing):
+    model = write_classifier(tmp_path / "model", mixing=mixing)
+    assert "name a model that mixes linearly" in refused([model, "--out", tmp_path / "out"], capsys)
+
+
+def test_a_length_is_refused_for_images(tmp_path, capsys):
+    model = write_classifier(tmp_path / "model")
+    assert "--length" in refused([model, "--out", tmp_path / "out", "--length", "5"], capsys)
+
+
+def test_inspecting_needs_no_toolkit_for_images_and_no_fairseq():
+    code = "import sys, resmlp_mt.cli.inspect, resmlp_mt.inspect.report, resmlp_mt.inspect.image_figures\n"
+    code += "print({'fairseq', 'torchvision', 'timm'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
