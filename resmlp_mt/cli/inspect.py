@@ -14,9 +14,12 @@ from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.inspect.matrices import Stack, find_stacks
 from resmlp_mt.inspect.report import PAGE, inspect_stacks
 from resmlp_mt.translation import files
+from resmlp_mt.translation.bundle import CONFIG, PARAMETERS, read_bundle
+from resmlp_mt.translation.checkpoint import load_checkpoint
 from resmlp_mt.translation.packaging import versions
 
-_CONFIG = "config.json"
+_LARGEST_CONFIG_BYTES = 10_000_000
+_LONGEST_FACT = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,28 +68,27 @@ def read_stacks(path: Path) -> tuple[list[Stack], dict[str, str]]:
     Raises:
         ResMLPError: when there is no such model, it is damaged, asks to run code, or has no mixing matrices.
     """
-    if path.is_dir():
-        file, parameters, known = path / "model.safetensors", None, {}
-        if _is_translation_bundle(path):
-            parameters, known = _read_bundle(path)
-    else:
-        file = path
-        parameters, known = _read_checkpoint(path)
-    about = {"model": str(path), "digest": "", **known}
-    if parameters is not None:
+    translation = None
+    if not path.is_dir():
+        translation = _read_checkpoint(path)
+    elif _is_translation_bundle(path):
+        translation = _read_bundle(path)
+    if translation is not None:
+        parameters, known = translation
         stacks = find_stacks(parameters)
     else:
-        stacks, of_classifier = _read_classifier(path)
-        about |= of_classifier
-    about["digest"] = files.file_digest(file)
-    about["versions"] = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return stacks, about
+        stacks, known = _read_classifier(path)
+    digest = files.file_digest(path / PARAMETERS if path.is_dir() else path)
+    found = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return stacks, {"model": str(path), "digest": digest, **known, "versions": found}
 
 
 def _is_translation_bundle(folder: Path) -> bool:
     """Whether a folder's configuration names languages; everything else is left to the reader of classifiers."""
-    file = folder / _CONFIG
-    require(file.is_file(), "the model", f"a folder with a {_CONFIG}, or a checkpoint", folder, "check the name")
+    file = folder / CONFIG
+    require(file.is_file(), "the model", f"a folder with a {CONFIG}, or a checkpoint", folder, "check the name")
+    small = file.stat().st_size <= _LARGEST_CONFIG_BYTES
+    require(small, str(file), f"of at most {_LARGEST_CONFIG_BYTES} bytes", "larger", "get the model again")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
@@ -95,8 +97,6 @@ def _is_translation_bundle(folder: Path) -> bool:
 
 
 def _read_bundle(folder: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
-    from resmlp_mt.translation.bundle import read_bundle
-
     bundle = read_bundle(folder)
     config = bundle.config
     known = {"architecture": config.architecture, "languages": " to ".join(config.languages)}
@@ -104,19 +104,24 @@ def _read_bundle(folder: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
     return bundle.model.state_dict(), known | ({} if updates is None else {"updates": str(updates)})
 
 
-def _read_checkpoint(path: Path) -> tuple[Mapping[str, Tensor] | None, dict[str, str]]:
+def _read_checkpoint(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]] | None:
     """The parameters of a translation model; None for another kind."""
-    from resmlp_mt.translation.checkpoint import load_checkpoint
-
     content = load_checkpoint(path)
     parameters = content["model"]
-    if not any(str(name).startswith("decoder.") for name in parameters):
-        return None, {}
-    settings: Any = (content.get("cfg") or {}).get("model") or {}
-    settings = settings if isinstance(settings, dict) else vars(settings)
-    updates = (content.get("optimizer_history") or [{}])[-1].get("num_updates")
-    known = {"architecture": settings.get("_name") or settings.get("arch"), "updates": updates}
-    return parameters, {name: str(value) for name, value in known.items() if value is not None}
+    if not any(isinstance(name, str) and name.startswith("decoder.") for name in parameters):
+        return None
+    settings = _field(_field(content, "cfg"), "model")
+    history = content.get("optimizer_history")
+    known = {
+        "architecture": _field(settings, "_name") or _field(settings, "arch"),
+        "updates": _field(history[-1], "num_updates") if isinstance(history, list) and history else None,
+    }
+    return parameters, {name: str(value)[:_LONGEST_FACT] for name, value in known.items() if value is not None}
+
+
+def _field(settings: Any, name: str) -> Any:
+    """A field of what may be a dictionary, a Namespace, or anything else that a stranger's checkpoint has there."""
+    return settings.get(name) if isinstance(settings, dict) else getattr(settings, name, None)
 
 
 def _read_classifier(path: Path) -> tuple[list[Stack], dict[str, str]]:

@@ -51,7 +51,9 @@ def png(figure: Figure, dpi: int = _DPI) -> bytes:
     return content.getvalue()
 
 
-def panels(count: int, height: float, in_a_row: int = PANELS_IN_A_ROW, **sharing: bool) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, height: float, in_a_row: int = PANELS_IN_A_ROW, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
     """A figure of page width with `count` panels, each `height` inches high."""
     columns = min(count, in_a_row)
     rows = -(-count // columns)
@@ -59,7 +61,7 @@ def panels(count: int, height: float, in_a_row: int = PANELS_IN_A_ROW, **sharing
         figure = Figure(
             figsize=(3.6 * columns + 0.4 if columns < in_a_row else 11, height * rows), layout="constrained"
         )
-        axes = figure.subplots(rows, columns, squeeze=False, **sharing).ravel().tolist()
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel().tolist()
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]

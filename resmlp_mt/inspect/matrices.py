@@ -115,7 +115,7 @@ def find_stacks(parameters: Mapping[str, Tensor], grid: tuple[int, int] | None =
     """
     found: dict[str, dict[int, dict[str, Tensor]]] = {}
     for name, value in parameters.items():
-        if (match := _NAME.fullmatch(name)) and isinstance(value, Tensor):
+        if isinstance(value, Tensor) and (match := _NAME.fullmatch(name)):
             stack = (match["stack"] or _UNNAMED).removesuffix(".")
             found.setdefault(stack, {}).setdefault(int(match["layer"]), {})[match["rest"]] = value
     stacks = [_stack(name, layers, grid) for name, layers in found.items()]

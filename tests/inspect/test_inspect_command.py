@@ -175,6 +175,16 @@ def test_another_models_checkpoint_is_refused(tmp_path, capsys):
     assert "mixing matrices" in refused([tmp_path / "other.pt", "--out", tmp_path / "out"], capsys)
 
 
+@pytest.mark.parametrize("cfg", [None, 3, [], {"model": "resmlp"}, {"model": [1]}])
+@pytest.mark.parametrize("history", [None, 3, [], [3]])
+def test_settings_of_any_kind_in_a_checkpoint_do_no_harm(tmp_path, cfg, history):
+    content = {"model": _tiny_parameters(), "cfg": cfg, "optimizer_history": history}
+    content["model"] |= {name.replace("encoder", "decoder"): value for name, value in content["model"].items()}
+    torch.save(content, tmp_path / "odd.pt")
+    stacks, _ = read_stacks(tmp_path / "odd.pt")
+    assert [stack.name for stack in stacks] == ["encoder", "decoder"]
+
+
 def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path, capsys):
     refused([tmp_path / "missing", "--out", tmp_path / "out"], capsys)
     assert "config.json" in refused([tmp_path, "--out", tmp_path / "out"], capsys)
