@@ -10,9 +10,11 @@ import torch
 
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, load_classifier
 from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import DATASETS
+from resmlp_mt.vision.datasets import DATASETS, ImageSet
 from resmlp_mt.vision.evaluate import wilson_interval
+from resmlp_mt.vision.features import Features, extract_features
 from resmlp_mt.vision.predict import make_ready
+from resmlp_mt.vision.preprocessing import Transform
 from resmlp_mt.vision.self_distillation import STUDENT
 
 NETWORKS = {"teacher": CORE, "student": STUDENT}
@@ -33,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="pictures at a time (default: 64)")
     parser.add_argument("--workers", type=int, default=0, help="processes that open pictures (default: 0, this one)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument(
+        "--corrupt-images",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="stop at a picture that cannot be read, or name it and go on (default: refuse)",
+    )
     parser.add_argument("--json", type=Path, help="write the scores")
 
 
@@ -49,6 +57,16 @@ def load(args: argparse.Namespace) -> LoadedClassifier:
             loaded = LoadedClassifier(Classifier(loaded.classifier.settings).eval(), [], loaded.preprocessing)
     make_ready(loaded.classifier, args.device, fold=False)
     return loaded
+
+
+def extract(
+    args: argparse.Namespace, loaded: LoadedClassifier, images: ImageSet, transform: Transform, seed: int = 0
+) -> Features:
+    """The features of pictures, see `extract_features`."""
+    skip_corrupt = args.corrupt_images == "skip"
+    return extract_features(
+        loaded.classifier, images, transform, args.batch_size, args.workers, seed=seed, skip_corrupt=skip_corrupt
+    )
 
 
 def score(right: int, total: int) -> dict[str, Any]:

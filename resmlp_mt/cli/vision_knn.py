@@ -7,7 +7,6 @@ import argparse
 from resmlp_mt.cli import frozen_features
 from resmlp_mt.translation import files
 from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.features import extract_features
 from resmlp_mt.vision.knn import NEIGHBOURS, TEMPERATURE, classify
 
 
@@ -24,11 +23,14 @@ def run(args: argparse.Namespace) -> int:
     loaded = frozen_features.load(args)
     transform = loaded.preprocessing.evaluation_transform()
     pictures = [load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split)]
-    bank, queries = (
-        extract_features(loaded.classifier, images, transform, args.batch_size, args.workers) for images in pictures
+    bank, queries = (frozen_features.extract(args, loaded, images, transform) for images in pictures)
+    found = classify(
+        queries.vectors.to(args.device),
+        bank.vectors.to(args.device),
+        bank.targets(),
+        len(pictures[0].classes),
+        tuple(args.k),
     )
-    vectors = (features.vectors.to(args.device) for features in (queries, bank))
-    found = classify(*vectors, bank.targets(), len(pictures[0].classes), tuple(args.k))
     scores = {
         k: frozen_features.score(queries.count_right(classes), len(queries.labels)) for k, classes in found.items()
     }

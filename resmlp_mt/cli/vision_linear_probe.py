@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -14,22 +13,21 @@ from resmlp_mt.translation import files
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
 from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.features import extract_features
 from resmlp_mt.vision.linear_probe import Probe, ProbeSettings, train_probe
 
-_DEFAULTS = {field.name: field.default for field in fields(ProbeSettings)}
+_DEFAULTS = ProbeSettings()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     frozen_features.add_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=_DEFAULTS["epochs"], help="default: %(default)s")
-    parser.add_argument("--probe-batch-size", type=int, default=_DEFAULTS["batch_size"], help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
+    parser.add_argument("--probe-batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
     parser.add_argument(
         "--rates",
         type=float,
         nargs="+",
-        default=list(_DEFAULTS["rates"]),
+        default=list(_DEFAULTS.rates),
         metavar="RATE",
         help="learning rates for a batch of 256; held-out training pictures choose (default: %(default)s)",
     )
@@ -40,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="1: each training picture as evaluation sees it; more: so many random crops of it besides (default: 1)",
     )
     parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring a crop (default: 0.5)")
-    parser.add_argument("--seed", type=int, default=_DEFAULTS["seed"], help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a bundle: the network with its new head")
 
 
@@ -55,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     if args.views > 1:
         transforms += [loaded.preprocessing.training_transform(Augmentation(flip=args.flip))] * (args.views - 1)
     trained = [
-        extract_features(loaded.classifier, train, transform, args.batch_size, args.workers, seed=args.seed + view)
+        frozen_features.extract(args, loaded, train, transform, args.seed + view)
         for view, transform in enumerate(transforms)
     ]
     views = torch.stack([features.vectors for features in trained])
     probe = train_probe(views, trained[0].targets(), len(train.classes), settings, args.device)
-    features = extract_features(loaded.classifier, measured, plain, args.batch_size, args.workers)
+    features = frozen_features.extract(args, loaded, measured, plain)
     with torch.no_grad():
         found = probe.head(features.vectors).argmax(1)
     scored = frozen_features.score(features.count_right(found), len(features.labels))

@@ -35,6 +35,8 @@ class CropDataset(ImageDataset):
         is_training: shuffle the pictures; otherwise show them whole, too.
     """
 
+    transform: Any  # from a picture to `_Shown`
+
     def __init__(
         self,
         images: ImageSet,

@@ -135,7 +135,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         """Called by fairseq before the first update of an epoch, or of what is left of it."""
         self._epoch = epoch
 
-    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None):
         """fairseq's step; the outputs for a batch that stands in for a missing one do not move the centre."""
         loss, count, logged = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if not ignore_grad:
@@ -158,7 +158,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         model.update_teacher(cosine_schedule(cfg.teacher_momentum, 1.0, update_num, cfg.max_update))
         model.update_centre(cfg.centre_momentum)
 
-    def valid_step(self, sample, model, criterion):
+    def valid_step(self, sample, model, criterion, ema_model=None):
         """fairseq's step; adds how many pictures the k-NN on the teacher's features gets right."""
         loss, count, logged = super().valid_step(sample, model, criterion)
         if self.cfg.knn_pictures and count:

@@ -91,7 +91,9 @@ def extract_features(
     device = next(classifier.parameters()).device
     places = list(range(len(images)) if chosen is None else chosen)
     loader = DataLoader(_Tensors(images, transform, places, seed), batch_size, num_workers=workers, collate_fn=list)
-    vectors, labels, was_training = [], [], classifier.training
+    vectors: list[Tensor] = []
+    labels: list[Label] = []
+    was_training = classifier.training
     classifier.eval()
     try:
         for samples in loader:

@@ -60,7 +60,7 @@ def _is_head(name: str) -> bool:
 
 def _describe(path: Path, old: ClassifierSettings, new: ClassifierSettings, keeps_head: bool) -> str:
     taken = f"{new.depth} layers"
-    if old.grid != new.grid:
+    if old.grid != new.grid and new.mixing == "linear":
         grids = " to ".join(f"{rows} x {columns}" for rows, columns in (old.grid, new.grid))
         taken += f", their mixing interpolated from {grids} patches"
     if not new.num_classes:

@@ -146,5 +146,5 @@ class SelfDistillation(nn.Module):
                     "train with --amp instead of --fp16 or --bf16",
                 )
                 average.lerp_(newest, 1 - momentum)
-            for average, newest in zip(teacher.buffers(), student.buffers(), strict=True):
-                average.copy_(newest)
+            for kept, running in zip(teacher.buffers(), student.buffers(), strict=True):
+                kept.copy_(running)

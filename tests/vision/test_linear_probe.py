@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.features import extract_features
+from resmlp_mt.vision.datasets import FileSet, load_dataset
+from resmlp_mt.vision.features import Features, extract_features
 from resmlp_mt.vision.linear_probe import ProbeSettings, train_probe
 from resmlp_mt.vision.preprocessing import Preprocessing
 from resmlp_mt.vision.settings import ClassifierSettings
@@ -87,5 +89,36 @@ def test_every_picture_gives_its_own_features_in_order_whatever_the_batch(classi
     whole = extract_features(classifier, digits, transform, batch_size=19, chosen=range(53))
     assert whole.vectors.shape == (53, 11)
     assert whole.labels == [digits[i][1] for i in range(53)]
-    one = extract_features(classifier, digits, transform, chosen=[52])
+    one = extract_features(classifier, digits, transform, chosen=[52], workers=1)
     assert torch.allclose(one.vectors[0], whole.vectors[52], atol=1e-6)
+
+
+def test_views_are_drawn_from_their_seed_whatever_the_batch(classifier):
+    digits = load_dataset("digits", ".", "valid")
+    transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).training_transform(Augmentation())
+    draws = [(5, 1), (2, 1), (5, 2)]
+    first, second, other = (
+        extract_features(classifier, digits, transform, size, chosen=range(7), seed=seed).vectors
+        for size, seed in draws
+    )
+    assert torch.allclose(first, second, atol=1e-6)
+    assert not torch.allclose(first, other, atol=1e-3)
+
+
+def test_a_picture_that_cannot_be_read_is_named_or_left_out(classifier, tmp_path):
+    for name in ("a", "b", "c"):
+        Image.new("L", (8, 8), ord(name)).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    files = FileSet(["x", "y"], [tmp_path / f"{name}.png" for name in ("a", "b", "c")], [0, 1, 1])
+    transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
+    with pytest.raises(ResMLPError, match="b.png"):
+        extract_features(classifier, files, transform)
+    kept = extract_features(classifier, files, transform, skip_corrupt=True)
+    assert kept.labels == [0, 1]
+    assert len(kept.vectors) == 2
+
+
+def test_of_several_labels_any_counts_as_right():
+    features = Features(torch.zeros(3, 2), [(1, 4), 2, (0,)])
+    assert features.count_right(torch.tensor([4, 2, 1])) == 2
+    assert features.targets().tolist() == [1, 2, 0]

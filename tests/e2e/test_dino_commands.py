@@ -1,0 +1,183 @@
+"""DINO in the real commands: training, its log, resuming, two processes, and what is done with the result."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from fairseq_commands import ROOT, USER_DIR, log_lines, losses_by_update, run
+from PIL import Image
+from recipes import commands_of, differences, resolved_command, resolved_yaml
+
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.vision.dino_task import ResMLPDinoConfig, ResMLPDinoTask
+
+PARTS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
+CLASSES = ("dots", "lines", "plain")
+TRAIN, VALID = 43, 13
+
+TRAINING = [
+    *("--task", "resmlp_dino", "--criterion", "resmlp_dino", "--arch", "resmlp_digits", "--dataset-name", "folder"),
+    *("--channels", "1", "--image-size", "8", "--depth", "2", "--dim", "13", "--drop-path", "0.1"),
+    *("--local-crops", "2", "--local-crop-size", "4"),
+    *("--head-dim", "31", "--head-hidden-dim", "17", "--head-bottleneck-dim", "7"),
+    *("--optimizer", "resmlp_adamw", "--weight-decay", "0.04", "--lr", "0.002", "--lr-scheduler", "cosine"),
+    *("--weight-decay-start", "0.04", "--weight-decay-end", "0.4", "--teacher-momentum", "0.9"),
+    *("--teacher-temperature", "0.07", "--teacher-temperature-updates", "5", "--max-update", "9"),
+    *("--batch-size", "11", "--clip-norm", "3", "--seed", "1", "--num-workers", "0", "--cpu"),
+    *("--no-progress-bar", "--log-format", "json", "--log-interval", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Small grey pictures of three classes, the validation's last batch smaller than the others."""
+    root, generator = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", TRAIN), ("val", VALID)):
+        for number in range(count):
+            name = CLASSES[number % len(CLASSES)]
+            pixels = generator.integers(0, 100, (9, 10), dtype=np.uint8)
+            pixels[:: 2 if name != "plain" else 1, :: 3 if name == "dots" else 1] += 150
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+def train(pictures, save, *words):
+    """Trains with the real fairseq-train and returns what it said."""
+    finished = run("fairseq-train", pictures, "--user-dir", USER_DIR, *TRAINING, "--save-dir", save, *words)
+    return finished.stdout + finished.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    """A whole training of 9 updates, 4 an epoch, with a checkpoint in the middle of the second one, and its log."""
+    save = tmp_path_factory.mktemp("trained")
+    return save, train(pictures, save, "--save-interval-updates", 6)
+
+
+def test_the_yaml_twin_of_the_recipe_resolves_to_the_same_configuration(tmp_path):
+    calls = commands_of(ROOT / "scripts" / "dino_digits.sh", tmp_path)
+    script = resolved_command(next(words for program, *words in calls if program == "fairseq-train"))
+    twin = resolved_yaml("dino_digits", f"checkpoint.save_dir={tmp_path / 'run'}", "common.user_dir=resmlp_mt")
+    for section in (*PARTS, "dataset", "optimization", "checkpoint", "common"):
+        assert not differences(twin, script, section), section
+    assert all(twin[part]["_name"] == script[part]["_name"] for part in PARTS)
+
+
+@pytest.mark.slow
+def test_the_log_tells_loss_both_entropies_and_the_nearest_neighbours(trained):
+    lines = log_lines(trained[1])
+    valid = [line for line in lines if "valid_loss" in line]
+    assert {"valid_teacher_entropy", "valid_mean_entropy", "valid_knn_top1"} <= set(valid[-1])
+    for line in valid:
+        right = float(line["valid_knn_top1"]) * VALID / 100
+        assert right == pytest.approx(round(right), abs=0.01)  # all pictures count, the last batch too
+        assert 0 <= float(line["valid_teacher_entropy"]) <= float(line["valid_mean_entropy"]) <= np.log(31) + 1e-3
+    assert len(losses_by_update(lines)) == 9
+
+
+@pytest.mark.slow
+def test_a_resumed_training_ends_bit_for_bit_like_one_never_stopped(trained, pictures, tmp_path):
+    whole, said = trained
+    rest = train(pictures, tmp_path, "--restore-file", whole / "checkpoint_2_6.pt")
+    expected = losses_by_update(log_lines(said))
+    assert losses_by_update(log_lines(rest)) == {update: expected[update] for update in (7, 8, 9)}
+    ends = [read_checkpoint(folder / "checkpoint_last.pt") for folder in (whole, tmp_path)]
+    for name, value in ends[0]["model"].items():
+        assert torch.equal(value, ends[1]["model"][name]), name
+    decays = [{group["weight_decay"] for group in end["last_optimizer_state"]["param_groups"]} for end in ends]
+    assert decays[0] == decays[1]
+    assert decays[0] - {0.0} != {0.04}
+
+
+@pytest.mark.slow
+def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_moves(trained):
+    save, _ = trained
+    first, last = (read_checkpoint(save / f"checkpoint{name}.pt")["model"] for name in ("1", "_last"))
+    assert torch.equal(first["student_head.directions"], first["teacher_head.directions"])
+    assert not torch.equal(last["student_head.directions"], first["student_head.directions"])
+    assert not torch.equal(first["student.patch_embed.proj.weight"], first["core.patch_embed.proj.weight"])
+    assert last["centre"].abs().sum() > 0
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_path):
+    words = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
+    alone = train(pictures, tmp_path / "alone", *words, "--update-freq", 2)
+    command = ("--nproc-per-node", 2, "--master-port", 29517, sys.prefix + "/bin/fairseq-train", pictures)
+    together = run("torchrun", *command, "--user-dir", USER_DIR, *TRAINING, *words, "--save-dir", tmp_path / "two")
+    expected = losses_by_update(log_lines(alone))
+    found = losses_by_update(log_lines(together.stdout + together.stderr))
+    assert list(found) == list(expected) == [1, 2, 3, 4]
+    assert list(found.values()) == pytest.approx(list(expected.values()), abs=2e-3)
+    ends = [read_checkpoint(tmp_path / name / "checkpoint_last.pt")["model"] for name in ("alone", "two")]
+    for name in ("centre", "core.patch_embed.proj.weight"):
+        assert torch.allclose(ends[0][name], ends[1][name], atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pictures, tmp_path, capsys):
+    checkpoint = str(trained[0] / "checkpoint_last.pt")
+    where = ("--root", str(pictures), "--batch-size", "11", "--json", str(tmp_path / "scores.json"))
+    assert main(["vision", "knn", checkpoint, *where, "--k", "1", "5"]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())["k"]
+    assert list(scores) == ["1", "5"]
+    assert all(score["pictures"] == VALID for score in scores.values())
+    low, high = scores["5"]["interval"]
+    assert low < scores["5"]["top1"] < high or scores["5"]["top1"] in (0.0, 100.0)
+    assert f"{TRAIN} training pictures" in capsys.readouterr().out
+
+    untrained = []
+    for file in ("checkpoint1.pt", "checkpoint_last.pt"):
+        assert main(["vision", "knn", str(trained[0] / file), *where, "--k", "5", "--untrained", "3"]) == 0
+        untrained.append((tmp_path / "scores.json").read_text())
+    assert untrained[0] == untrained[1]  # nothing of the training is left
+
+    words = ("--epochs", "3", "--views", "2", "--network", "student", "--out", str(tmp_path / "probed"))
+    assert main(["vision", "linear-probe", checkpoint, *where, *words]) == 0
+    probed = json.loads((tmp_path / "scores.json").read_text())
+    assert main(["vision", "evaluate", str(tmp_path / "probed"), "--dataset-name", "folder", *where]) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["top1"]["right"] == probed["right"]
+
+
+@pytest.mark.slow
+def test_bad_input_ends_with_one_line_and_status_2(trained, pictures, capsys):
+    checkpoint = str(trained[0] / "checkpoint_last.pt")
+    for words, said in (
+        (("--k", "100"), "k must be between 1 and the 43 features in the bank, but is 100"),
+        (("--device", "nowhere"), "nowhere"),
+        (("--split", "holdout"), "split of folder must be one of"),
+    ):
+        assert main(["vision", "knn", checkpoint, "--root", str(pictures), *words]) == 2
+        stderr = capsys.readouterr().err
+        assert said in stderr
+        assert len(stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures, tmp_path):
+    words = [
+        *("--task", "resmlp_image_classification", "--criterion", "resmlp_image_cross_entropy", "--channels", "1"),
+        *("--arch", "resmlp_digits", "--depth", "2", "--dim", "13", "--image-size", "12", "--max-update", "1"),
+        *("--rand-augment", "none", "--optimizer", "resmlp_adamw", "--lr", "0.001", "--batch-size", "11", "--cpu"),
+        *("--num-workers", "0", "--no-progress-bar", "--save-dir", tmp_path, "--user-dir", USER_DIR),
+    ]
+    checkpoint = trained[0] / "checkpoint_last.pt"
+    finished = run("fairseq-train", pictures, *words, "--init-from", checkpoint)
+    said = f"2 layers, their mixing interpolated from 4 x 4 to 6 x 6 patches from {checkpoint}; new: a head of 3"
+    assert said in finished.stdout + finished.stderr
+
+
+def test_without_a_number_of_updates_the_schedules_are_missed_in_one_line():
+    task = ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", max_update=0))
+    with pytest.raises(ResMLPError, match="--max-update must be above 0"):
+        task.optimizer_step(None, None, 0)
+
+
+def test_half_a_schedule_of_weight_decay_is_refused():
+    with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end must be given together"):
+        ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", weight_decay_end=0.4))
