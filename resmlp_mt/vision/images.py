@@ -18,6 +18,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 MAX_PIXELS = 89_478_485  # Pillow's own first threshold, 256 MiB of RGB; about 9459 x 9459
 MAX_ASPECT = 100  # a picture of 1 x 80,000,000 is small, but enormous once its shorter side has been made longer
 
+CORRUPT_IMAGES = ("refuse", "skip")  # what to do about pictures that cannot be read
+
 _WHITE = (255, 255, 255, 255)
 
 

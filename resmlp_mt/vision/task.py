@@ -18,10 +18,10 @@ from resmlp_mt.vision.criterions import AVERAGED
 from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
 from resmlp_mt.vision.finetune import initialise_from
 from resmlp_mt.vision.image_dataset import ImageDataset
+from resmlp_mt.vision.images import CORRUPT_IMAGES
 from resmlp_mt.vision.preprocessing import INTERPOLATIONS, Preprocessing
 
 NAME = "resmlp_image_classification"
-CORRUPT_IMAGES = ("refuse", "skip")
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,61 @@
+"""What a training script would run, and what its YAML twin says."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+from fairseq import options
+from fairseq.dataclass.initialize import add_defaults, hydra_init
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq_commands import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+PROGRAMS = ("python", "fairseq-train", "fairseq-interactive", "resmlp-mt")
+
+
+def commands_of(script: Path, folder: Path, *words: object, **variables: str) -> list[list[str]]:
+    """Runs a recipe in an environment whose programs only write down what they are called with."""
+    venv = folder / "venv"
+    (venv / "bin").mkdir(parents=True)
+    stub = f'#!/bin/sh\nprintf "%s\\0" "$(basename "$0")" "$@" >> {folder}/calls; printf "\\n" >> {folder}/calls\n'
+    for name in PROGRAMS:
+        program = venv / "bin" / name
+        program.write_text(stub)
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    stamp = subprocess.run(
+        ["bash", "-c", "cat constraints.txt setup.py | cksum"], cwd=ROOT, capture_output=True, check=True
+    )
+    (venv / "installed").write_bytes(stamp.stdout)
+    environment = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "RUN": str(folder / "run"), **variables}
+    subprocess.run(["bash", script, *map(str, words)], env=environment, capture_output=True, timeout=60)
+    calls = (folder / "calls").read_text().split("\n")[:-1]
+    return [call.split("\0")[:-1] for call in calls]
+
+
+def resolved_command(words: list[str]) -> dict:
+    """The whole configuration that `fairseq-train` makes of its words."""
+    parsed = options.parse_args_and_arch(options.get_training_parser(), words)
+    return OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+
+
+def resolved_yaml(name: str, *overrides: str) -> dict:
+    """The whole configuration that `fairseq-hydra-train` makes of a file in scripts/config."""
+    GlobalHydra.instance().clear()
+    hydra_init(name)
+    with initialize_config_dir(config_dir=str(ROOT / "scripts" / "config"), version_base="1.1"):
+        cfg = compose(name, overrides=list(overrides))
+    add_defaults(cfg)
+    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+
+
+def differences(twin: dict, script: dict, section: str) -> dict:
+    """Settings of one section that differ, with both values."""
+    return {
+        key: (value, script[section].get(key, value))
+        for key, value in twin[section].items()
+        if str(value) != str(script[section].get(key, value))
+    }
