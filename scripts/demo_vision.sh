@@ -12,7 +12,7 @@ echo "== Training a small ResMLP on 1,442 pictures of digits"
 # The paper's optimiser and schedule; few changes to pictures: a mirrored or erased digit of 8 x 8 is another one, or none.
 fairseq-train . --user-dir resmlp_mt --task resmlp_image_classification --dataset-name digits --arch resmlp_digits \
   --criterion resmlp_image_cross_entropy --label-smoothing 0.1 \
-  --optimizer resmlp_lamb --lr 0.02 --lr-scheduler cosine --warmup-updates 46 --max-update 460 \
+  --optimizer resmlp_lamb --lr 0.02 --lr-scheduler cosine --warmup-updates 46 --max-update 460 --max-epoch 20 \
   --repeated-augmentation 1 --rand-augment none --random-erasing 0 --mixup 0 --cutmix 0 --flip 0 --crop-scale 0.7 \
   --batch-size 64 --num-workers 1 --seed 1 --cpu --no-epoch-checkpoints \
   --best-checkpoint-metric top1 --maximize-best-checkpoint-metric \

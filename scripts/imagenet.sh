@@ -30,7 +30,8 @@ updates=626 # of an epoch: 1,281,167 pictures, 2048 an update
 fairseq-train "$images" --user-dir resmlp_mt --task resmlp_image_classification --dataset-name imagenet --arch "$arch" \
   --drop-path 0.05 --criterion resmlp_image_cross_entropy --label-smoothing 0.1 \
   --optimizer resmlp_lamb --lr 5e-3 --weight-decay 0.2 \
-  --lr-scheduler cosine --warmup-updates $((5 * updates)) --warmup-init-lr 1e-6 --min-lr 1e-5 --max-update $((400 * updates)) \
+  --lr-scheduler cosine --warmup-updates $((5 * updates)) --warmup-init-lr 1e-6 --min-lr 1e-5 \
+  --max-update $((400 * updates)) --max-epoch 400 \
   --repeated-augmentation 3 --rand-augment rand-m9-mstd0.5-inc1 --random-erasing 0.25 --mixup 0.8 --cutmix 1.0 \
   --batch-size "$batch" --update-freq $((2048 / (gpus * batch))) --distributed-world-size "$gpus" --num-workers 10 --seed 1 \
   --store-ema --ema-decay 0.99996 \

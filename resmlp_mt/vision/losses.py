@@ -17,12 +17,10 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
         label_smoothing: epsilon.
 
     Returns:
-        A number, in nats.
+        A number, in nats, in 32 bits whatever the logits' precision.
     """
-    if not target.is_floating_point():
-        target = target.long()
-    target = target.to(logits.dtype) if target.dim() == 2 else target
-    return F.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="sum")
+    target = target.float() if target.dim() == 2 else target
+    return F.cross_entropy(logits.float(), target, label_smoothing=label_smoothing, reduction="sum")
 
 
 def soft_distillation(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -38,10 +36,10 @@ def soft_distillation(logits: Tensor, teacher_logits: Tensor, temperature: float
         temperature: T.
 
     Returns:
-        A number, in nats.
+        A number, in nats, in 32 bits whatever the logits' precision.
     """
-    student = F.log_softmax(logits / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits.to(logits.dtype) / temperature, dim=1)
+    student = F.log_softmax(logits.float() / temperature, dim=1)
+    teacher = F.log_softmax(teacher_logits.float() / temperature, dim=1)
     return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
 
 

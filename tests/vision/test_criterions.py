@@ -71,6 +71,12 @@ class TestLosses:
         expected = temperature**2 * (t * (t / s).log()).sum()
         torch.testing.assert_close(soft_distillation(student, teacher, temperature), expected)
 
+    def test_losses_of_half_precision_are_summed_in_single(self):
+        logits, labels = torch.randn(BATCH, CLASSES).half(), sample()["target"]
+        assert cross_entropy(logits, labels).dtype == torch.float32
+        assert cross_entropy(logits, F.one_hot(labels, CLASSES).half()).dtype == torch.float32
+        assert soft_distillation(logits, logits, 3.0).dtype == torch.float32
+
     def test_right_answers_are_counted_among_the_best(self):
         logits = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
         labels = torch.tensor([0, 2, 0])
