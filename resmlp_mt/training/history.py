@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     whole = [path.absolute() for path in paths]
     most = max(len(path.parts) for path in whole)
     for count in range(1, most):  # as many of the last parts as tell them apart
-        names = ["/".join((*path.parts[-count:-1], path.stem if path.is_file() else path.name)) for path in whole]
+        names = ["/".join(path.parts[-count:]) for path in whole]
         if len(set(names)) == len(names):
             break
     return names
@@ -115,40 +115,47 @@ def _log_lines(path: Path) -> list[str]:
     return lines
 
 
-def settings_that_differ(histories: Sequence[History]) -> dict[str, list[Any]]:
-    """The settings that are not the same in all trainings, by dotted name, with the value in each; None where absent.
-
-    Note: where a training was saved and logged is left out. Older architectures of fairseq repeat all settings of all
-    sections among those of the model; these are left out, too.
-    """
-    flat = [_flat(history.settings) for history in histories]
-    flat = [one for one in flat if one]
-    if len(flat) != len(histories) or len(flat) < 2:
-        return {}
-    names = dict.fromkeys(name for one in flat for name in one)
-    values = {name: [one.get(name) for one in flat] for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
-
-
+# Where a training ran and was saved says nothing about it.
 _PLACES = {
     *("checkpoint.save_dir", "common.tensorboard_logdir", "common.log_file", "common.user_dir"),
     *("distributed_training.distributed_init_method", "distributed_training.distributed_port"),
-    *("distributed_training.device_id", "job_logging_cfg"),
+    "distributed_training.device_id",
 }
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for section, entries in settings.items():
-        name = f"{prefix}{section}"
-        if name in _PLACES:
-            continue
-        if isinstance(entries, dict) and entries and not prefix.startswith("model."):
-            found |= _flat(entries, f"{name}.")
-        else:
-            found[name] = entries
-    if not prefix:
-        elsewhere = {name.partition(".")[2] for name in found if not name.startswith("model.")}
-        copies = {name for name in found if name.startswith("model.") and name.partition(".")[2] in elsewhere}
-        found = {name: value for name, value in found.items() if name not in copies or name == "model._name"}
+def settings_that_differ(histories: Sequence[History]) -> dict[str, list[Any]]:
+    """The settings that are not the same in all trainings, by dotted name, with the value in each; None where absent.
+
+    Note: what only one of several architectures has is left out, and where a training was saved and logged. fairseq
+    repeats settings in several sections, and older architectures those of all sections; they are named once.
+    """
+    flat = [_flat(history.settings) for history in histories]
+    if len(flat) < 2 or not all(flat):
+        return {}
+    architectures = {one.get("model._name") for one in flat}
+    found: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for one in flat for name in one):
+        values = [one.get(name) for one in flat]
+        differ = any(value != values[0] for value in values)
+        of_one = name.startswith("model.") and len(architectures) > 1 and not all(name in one for one in flat)
+        again = any(_last(other) == _last(name) and known == values for other, known in found.items())
+        if differ and not of_one and not again:
+            found[name] = values
     return found
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name, without places, and without what a model repeats of other sections."""
+    sections = {name: section for name, section in settings.items() if isinstance(section, dict)}
+    elsewhere = set(sections).union(*(section for name, section in sections.items() if name != "model"))
+    return {
+        f"{name}.{entry}": value
+        for name, section in sections.items()
+        for entry, value in section.items()
+        if f"{name}.{entry}" not in _PLACES
+        and (name != "model" or entry == "_name" or entry not in elsewhere | {"arch"})
+    }

@@ -24,7 +24,9 @@ svg { display: block; width: 100%; height: auto; min-width: 760px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; margin-bottom: 14px; }
 th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
-thead th { color: var(--muted); font-weight: 600; }
+thead th { color: var(--muted); font-weight: 600; white-space: nowrap; }
+.samples table { table-layout: fixed; }
+.samples th:first-child { width: 90px; }
 tbody th { font-weight: 600; white-space: nowrap; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .swatch { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 7px; }
@@ -33,6 +35,7 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 """
 _ABSENT = "–"
 _SAMPLE_ROWS = 8
+_LONGEST_SAMPLE = 300
 
 
 def page(histories: Sequence[History]) -> str:
@@ -46,7 +49,8 @@ def page(histories: Sequence[History]) -> str:
         if (picture := report_figures.learning_curves(histories, measure))
     ]
     picture = report_figures.course(histories)
-    course = [_section("Course", f'<div class="wide">{_labelled(picture, "Course")}</div>')] if picture else []
+    said = "Speeds are those of whole intervals, validations within them included."
+    course = [_section("Course", f'<div class="wide">{_labelled(picture, "Course")}</div>', said)] if picture else []
     parts = [_section("Runs", _runs(histories)), *_different(histories), *curves, *course]
     parts += [*_samples(histories), *_environment(histories)]
     return (
@@ -103,17 +107,18 @@ def _runs(histories: Sequence[History]) -> str:
 def _facts(history: History) -> dict[str, str]:
     """What the table of runs says of a training."""
     model = history.settings.get("model") or {}
-    last = max((*history.train, *history.valid), key=lambda record: record["update"])
+    seconds = max((r.get("training_seconds") or 0 for r in (*history.train, *history.valid)), default=0)
+    tokens = max((r.get("tokens") or 0 for r in history.train), default=0)
     facts = {}
     if model:
-        facts["architecture"] = str(model.get("arch") or model.get("_name"))
+        facts["architecture"] = str(model.get("_name") or model.get("arch"))
     if "parameters" in history.run:
         facts["parameters"] = f"{history.run['parameters']:,}"
     facts["updates"] = f"{history.updates:,}"
-    if last.get("tokens"):
-        facts["target tokens seen"] = f"{last['tokens']:,}"
-    if last.get("training_seconds") is not None:
-        facts["training time"] = _duration(last["training_seconds"])
+    if tokens:
+        facts["target tokens seen"] = f"{tokens:,}"
+    if seconds:
+        facts["training time"] = _duration(seconds)
     for measure, label in (("loss", "best validation loss"), ("ppl", "best perplexity"), *_qualities(history)):
         best = history.best(measure)
         if best:
@@ -173,11 +178,17 @@ def _samples(histories: Sequence[History]) -> list[str]:
             f"<div><span>reference</span> {escape(reference)}</div></div>"
         )
         rows = [
-            [f"{update:,}", *(escape(by_update[update].get(number, _ABSENT)) for number in shown)]
+            [f"{update:,}", *(escape(_cut(by_update[update].get(number, _ABSENT))) for number in shown)]
             for update in _spread(sorted(by_update))
         ]
         parts.append(_table(["updates", *(names[number] for number in shown)], rows))
-    return [_section("Sample translations", "".join(parts), "The same validation sentences, as training goes on.")]
+    content = f'<div class="samples">{"".join(parts)}</div>'
+    return [_section("Sample translations", content, "The same validation sentences, as training goes on.")]
+
+
+def _cut(text: str) -> str:
+    """The beginning of what a model repeats without end."""
+    return text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]} …"
 
 
 def _spread(updates: list[int]) -> list[int]:

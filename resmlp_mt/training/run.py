@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, utils
 from fairseq.distributed import utils as distributed_utils
-from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
@@ -24,7 +23,7 @@ from resmlp_mt.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
-_COUNTS = {"tokens": "wpb", "sentences": "bsz"}  # what is counted -> fairseq's name for its number in an update
+_COUNTS = {"tokens": "ntokens", "sentences": "nsentences"}  # what is counted -> its name in what a criterion logs
 _STATE = "resmlp_run"
 
 
@@ -49,7 +48,7 @@ class Run:
         self.epoch_itr: Any = None
         self.stopped = self._saved = False
         self._folder = Path(trainer.cfg.checkpoint.save_dir)
-        self._before: dict[str, float | None] = dict.fromkeys(_COUNTS, 0)
+        self._seen: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
         self._record: RunRecord | None = None
 
     def loaded(self, extra_state: Mapping[str, Any] | None) -> None:
@@ -60,9 +59,8 @@ class Run:
         """
         update = self.trainer.get_num_updates()
         state = (extra_state or {}).get(_STATE, {}) if update else dict.fromkeys(_COUNTS, 0)
-        for name, meter in _COUNTS.items():
-            known = state.get(name)  # not in a checkpoint of a training without this package
-            self._before[name] = None if known is None else known - _sum(meter)
+        # A checkpoint of a training without this package does not say it: None.
+        self._seen = {name: state.get(name) for name in _COUNTS}
         if update:
             self._remember_patience(state)
         nothing_is_due = self.trainer.cfg.optimization.max_epoch == NO_EPOCH
@@ -93,7 +91,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         """What goes into a checkpoint."""
         patience = _patience()
-        state = {**self._seen(), **({"patience": patience} if patience else {})}
+        state = {**self._counts(), **({"patience": patience} if patience else {})}
         return {_STATE: state}
 
     def _remember_patience(self, state: Mapping[str, Any]) -> None:
@@ -106,13 +104,16 @@ class Run:
             logger.info("nothing to train: no progress in the last %d validations (--patience %d)", waited, patience)
             self.trainer.cfg.optimization.max_epoch = NO_EPOCH
 
-    def _seen(self) -> dict[str, int | None]:
+    def count(self, logging_outputs: Iterable[Mapping[str, Any]]) -> None:
+        """Counts the tokens and sentences of an update; those on a GPU without waiting for it."""
+        for logged in logging_outputs:
+            for name, key in _COUNTS.items():
+                if self._seen[name] is not None:
+                    self._seen[name] = self._seen[name] + logged.get(key, 0)
+
+    def _counts(self) -> dict[str, int | None]:
         """Tokens and sentences of all updates, those before a restart included; None where that is not known."""
-        seen = {}
-        for name, meter in _COUNTS.items():
-            before = self._before[name]
-            seen[name] = None if before is None else round(before + _sum(meter))
-        return seen
+        return {name: None if seen is None else round(float(seen)) for name, seen in self._seen.items()}
 
     # Records.
 
@@ -133,7 +134,7 @@ class Run:
         measured = {name: plain_number(value) for name, value in stats.items() if not name.startswith("_")}
         measured.pop("num_updates", None)
         clock = {"time": round(time.time(), 3), "training_seconds": self._training_seconds()}
-        self._record.write(kind, self.trainer.get_num_updates(), {**clock, **self._seen(), **measured, **values})
+        self._record.write(kind, self.trainer.get_num_updates(), {**clock, **self._counts(), **measured, **values})
 
     def _training_seconds(self) -> float:
         return round(float(self.trainer.cumulative_training_time()), 3)
@@ -189,12 +190,6 @@ class Run:
             everywhere = distributed_utils.all_gather_list(found, group=group)
             return next((one for one in everywhere if one), None)
         return found
-
-
-def _sum(meter: str) -> float:
-    """Of all updates since the trainer's counts began; a checkpoint within an epoch brings them along."""
-    counted = metrics.get_meter("default", meter)
-    return 0.0 if counted is None else float(counted.sum)
 
 
 def training_modules() -> list[Any]:

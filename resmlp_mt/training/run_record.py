@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from resmlp_mt.errors import ResMLPError
@@ -24,12 +25,11 @@ TRAIN, VALID = "train", "valid"
 
 def plain_number(value: Any) -> float | int | None:
     """A measured value as JSON holds it: a number, or None where there is none or it is not finite."""
-    for name in ("avg", "sum"):  # fairseq's meters
-        value = getattr(value, name) if not torch.is_tensor(value) and hasattr(value, name) else value
+    value = getattr(value, "avg", value)  # of a meter of fairseq's
     if torch.is_tensor(value):
         value = value.item() if value.numel() == 1 else None
-    elif hasattr(value, "item"):  # NumPy's scalars
-        value = value.item() if getattr(value, "size", 1) == 1 else None
+    elif isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if math.isfinite(value) else None
