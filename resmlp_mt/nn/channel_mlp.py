@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from resmlp_mt.errors import require_choice
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.linear import scale_input, scale_output
+from resmlp_mt.nn.linear import Linear, scale_input, scale_output
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
 
@@ -31,8 +31,8 @@ class ChannelMLP(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, activation: str = "gelu", dropout: float = 0.0) -> None:
         super().__init__()
         require_choice("activation", activation, tuple(ACTIVATIONS))
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = Linear(dim, hidden_dim)
+        self.fc2 = Linear(hidden_dim, dim)
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
         for layer in (self.fc1, self.fc2):

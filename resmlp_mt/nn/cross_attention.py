@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.linear import scale_input, scale_output
+from resmlp_mt.nn.linear import Linear, scale_input, scale_output
 
 
 class CrossAttention(nn.Module):
@@ -37,10 +37,10 @@ class CrossAttention(nn.Module):
         require(dim % num_heads == 0, "dim", f"divisible by num_heads={num_heads}", dim, "change one of the two")
         self.num_heads = num_heads
         self.dropout = dropout
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(memory_dim, dim)
-        self.v_proj = nn.Linear(memory_dim, dim)
-        self.out_proj = nn.Linear(dim, dim)
+        self.q_proj = Linear(dim, dim)
+        self.k_proj = Linear(memory_dim, dim)
+        self.v_proj = Linear(memory_dim, dim)
+        self.out_proj = Linear(dim, dim)
         for layer in (self.q_proj, self.k_proj, self.v_proj):
             nn.init.xavier_uniform_(layer.weight, gain=1 / math.sqrt(2))
         nn.init.xavier_uniform_(self.out_proj.weight)

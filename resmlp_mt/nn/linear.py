@@ -1,4 +1,4 @@
-"""Linear layers at inference: folding an Affine into one, and products with weights packed for the processor."""
+"""Linear layers: trained with the processor's faster library; at inference folded with an Affine, and packed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resmlp_mt.nn.affine import Affine
+from resmlp_mt.nn.products import linear
 
 
-def scale_input(linear: nn.Linear, before: Affine) -> None:
+class Linear(nn.Linear):
+    """`nn.Linear`, whose products while training are those of `resmlp_mt.nn.products`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (..., in_features) to (..., out_features)."""
+        return linear(x, self.weight, self.bias)
+
+
+def scale_input(layer: nn.Linear, before: Affine) -> None:
     r"""Folds what comes before: $W(\alpha \odot x + \beta) + b = (W \mathrm{diag}(\alpha)) x + (W\beta + b)$."""
-    linear.bias.add_(linear.weight @ before.shift())
-    linear.weight.mul_(before.alpha)
+    layer.bias.add_(layer.weight @ before.shift())
+    layer.weight.mul_(before.alpha)
 
 
-def scale_output(linear: nn.Linear, after: Affine) -> None:
+def scale_output(layer: nn.Linear, after: Affine) -> None:
     r"""Folds the next: $\alpha \odot (Wx + b) + \beta = (\mathrm{diag}(\alpha)W)x + \alpha \odot b + \beta$."""
-    linear.weight.mul_(after.alpha[:, None])
-    linear.bias.mul_(after.alpha).add_(after.shift())
+    layer.weight.mul_(after.alpha[:, None])
+    layer.bias.mul_(after.alpha).add_(after.shift())
 
 
 def _can_pack() -> bool:
@@ -66,7 +75,7 @@ _CAN_PACK = _can_pack()
 def pack_linears(module: nn.Module) -> None:
     """Replaces every `nn.Linear` inside `module` by a `PackedLinear` of the same parameters."""
     for name, child in module.named_children():
-        if type(child) is nn.Linear:
+        if type(child) in (nn.Linear, Linear):
             setattr(module, name, PackedLinear(child))
         else:
             pack_linears(child)

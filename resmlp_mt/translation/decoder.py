@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import build_norm
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.linear import Linear, pack_linears
 from resmlp_mt.nn.mixing import CausalTokenMixing
 from resmlp_mt.nn.padding import restore_columns
 from resmlp_mt.translation.encoder import EncoderOutput
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
         self.embedding = settings.token_embedding(embedding_table)
         self.layers = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.num_layers))
         self.norm = build_norm(settings.norm, settings.dim)
-        self.output: nn.Linear = nn.Linear(settings.dim, embedding_table.num_embeddings, bias=False)
+        self.output: nn.Linear = Linear(settings.dim, embedding_table.num_embeddings, bias=False)
         if tie_output:
             self.output.weight = embedding_table.weight
         else:
