@@ -1,0 +1,79 @@
+"""`scripts/compare.py` from end to end, on toy data with real trainings."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fairseq_commands import ROOT, environment
+from toy_bundles import data_folder, raw_lines
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Toy data whose validation set is its test set."""
+    folder = tmp_path_factory.mktemp("compare") / "data"
+    shutil.copytree(data_folder(), folder)
+    for path in [*folder.glob("test.src-tgt.*"), *(folder / "raw").glob("test.*")]:
+        shutil.copy(path, path.with_name(path.name.replace("test", "valid", 1)))
+    return folder
+
+
+def compare(data: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / "compare.py", "--data", data, "--pair", "src-tgt", "--size", "tiny"]
+    command += ["--max-tokens", 300, "--cpu", "--resamples", 20, "--work", data.parent / "work"]
+    command += ["--output", data.parent / "out.json", *words]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(), timeout=500)
+
+
+def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again(data):
+    (data.parent / "own.json").write_text('{"broken": {"options": {"dropout": 7}}}')
+    words = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
+    words = (*words, "--systems", "resmlp", "transformer", "broken")
+    finished = compare(data, *words)
+    assert finished.returncode == 1, finished.stderr[-3000:]
+    assert "broken, seed 1, failed and is left out" in finished.stderr
+    report = json.loads((data.parent / "out.json").read_text())
+    assert [result["name"] for result in report["results"]] == ["resmlp", "transformer"]
+    for result in report["results"]:
+        (run,) = result["runs"]
+        assert run["updates"] == 20
+        assert [point["updates"] for point in run["validations"]] == [10, 20]
+        assert 0 < run["parameters_without_embeddings"] < run["parameters"]
+        assert len(run["translations"]) == len(raw_lines())
+        assert len(result["generation_tokens_per_second"]) == 1
+    assert finished.stdout == (data.parent / "out.md").read_text()
+    assert (data.parent / "out.png").stat().st_size > 10_000
+    kept = {
+        path: path.stat().st_mtime_ns for path in (data.parent / "work").rglob("*.json") if "broken" not in str(path)
+    }
+    assert len(kept) >= 8
+    again = compare(data, *words[:-1])
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    other = compare(data, "--updates", 30, "--systems", "resmlp")
+    assert other.returncode == 2
+    assert len(other.stderr.splitlines()) == 1
+    assert "the same settings" in other.stderr
+
+
+def test_bad_input_is_one_line_and_status_2(data):
+    finished = compare(data, "--updates", 0, "--systems", "resmlp")
+    assert (finished.returncode, finished.stderr) == (
+        2,
+        "compare.py: --updates must be more than 0, but is 0; change it\n",
+    )
+
+
+def test_a_budget_of_tokens_is_the_number_of_batches_that_hold_them(data):
+    import token_budget
+    from fairseq.data import data_utils
+
+    tokens = int(data_utils.load_indexed_dataset(str(data / "train.src-tgt.tgt"), None, "mmap").sizes.sum())
+    epoch = token_budget.batches_for_tokens(data, "src-tgt", 300, tokens)
+    assert epoch > 5
+    assert token_budget.batches_for_tokens(data, "src-tgt", 300, tokens // 2) == -(-epoch // 2)

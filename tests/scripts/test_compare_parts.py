@@ -1,0 +1,202 @@
+"""What a comparison is made of: its systems, its runs, what it reads from logs, its table."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import compare_runs
+import pytest
+import sweep
+import torch
+import training_log
+from compare_runs import Plan, raw_translations
+from compare_systems import Contestant, changed_system, choose, option_words, own_systems
+from compare_table import describe_comparison, summarise
+from systems import SYSTEMS, model_words, training_words
+from toy_bundles import data_folder, raw_lines
+
+from resmlp_mt.errors import ResMLPError
+
+
+def plan(folder, **changes) -> Plan:
+    data = folder / "data"
+    if not data.exists():
+        shutil.copytree(data_folder(), data)
+    return replace(Plan(data, ("src", "tgt"), folder / "work", ("--max-update", "3"), resamples=20), **changes)
+
+
+def test_options_become_words():
+    options = {"optimizer": "adam", "no_post_bias": True, "share-all-embeddings": False, "lr": [1, 2], "seed": None}
+    assert option_words(options) == ("--optimizer", "adam", "--no-post-bias", "--lr", "1", "2")
+
+
+def test_an_option_overrides_and_a_new_optimiser_takes_the_place_of_the_whole_schedule():
+    model, training = tuple(model_words("resmlp", "tiny")), tuple(training_words("resmlp", "tiny"))
+    assert changed_system("resmlp", "tiny", {"dropout": 0.3}) == (*model, *training, "--dropout", "0.3")
+    assert changed_system("resmlp", "tiny", {"optimizer": "adagrad"}) == (*model, "--optimizer", "adagrad")
+    of_lstm = changed_system("resmlp", "tiny", {}, training_of="lstm")
+    assert of_lstm == (*model, *training_words("lstm", "tiny"))
+
+
+def test_own_systems_come_from_a_file_and_take_part_beside_the_tables(tmp_path):
+    (tmp_path / "own.yaml").write_text("affine: {title: 'ResMLP, Affine', options: {norm: affine}}\n")
+    own = own_systems(tmp_path / "own.yaml", "tiny")
+    chosen = choose(None, "tiny", own)
+    assert [c.name for c in chosen] == [*SYSTEMS, "affine"]
+    assert chosen[-1].title == "ResMLP, Affine"
+    assert chosen[-1].words[-2:] == ("--norm", "affine")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a list", "must be a mapping"),
+        ("a: {arch: x}", "must be one of title, base, options, but is 'arch'"),
+        ("a: {base: nothing}", "must be one of resmlp"),
+        ("resmlp: {}", "another name than the table's"),
+        ("a: [", "must be a YAML or JSON file"),
+        ("../a: {}", "letters, digits"),
+    ],
+)
+def test_a_wrong_file_of_own_systems_is_refused(tmp_path, text, said):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ResMLPError, match=said):
+        own_systems(tmp_path / "own.yaml", "tiny")
+
+
+def log_line(update: int, wps: float, wpb: float, **more) -> str:
+    numbers = {"num_updates": str(update), "wps": str(wps), "wpb": str(wpb), **more}
+    return f"2030-01-01 00:00:00 | INFO | train_inner | {json.dumps({'epoch': 1, **numbers})}\n"
+
+
+def valid_line(update: int, perplexity: float) -> str:
+    numbers = {"valid_num_updates": str(update), "valid_ppl": str(perplexity)}
+    return f"2030-01-01 00:00:00 | INFO | valid | {json.dumps({'epoch': 1, **numbers})}\n"
+
+
+BEGIN = "| INFO | fairseq_cli.train | num. shared model params: 1,234 (num. trained: 1,234)\n"
+
+
+def test_a_log_tells_tokens_speed_and_curve_and_counts_what_a_resumed_training_did_twice_once():
+    first = log_line(10, 50, 7) + log_line(20, 100, 11) + valid_line(20, 9.0) + log_line(30, 999, 13)
+    resumed = log_line(30, 110, 13) + valid_line(35, 5.0)
+    log = training_log.read_log(BEGIN + first + BEGIN + resumed)
+    assert log.parameters == 1234
+    assert log.updates == 35
+    assert log.target_tokens == 70 + 110 + 130 + 5 * 13
+    assert log.tokens_per_second == 105  # the median of 100 and 110: the first stretch does not count
+    assert [point["target_tokens"] for point in log.validations] == [180, 375]
+    assert log.validations[1] == {"updates": 35, "target_tokens": 375, "seconds": 375 / 105, "perplexity": 5.0}
+    assert log.peak_gpu_mib is None
+
+
+def test_a_log_tells_the_peak_memory_of_a_gpu_and_pairs_left_out():
+    gpu = "rank   0: capabilities =  9.0  ; total memory = 79.100 GB ; name = x\n"
+    left_out = "1,234 samples have invalid sizes and will be skipped, max_positions=(128, 128)\n"
+    text = gpu + BEGIN + left_out + log_line(10, 1, 1, gb_free="70") + log_line(20, 1, 1, gb_free="69.1")
+    log = training_log.read_log(text + valid_line(20, 2.0))
+    assert log.peak_gpu_mib == pytest.approx(10 * 1024)
+    assert log.left_out == 1234
+
+
+def test_a_log_too_short_to_tell_a_speed_is_refused():
+    with pytest.raises(ResMLPError, match="at least ten updates"):
+        training_log.read_log(BEGIN + valid_line(3, 2.0))
+
+
+def generated(lines: list[str]) -> str:
+    return "".join(f"H-{number}\t-1.5\t{line}\n" for number, line in reversed(list(enumerate(lines))))
+
+
+def test_translations_are_raw_text_in_the_order_of_the_split(tmp_path):
+    pieces = (data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()
+    assert raw_translations(plan(tmp_path), generated(pieces)) == raw_lines("tgt")
+
+
+def test_a_missing_translation_is_never_passed_over(tmp_path):
+    said = generated((data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()[:3])
+    with pytest.raises(ResMLPError, match="one for each sentence, but is 2 of 3"):
+        raw_translations(plan(tmp_path), said.replace("H-1\t", "S-1\t"))
+
+
+def test_tables_of_words_count_once_among_the_parameters_outside_the_layers(tmp_path):
+    made = plan(tmp_path)
+    words = len((made.data / "dict.tgt.txt").read_text(encoding="utf-8").splitlines()) + 4
+    table, other = torch.zeros(words, 3), torch.zeros(words, 5)
+    model = {"a": table, "b": table, "c": other, "d": torch.zeros(7, words), "e": torch.zeros(())}
+    torch.save({"model": model}, tmp_path / "averaged.pt")
+    assert compare_runs._vocabulary_parameters(made, tmp_path / "averaged.pt") == words * 8
+
+
+def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_path):
+    def save(name: str, updates: int, value: float) -> None:
+        model = {"weight": torch.full((2,), value)}
+        torch.save({"model": model, "optimizer_history": [{"num_updates": updates}]}, tmp_path / name)
+
+    save("checkpoint1.pt", 10, 100.0)
+    save("checkpoint2.pt", 20, 2.0)
+    save("checkpoint3.pt", 30, 3.0)
+    save("checkpoint_best.pt", 30, 100.0)
+    save("checkpoint_last.pt", 35, 7.0)
+    compare_runs._average(tmp_path, 3)
+    assert torch.load(tmp_path / "averaged.pt")["model"]["weight"].tolist() == [4.0, 4.0]
+
+
+def test_a_folder_of_another_training_is_never_mixed_in(tmp_path):
+    compare_runs._claim(tmp_path, ["--lr", "1"])
+    compare_runs._claim(tmp_path, ["--lr", "1"])
+    with pytest.raises(ResMLPError, match=r"the same settings, but is of others \(1 2\)"):
+        compare_runs._claim(tmp_path, ["--lr", "2"])
+
+
+def run_of(seed: int, translations: list[str], bleu: float) -> dict:
+    scores = [
+        {"metric": "BLEU", "score": bleu, "interval": 1.5, "signature": "b"},
+        {"metric": "chrF", "score": 50.0, "interval": 0.5, "signature": "c"},
+    ]
+    numbers = {"parameters": 1000, "parameters_without_embeddings": 700, "updates": 3, "tokens_per_second": 10.0}
+    rest = {"peak_mib": 7.0, "measured_alone": seed == 1, "pairs_left_out": 0, "training_seconds": 60.0}
+    return {**numbers, **rest, "seed": seed, "translations": translations, "scores": scores}
+
+
+def test_the_table_has_means_spreads_and_tests_and_says_what_was_not_measured_alone(tmp_path):
+    right, wrong = raw_lines("tgt"), raw_lines("src")
+    results = [
+        summarise(Contestant("resmlp", "ResMLP", ()), [run_of(s, right, 30.0 + s) for s in (1, 2)], [5.0, 9.0, 7.0]),
+        summarise(Contestant("same", "Same", ()), [run_of(s, wrong, 20.0) for s in (1, 2)], []),
+        summarise(Contestant("transformer", "T", ()), [run_of(s, wrong, 20.0) for s in (1, 2)], [6.0]),
+    ]
+    report = describe_comparison(results, plan(tmp_path), "transformer")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in report["table"].splitlines()[2:5]]
+    assert rows[0][:9] == ["ResMLP", "1,000", "700", "3", "10 *", "7", "7", "31.50 (s 0.71)", "50.00 (s 0.00)"]
+    assert float(rows[0][9]) <= 1 / 20
+    assert rows[1][9:] == ["1.0000", "1.0000"]
+    assert rows[2][9:] == ["-", "-"]
+    assert "not measured alone" in report["table"]
+    assert "BLEU: `b`" in report["table"]
+    assert {test["metric"] for test in results[0]["tests"]} == {"BLEU", "chrF"}
+
+
+AXES = {
+    "lr": {"1": {"lr": 1}, "2": {"lr": 2}},
+    "norm": {"affine": {"norm": "affine"}, "layernorm": {"norm": "layernorm"}},
+}
+
+
+def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
+    alone, grid = sweep.settings_of(AXES, False), sweep.settings_of(AXES, True)
+    assert [list(s.values()) for s in alone] == [["1", "affine"], ["2", "affine"], ["1", "layernorm"]]
+    assert len(grid) == 4
+    assert [sweep.describe(s, alone[0]) for s in alone] == ["starting point", "lr 2", "norm layernorm"]
+    words = sweep.contestant_of("resmlp", "tiny", AXES, alone[2], "x").words
+    assert words[-4:] == ("--lr", "1", "--norm", "layernorm")
+
+
+def test_the_settings_file_of_multi30k_makes_commands_that_fairseq_accepts():
+    from fairseq import options
+
+    base, axes = sweep.read_axes(sweep.Path(sweep.__file__).parent / "sweep_multi30k.yaml")
+    for setting in sweep.settings_of(axes, grid=False):
+        words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
+        shared = ["data", "--criterion", "label_smoothed_cross_entropy", "--task", "translation"]
+        options.parse_args_and_arch(options.get_training_parser(), [*shared, *words])

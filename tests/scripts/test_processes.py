@@ -1,0 +1,72 @@
+"""Commands of a comparison: their failures, their end, and that nothing is left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from processes import CommandError, Commands, run_jobs
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+INTERRUPTED = f"""
+import sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+from functools import partial
+from pathlib import Path
+from processes import Commands, run_jobs
+folder, commands = Path(sys.argv[1]), Commands()
+sleep = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+jobs = [partial(commands.run, folder / "log", 1, "python", "-c", sleep, folder / f"pid{{n}}") for n in (1, 2, 3)]
+try:
+    run_jobs(jobs, 2, commands)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_command_gives_its_own_part_of_the_log_and_its_peak_memory(tmp_path):
+    commands = Commands()
+    commands.run(tmp_path / "log", 1, "python", "-c", "print('first')")
+    done = commands.run(tmp_path / "log", 1, "python", "-c", "print('second'); x = bytearray(50 * 2**20)")
+    assert done.said == "second\n"
+    assert 50 < done.peak_mib < 200
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+def test_a_failed_command_is_told_and_the_others_go_on(tmp_path):
+    commands = Commands()
+    run = partial(commands.run, tmp_path / "log", 1, "python", "-c")
+    failed, done = run_jobs(
+        [partial(run, "import sys; sys.exit('no such luck')"), partial(run, "print(1)")], 1, commands
+    )
+    assert isinstance(failed, CommandError)
+    assert "status 1" in str(failed)
+    assert "no such luck" in str(failed)
+    assert done.said == "1\n"
+
+
+def test_another_error_ends_everything(tmp_path):
+    def wrong():
+        raise ValueError("a mistake of ours")
+
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        run_jobs([wrong], 1, Commands())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_commands_first_and_begins_no_other(tmp_path, number):
+    program = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)])
+    files = [tmp_path / "pid1", tmp_path / "pid2"]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    program.send_signal(number)
+    assert program.wait(timeout=60) == 130
+    for file in files:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+    assert not (tmp_path / "pid3").exists()
