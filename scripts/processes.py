@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 _SAID = 2000  # characters of a failed command's log that are shown
 _GRACE_SECONDS = 60
+_LOOK_SECONDS = 0.1  # between looks at a process's memory
 
 
 class CommandError(RuntimeError):
@@ -64,15 +66,14 @@ class Commands:
                     command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, start_new_session=True
                 )
                 self._running.add(process)
-            _, status, usage = os.wait4(process.pid, 0)
+            peak = _wait(process)
         with self._lock:
-            process.returncode = os.waitstatus_to_exitcode(status)
             self._running.discard(process)
         said = log.read_bytes()[begin:].decode("utf-8", "replace")
         if process.returncode != 0:
             name = Path(command[0]).name
             raise CommandError(f"{name} ended with status {process.returncode}, see {log}:\n{said[-_SAID:]}")
-        return Finished(usage.ru_maxrss / 1024, said)
+        return Finished(peak, said)
 
     def stop(self) -> None:
         """Asks the running commands to end, and ends those that have not done so within a minute."""
@@ -89,6 +90,21 @@ class Commands:
         with self._lock:
             for process in self._running:
                 process.kill()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> float:
+    """Waits for a process's end; returns its peak memory in MiB, as the system last told it, or 0 where it tells none.
+
+    The system's own account at the end, `ru_maxrss`, begins with the memory of the process that started this one.
+    """
+    peak = 0
+    while True:
+        with contextlib.suppress(OSError, StopIteration):
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+            peak = int(next(line for line in status if line.startswith("VmHWM:")).split()[1])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)
+            return peak / 1024
 
 
 def run_jobs(jobs: Iterable[Callable[[], Any]], at_once: int, commands: Commands) -> list[Any]:

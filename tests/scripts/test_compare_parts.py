@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import compare_runs
 import pytest
-import sweep
 import torch
 import training_log
 from compare_runs import Plan, raw_translations
@@ -175,28 +174,3 @@ def test_the_table_has_means_spreads_and_tests_and_says_what_was_not_measured_al
     assert "not measured alone" in report["table"]
     assert "BLEU: `b`" in report["table"]
     assert {test["metric"] for test in results[0]["tests"]} == {"BLEU", "chrF"}
-
-
-AXES = {
-    "lr": {"1": {"lr": 1}, "2": {"lr": 2}},
-    "norm": {"affine": {"norm": "affine"}, "layernorm": {"norm": "layernorm"}},
-}
-
-
-def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
-    alone, grid = sweep.settings_of(AXES, False), sweep.settings_of(AXES, True)
-    assert [list(s.values()) for s in alone] == [["1", "affine"], ["2", "affine"], ["1", "layernorm"]]
-    assert len(grid) == 4
-    assert [sweep.describe(s, alone[0]) for s in alone] == ["starting point", "lr 2", "norm layernorm"]
-    words = sweep.contestant_of("resmlp", "tiny", AXES, alone[2], "x").words
-    assert words[-4:] == ("--lr", "1", "--norm", "layernorm")
-
-
-def test_the_settings_file_of_multi30k_makes_commands_that_fairseq_accepts():
-    from fairseq import options
-
-    base, axes = sweep.read_axes(sweep.Path(sweep.__file__).parent / "sweep_multi30k.yaml")
-    for setting in sweep.settings_of(axes, grid=False):
-        words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
-        shared = ["data", "--criterion", "label_smoothed_cross_entropy", "--task", "translation"]
-        options.parse_args_and_arch(options.get_training_parser(), [*shared, *words])

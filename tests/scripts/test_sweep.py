@@ -1,0 +1,95 @@
+"""A sweep: which settings it tries, which of them it tries again, and what it tells."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import sweep
+from fairseq import options
+from processes import CommandError
+from toy_bundles import data_folder
+
+from resmlp_mt.errors import ResMLPError
+
+AXES = {
+    "lr": {"1": {"lr": 1}, "2": {"lr": 2}},
+    "norm": {"affine": {"norm": "affine"}, "layernorm": {"norm": "layernorm"}},
+}
+
+
+def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
+    alone, grid = sweep.settings_of(AXES, False), sweep.settings_of(AXES, True)
+    assert [list(s.values()) for s in alone] == [["1", "affine"], ["2", "affine"], ["1", "layernorm"]]
+    assert len(grid) == 4
+    assert [sweep.describe(s, alone[0]) for s in alone] == ["starting point", "lr 2", "norm layernorm"]
+    words = sweep.contestant_of("resmlp", "tiny", AXES, alone[2], "x").words
+    assert words[-4:] == ("--lr", "1", "--norm", "layernorm")
+
+
+def test_the_settings_file_of_multi30k_makes_commands_that_fairseq_accepts():
+    base, axes = sweep.read_axes(Path(sweep.__file__).parent / "sweep_multi30k.yaml")
+    for setting in sweep.settings_of(axes, grid=False):
+        words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
+        shared = ["data", "--criterion", "label_smoothed_cross_entropy", "--task", "translation"]
+        options.parse_args_and_arch(options.get_training_parser(), [*shared, *words])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base: resmlp", "axes must be a mapping"),
+        ("axes: {lr: 1}", "lr must be a list or a mapping"),
+        ("axes: {lr: {fast: 1}}", "lr: fast must be options"),
+        ("axes: {lr: [1]}\nseeds: [1]", "must be one of base, axes, but is 'seeds'"),
+    ],
+)
+def test_a_wrong_settings_file_is_refused(tmp_path, text, said):
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(ResMLPError, match=said):
+        sweep.read_axes(tmp_path / "settings.yaml")
+
+
+VALIDATION_BLEU = {"starting point": 10.0, "lr 2": 30.0, "lr 3": None, "lr 4": 20.0}
+
+
+def fake_train(plan, contestant, seed, commands, alone):
+    if VALIDATION_BLEU[contestant.title] is None:
+        raise CommandError("it fell over")
+    return {"updates": int(plan.budget[1]), "validations": [{"perplexity": 100.0}, {"perplexity": 50.0 + seed}]}
+
+
+def fake_translate(plan, contestant, seed, commands):
+    bleu = VALIDATION_BLEU[contestant.title] + seed + (100 if plan.split == "test" else 0)
+    return {
+        "scores": [
+            {"metric": "BLEU", "score": bleu, "signature": "b"},
+            {"metric": "chrF", "score": bleu / 2, "signature": "c"},
+        ]
+    }
+
+
+def test_the_best_on_validation_are_trained_again_and_what_fails_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "train", fake_train)
+    monkeypatch.setattr(sweep, "translate", fake_translate)
+    (tmp_path / "settings.yaml").write_text("axes: {lr: [1, 2, 3, 4]}")
+    numbers = {"updates": 5, "final_updates": 9, "finalists": 2, "seeds": [1, 2, 3], "max_tokens": 100, "jobs": 2}
+    numbers |= {"update_freq": 1, "average": 1, "beam": 1, "lenpen": 1.0, "threads": 1, "resamples": 1, "cpu": True}
+    places = {"data": data_folder(), "work": tmp_path, "output": tmp_path / "sweep.json"}
+    rest = {"settings": tmp_path / "settings.yaml", "grid": False, "pair": "src-tgt", "size": "tiny", "options": []}
+    status = sweep.sweep(argparse.Namespace(**numbers, **places, **rest))
+    said = capsys.readouterr()
+    assert status == 1
+    assert "lr 3 failed and is left out: it fell over" in said.err
+    rows = [line for line in said.out.splitlines() if line.startswith("| ") and "BLEU" not in line]
+    assert rows == [
+        "| lr 2 | 51.00 | 31.00 | 15.50 |",
+        "| lr 4 | 51.00 | 21.00 | 10.50 |",
+        "| starting point | 51.00 | 11.00 | 5.50 |",
+        "| lr 2 | 52.00 (s 1.00) | 32.00 (s 1.00) | 132.00 (s 1.00) | 66.00 (s 0.50) |",
+        "| lr 4 | 52.00 (s 1.00) | 22.00 (s 1.00) | 122.00 (s 1.00) | 61.00 (s 0.50) |",
+    ]
+    report = json.loads((tmp_path / "sweep.json").read_text())
+    assert [row["title"] for row in report["final"]] == ["lr 2", "lr 4"]
+    assert (tmp_path / "sweep.md").read_text() == said.out
+    assert (tmp_path / "sweep.png").stat().st_size > 10_000
