@@ -81,7 +81,11 @@ finish_model() {
   local data=$1 source=$2 target=$3 run=$4 count=$5 lenpen=$6 there text split
   echo "== Scoring"
   there=$(find "$run" -maxdepth 1 \( -name 'checkpoint[0-9]*.pt' -o -name 'checkpoint_[0-9]*.pt' \) | wc -l)
-  resmlp-mt average "$run" --last "$((count < there ? count : there))" --out "$run/averaged.pt"
+  if [ "$there" -gt 0 ]; then
+    resmlp-mt average "$run" --last "$((count < there ? count : there))" --out "$run/averaged.pt"
+  else # a training that ended before its first
+    resmlp-mt average "$run/checkpoint_last.pt" --out "$run/averaged.pt"
+  fi
   if [ "${system:-resmlp}" = resmlp ]; then
     rm -rf "$run/model"
     resmlp-mt bundle "$run/averaged.pt" --data "$data" --out "$run/model" --beam 4 --lenpen "$lenpen"

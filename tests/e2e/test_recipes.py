@@ -1,6 +1,7 @@
 """Recipes: what they ask of every program, their YAML twins, and a few updates of each."""
 
 import gzip
+import json
 import random
 from argparse import Namespace
 from pathlib import Path
@@ -185,17 +186,33 @@ def test_every_system_learns_on_the_processor(system, size, tiny_data):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path):
     bench = real_bench(tmp_path)
-    sizes = ("--encoder-embed-dim", 16, "--decoder-embed-dim", 16, "--num-workers", 0) if recipe == "own" else ()
+    further = {
+        "own": ("--encoder-embed-dim", 16, "--decoder-embed-dim", 16, "--num-workers", 0),
+        "wmt14_en_fr": ("--target-lang", "de"),  # the tiny set has no French
+    }
     finished = bench.recipe(
         recipe,
         *arguments_of(recipe, tmp_path, tiny_data),
-        *("--save-interval-updates", 1, "--max-tokens", 500, "--update-freq", 1, *sizes),
+        *("--save-interval-updates", 1, "--max-tokens", 500, "--update-freq", 1, *further.get(recipe, ())),
         **{"STEPS": "train", "DATA": tiny_data, "SIZE": "tiny", "MAX_UPDATE": 2},
     )
     assert finished.returncode == 0, finished.stderr + finished.stdout
     assert (bench.run_folder / "checkpoint_1_2.pt").is_file()
     assert "validation" in finished.stdout
     assert "bleu" in finished.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["resmlp", "transformer"])
+def test_a_recipe_goes_from_a_prepared_folder_to_scores(system, tiny_data, tmp_path):
+    bench = real_bench(tmp_path)
+    variables = {"STEPS": "train finish", "DATA": tiny_data, "SIZE": "tiny", "MAX_UPDATE": 1, "SYSTEM": system}
+    finished = bench.recipe("wmt14_en_de", "--num-workers", 0, "--update-freq", 1, "--max-tokens", 500, **variables)
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    scores = json.loads((bench.run_folder / "test.json").read_text())["scores"]
+    assert [score["metric"] for score in scores] == ["BLEU", "chrF", "TER", "tokenised BLEU", "compound-split BLEU"]
+    assert len((bench.run_folder / "test.de").read_text().splitlines()) == 5
+    assert (bench.run_folder / "model").is_dir() == (system == "resmlp")
 
 
 @pytest.mark.parametrize("words", [("",), ("no/such/folder",)])

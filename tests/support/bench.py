@@ -13,7 +13,7 @@ from pathlib import Path
 from fairseq_commands import BIN, ROOT
 
 SCRIPTS = ROOT / "scripts"
-# Where the scripts find each other: tests import this module before `launch`, `recommend` and `systems`, as the alphabet does.
+# Where the scripts find each other. Tests import this module before `launch` and `systems`, as the alphabet has it.
 sys.path.append(str(SCRIPTS))
 
 COMMANDS = ("fairseq-train", "fairseq-generate", "fairseq-interactive", "torchrun", "resmlp-mt")
@@ -56,7 +56,7 @@ class Bench:
             env={**self.environment, **{key: str(value) for key, value in variables.items()}},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=500,
         )
 
     def calls(self, program: str) -> list[list[str]]:

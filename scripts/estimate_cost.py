@@ -1,0 +1,179 @@
+"""Works out what the WMT14 recipes take on a GPU: operations, memory, hours and money. Nothing of it is measured.
+
+Operations and activations are counted on the real models, built on the CPU and run on a few sentences: every matrix
+product of a forward pass, three times for forward and backward together, and every tensor kept for the backward pass.
+Hours follow from the GPU's peak and an assumed share of it; models of this size reach 10 to 30 percent, so both ends
+are printed. Prices are round figures; give yours with --price.
+
+    python scripts/estimate_cost.py --size wmt_en_de --updates 150000 --output results/cost.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from fairseq import options
+from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import build_model
+from side_by_side import print_table, write_json
+from systems import SYSTEMS, model_words, training_words
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+import resmlp_mt
+
+USER_DIR = Path(resmlp_mt.__file__).parent
+UTILISATIONS = (0.1, 0.3)
+_LENGTH = 30  # sub-words of a sentence, both sides; newstest2014's average with 32,000 pieces is near it
+_SENTENCES = 4
+_HALF, _SINGLE, _DOUBLE = 2, 4, 8  # bytes
+_OPTIMISER_STATES = {"adagrad": 1, "nag": 1, "adam": 2}  # tensors of the size of the parameters
+
+
+def _convolution_operations(input_shape: Sequence[int], weight_shape: Sequence[int], *rest: Any, **options: Any) -> int:
+    """Of ConvS2S's convolutions, (len, batch, in) with (kernel, in, out), which torch's counter does not know."""
+    length, batch, _ = input_shape
+    kernel, width, out = weight_shape
+    return 2 * length * batch * kernel * width * out
+
+
+_CONVOLUTIONS = {torch.ops.aten.conv_tbc: _convolution_operations}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A kind of GPU: peak of dense 16-bit products (TFLOP/s) by its data sheet, and a round price ($ an hour)."""
+
+    peak: float
+    price: float
+
+
+GPUS = {
+    "T4": Gpu(65, 0.5),
+    "L4": Gpu(121, 0.8),
+    "V100": Gpu(125, 2.5),
+    "A100": Gpu(312, 2.5),
+    "H100": Gpu(989, 4.0),
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted on a model.
+
+    Attributes:
+        parameters: shared ones once.
+        operations: floating-point operations of training on one target token (and one source token).
+        activation_bytes: kept for the backward pass by the model for one target token, in 16 bits.
+        output_bytes: of one target token's scores over the vocabulary: 16-bit logits, 32-bit log-probabilities, and the
+            gradients of both.
+        state_bytes: of weights, gradients and optimiser: 16 bits to compute with, 32 bits to add up in.
+    """
+
+    parameters: int
+    operations: float
+    activation_bytes: float
+    output_bytes: int
+    state_bytes: int
+
+    def memory(self, tokens: int) -> float:
+        """GiB of a training with so many tokens a batch; CUDA itself and fragments come on top."""
+        return (self.state_bytes + tokens * (self.activation_bytes + self.output_bytes)) / 2**30
+
+
+def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Module, str]:
+    """Makes a system's model for a vocabulary of made-up words, and names its optimiser."""
+    words = ["DATA", "--user-dir", str(USER_DIR), "--task", "translation"]
+    words += [*model_words(system, size, layers), *training_words(system, size)]
+    args = options.parse_args_and_arch(options.get_training_parser(), words)
+    dictionary = Dictionary()
+    for number in range(vocabulary - len(dictionary)):
+        dictionary.add_symbol(f"w{number}")
+    task = SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary, cfg=args)
+    return build_model(convert_namespace_to_omegaconf(args).model, task), args.optimizer
+
+
+def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:
+    """Counts operations and memory on a system's model."""
+    torch.manual_seed(1)
+    model, optimiser = build(system, size, layers, vocabulary)
+    model.double().train()  # 64 bits, for which torch has plain products alone, all of which are counted
+    tokens = torch.randint(4, vocabulary, (_SENTENCES, _LENGTH))
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and tensor.is_floating_point():
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    lengths = torch.full((_SENTENCES,), _LENGTH)
+    counter = FlopCounterMode(display=False, custom_mapping=_CONVOLUTIONS)
+    with saved_tensors_hooks(keep, lambda saved: saved), counter:
+        scores = model(tokens, lengths, tokens)[0]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    targets = scores[..., 0].numel()
+    states = 2 * _HALF + _SINGLE * (2 + _OPTIMISER_STATES[optimiser])
+    return Counts(
+        parameters=parameters,
+        operations=3 * counter.get_total_flops() / targets,
+        activation_bytes=sum(kept.values()) / targets * _HALF / _DOUBLE,
+        output_bytes=2 * vocabulary * (_HALF + _SINGLE),
+        state_bytes=parameters * states,
+    )
+
+
+def hours(operations: float, gpu: Gpu, utilisation: float) -> float:
+    """Hours of one GPU for so many operations at a share of its peak."""
+    return operations / (gpu.peak * 1e12 * utilisation) / 3600
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=("wmt_en_de", "wmt_en_fr"), default="wmt_en_de")
+    parser.add_argument("--updates", type=int, default=150_000)
+    parser.add_argument("--batch", type=int, default=32_768, help="target tokens of an update")
+    parser.add_argument("--tokens-per-gpu", type=int, default=4096, help="of a batch on one GPU")
+    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="an hour")
+    parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    resmlp_mt.register_with_fairseq()
+    prices = {**{name: gpu.price for name, gpu in GPUS.items()}, **{name: float(price) for name, price in args.price}}
+    systems = [(system, 6) for system in SYSTEMS]
+    systems.insert(1, ("resmlp", 12))
+    counts = {(system, layers): count(system, args.size, layers, args.vocabulary) for system, layers in systems}
+    low, high = UTILISATIONS
+    rows = []
+    for (system, layers), found in counts.items():
+        title = SYSTEMS[system].title + (f"-{layers}" if system == "resmlp" else "")
+        total = found.operations * args.batch * args.updates
+        row = [title, f"{found.parameters / 1e6:.0f}", f"{found.operations / 1e6:.0f}", f"{total / 1e18:.2f}"]
+        row.append(f"{found.memory(args.tokens_per_gpu):.1f}")
+        for name, gpu in GPUS.items():
+            fast, slow = hours(total, gpu, high), hours(total, gpu, low)
+            row.append(f"{fast:.0f} to {slow:.0f} h, ${fast * prices[name]:.0f} to {slow * prices[name]:.0f}")
+        rows.append(row)
+    heads = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
+    print(f"Worked out, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
+    print_table([*heads, *(f"one {name}" for name in GPUS)], rows)
+    settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
+    results = {f"{system}-{layers}": asdict(found) for (system, layers), found in counts.items()}
+    write_json(args.output, {"measured": False, "settings": settings, "counts": results})
+
+
+if __name__ == "__main__":
+    main()
