@@ -9,11 +9,9 @@ data=$run/data
 
 echo "== Preparing the embedded English-German corpus"
 python -m data_prep demo --pair en-de --vocab-size 2000 --out "$data"
-echo "== Training a small ResMLP translator"
 train_model "$data" en de "$run" 1024 --arch resmlp_multi30k --dropout 0.05 --max-epoch 6 --keep-last-epochs 5 \
   --optimizer adam --adam-betas '(0.9, 0.98)' --lr 5e-3 --clip-norm 1.0 --num-workers 0 \
   --lr-scheduler polynomial_decay --warmup-updates 300 --total-num-update 2460
-echo "== Translating and scoring the held-out sentences"
 finish_model "$data" en de "$run" 3 1.0
 
 cat <<END

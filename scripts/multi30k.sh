@@ -25,3 +25,11 @@ prepare_data multi30k "$pair" "$data" --from-dir "$text" --vocab-size 8000
 train_model "$data" "${pair%-*}" "${pair#*-}" "$run" 2048 "${system_words[@]}" \
   --max-epoch "${EPOCHS:-10}" --patience 5 --keep-last-epochs 5 --num-workers 0 "$@"
 finish_model "$data" "${pair%-*}" "${pair#*-}" "$run" 5 1.0
+
+if wants finish && [ -z "${DRY_RUN:-}" ] && [ "$system" = resmlp ]; then
+  echo "The same model in fairseq's own interactive command, on raw lines:"
+  head -3 "$data/raw/test.${pair%-*}" |
+    fairseq-interactive "$data" --user-dir resmlp_mt --path "$run/averaged.pt" --source-lang "${pair%-*}" \
+      --target-lang "${pair#*-}" --bpe sentencepiece --sentencepiece-model "$data/spm.model" --beam 4 2>/dev/null |
+    grep -E '^(S|D)-'
+fi
