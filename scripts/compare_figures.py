@@ -52,7 +52,8 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     several = len(results[0]["runs"]) > 1
     for axes in (cost, speed):
         axes.set_ylabel(f"BLEU, {'mean and standard deviation of seeds' if several else '95% bootstrap interval'}")
-        axes.margins(x=0.25)
+        axes.margins(x=0.1)
+        axes.legend()
     updates.set_title("learning curves")
     time.set_title("learning curves over time")
     cost.set_title("quality over training time")
@@ -74,5 +75,4 @@ def _bleu(result: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _point(axes: Axes, x: float, y: float, margin: float, title: str, style: Mapping[str, str]) -> None:
-    axes.errorbar(x, y, margin, color=style["color"], marker=style["marker"], capsize=3)
-    axes.annotate(title, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9, color=style["color"])
+    axes.errorbar(x, y, margin, color=style["color"], marker=style["marker"], capsize=3, linestyle="", label=title)
