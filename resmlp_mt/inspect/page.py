@@ -131,7 +131,7 @@ def _numbers(stack: Stack, measures: Sequence[LayerMeasures]) -> str:
             f"{m.energy_distance:.2f}",
             f"{m.diagonal_share:.1%}",
             f"{m.shift_invariance:.1%}",
-            f"{down:+d}, {right:+d}" if stack.is_image else f"{right:+d}",
+            f"{_signed(down)}, {_signed(right)}" if stack.is_image else _signed(right),
         ]
         row += [] if m.symmetry is None else [f"{m.symmetry:+.2f}"]
         row += [] if m.earlier_share is None else [f"{m.earlier_share:.1%}"]
@@ -144,10 +144,14 @@ def _numbers(stack: Stack, measures: Sequence[LayerMeasures]) -> str:
         f"Of {positions}. Equal weights would look {first.uniform_distance:.2f} {unit} far; pure noise would be "
         f"{first.shift_invariance_of_noise:.1%} like a convolution, which is the share of A's energy in its diagonals' "
         f"means. The strongest diagonal is the offset {'down, right ' if stack.is_image else ''}with the largest mean "
-        "|A|. Symmetry is 1 for a symmetric and -1 for an antisymmetric A. The gain is the mean |scale before the "
-        "mixing times scale behind it|: how strongly the layer's response is added."
+        "|A|. The gain is the mean |scale before the mixing times scale behind it|: how strongly the layer's response is "
+        "added." + " Symmetry is 1 for a symmetric and -1 for an antisymmetric A." * (not stack.causal)
     )
     return f"<p>{escape(note)}</p>{_table(head, rows, numbers_from=1)}"
+
+
+def _signed(offset: int) -> str:
+    return f"{offset:+d}" if offset else "0"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int | None = None) -> str:

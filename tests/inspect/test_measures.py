@@ -203,3 +203,9 @@ def test_the_numbers_hold_no_nan_so_that_they_are_json():
     content = as_json(decoder)
     assert content["layers"][0]["profile"]["mean"][0][5:] == [None] * 4
     assert content["layers"][0]["profile"]["first_offset"] == [0, -4]
+
+
+def test_a_single_weight_in_a_corner_is_no_diagonal():
+    mixing = 0.5 * np.eye(11, k=2)
+    mixing[10, 0] = 9.0
+    assert measure(layer(mixing), (1, 11), causal=False).peak_offset == (0, 2)
