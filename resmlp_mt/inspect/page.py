@@ -144,8 +144,8 @@ def _numbers(stack: Stack, measures: Sequence[LayerMeasures]) -> str:
         f"Of {positions}. Equal weights would look {first.uniform_distance:.2f} {unit} far; pure noise would be "
         f"{first.shift_invariance_of_noise:.1%} like a convolution, which is the share of A's energy in its diagonals' "
         f"means. The strongest diagonal is the offset {'down, right ' if stack.is_image else ''}with the largest mean "
-        "|A|. The gain is the mean |scale before the mixing times scale behind it|: how strongly the layer's response is "
-        "added." + " Symmetry is 1 for a symmetric and -1 for an antisymmetric A." * (not stack.causal)
+        "|A|. The gain is the mean |scale before the mixing times scale behind it|: how strongly the layer's response "
+        "is added." + " Symmetry is 1 for a symmetric and -1 for an antisymmetric A." * (not stack.causal)
     )
     return f"<p>{escape(note)}</p>{_table(head, rows, numbers_from=1)}"
 
