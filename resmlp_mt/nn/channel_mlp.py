@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from resmlp_mt.errors import require_choice
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.linear import Linear, scale_input, scale_output
+from resmlp_mt.nn.linear import Linear, PackedLinear, scale_input, scale_output
+from resmlp_mt.nn.products import linear
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
 
@@ -41,8 +42,28 @@ class ChannelMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., dim) to (..., dim)."""
-        hidden = F.dropout(self.activation(self.fc1(x)), self.dropout, self.training)
-        return self.fc2(hidden)
+        if isinstance(self.fc1, PackedLinear) and self.activation is F.gelu:
+            hidden = self.fc1.forward_gelu(x)
+        else:
+            hidden = self.activation(self.fc1(x))
+        return self.fc2(F.dropout(hidden, self.dropout, self.training))
+
+    def between(self, x: Tensor, before: nn.Module, after: Affine) -> Tensor:
+        """`after(self(before(x)))`, the Affine transformations folded into the weights at each call; differentiable.
+
+        They then cost passes over the weights instead of passes over x and its gradient, which are larger in training;
+        where they are not, nothing is folded.
+        """
+        weight, bias = self.fc1.weight, self.fc1.bias
+        if x.numel() < weight.numel():
+            return after(self(before(x)))
+        if isinstance(before, Affine):
+            weight, bias = weight * before.alpha, bias + weight @ before.shift()
+        else:
+            x = before(x)
+        hidden = F.dropout(self.activation(linear(x, weight, bias)), self.dropout, self.training)
+        scaled = self.fc2.weight * after.alpha[:, None]
+        return linear(hidden, scaled, torch.addcmul(after.shift(), self.fc2.bias, after.alpha))
 
     @torch.no_grad()
     def absorb(self, before: nn.Module, after: Affine) -> bool:

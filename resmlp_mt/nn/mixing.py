@@ -6,12 +6,15 @@ take the top-left submatrix of A) and for the decoder (A triangular).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import Affine
+from resmlp_mt.nn.products import ONEDNN_IS_FASTER, transposed_product
 
 
 class MixingMatrix(nn.Module):
@@ -98,27 +101,29 @@ class FoldableMixing(MixingMatrix):
             return mixed
         return torch.addcmul(self.offset[: x.size(0), None], mixed, self.gain)
 
-    @torch.no_grad()
-    def absorb(self, before: nn.Module, after: Affine) -> bool:
-        r"""Takes the transformations before and after the mixing into itself, for inference.
+    def gain_and_offset(self, before: nn.Module, after: Affine) -> tuple[Tensor, Tensor]:
+        r"""What the transformations around the mixing come to: (dim,) and (max_len, dim).
 
         With a_t the sum of row t of A:
         $\alpha' \odot (A(\alpha \odot x + \beta) + b)_t + \beta' =
         \alpha\alpha' \odot (A x)_t + a_t \alpha'\beta + b_t \alpha' + \beta'$.
+        """
+        gain, shift = after.alpha, torch.zeros_like(after.alpha)
+        if isinstance(before, Affine):
+            gain, shift = after.alpha * before.alpha, after.alpha * before.shift()
+        offset = self.matrix(self.max_len).sum(1, keepdim=True) * shift + after.shift()
+        return gain, offset if self.bias is None else offset + self.bias[:, None] * after.alpha
+
+    @torch.no_grad()
+    def absorb(self, before: nn.Module, after: Affine) -> bool:
+        """Takes the transformations before and after the mixing into itself, for inference.
 
         Returns:
             Whether `before` was absorbed too (an `Affine` can be, a LayerNorm cannot). `after` always is.
         """
-        gain, shift = after.alpha, torch.zeros_like(after.alpha)
-        absorbed = isinstance(before, Affine)
-        if isinstance(before, Affine):
-            gain, shift = after.alpha * before.alpha, after.alpha * before.shift()
-        offset = self.matrix(self.max_len).sum(1, keepdim=True) * shift + after.shift()  # (max_len, dim)
-        if self.bias is not None:
-            offset = offset + self.bias[:, None] * after.alpha
-            self.bias = None
-        self.gain, self.offset = gain.clone(), offset
-        return absorbed
+        gain, self.offset = self.gain_and_offset(before, after)
+        self.gain, self.bias = gain.clone(), None
+        return isinstance(before, Affine)
 
 
 class CausalTokenMixing(FoldableMixing):
@@ -153,6 +158,28 @@ class CausalTokenMixing(FoldableMixing):
 class FullTokenMixing(FoldableMixing):
     """Mixes every position with every other in sequences that all have A's length, as the patches of an image."""
 
+    def mix(self, x: Tensor) -> Tensor:
+        """Maps (len, batch, dim) to (len, batch, dim)."""
+        mixed = self._product(x)
+        return mixed if self.bias is None else mixed + self.bias[:, None, None]
+
+    def between(self, x: Tensor, before: nn.Module, after: Affine) -> Tensor:
+        """`after(self(before(x)))`, the Affine transformations folded at each call; differentiable."""
+        gain, offset = self.gain_and_offset(before, after)
+        mixed = self._product(x if isinstance(before, Affine) else before(x))
+        return torch.addcmul(offset[:, None], mixed, gain)
+
+    def _product(self, x: Tensor) -> Tensor:
+        """A x, without the bias."""
+        matrix, columns = self.matrix(x.size(0)), x.reshape(x.size(0), -1)  # (len, batch * dim)
+        usable = ONEDNN_IS_FASTER and columns.device.type == "cpu" and columns.dtype == torch.float32
+        if not usable or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return (matrix @ columns).view_as(x)
+        if torch.is_grad_enabled():
+            return _Product.apply(matrix, columns).view_as(x)
+        # Images repeat one shape, so that what oneDNN prepares for a new one pays at any size.
+        return torch.ops.mkldnn._linear_pointwise(matrix, columns.t(), None, "none", [], "").view_as(x)
+
     def matrix(self, length: int) -> Tensor:
         """The whole matrix: (length, length).
 
@@ -161,3 +188,22 @@ class FullTokenMixing(FoldableMixing):
         """
         require(length == self.max_len, "the number of patches", str(self.max_len), length, "resize the images")
         return self.weight
+
+
+class _Product(torch.autograd.Function):
+    r"""$y = A x$, whose gradients are $\dot y x^\top$ and $A^\top \dot y$, all with contiguous rows."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, columns: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix, columns)
+        return transposed_product(matrix, columns.t())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        matrix, columns = ctx.saved_tensors
+        wants_matrix, wants_columns = ctx.needs_input_grad
+        return (
+            transposed_product(gradient, columns) if wants_matrix else None,
+            transposed_product(matrix.t(), gradient.t()) if wants_columns else None,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from resmlp_mt.errors import require
+from resmlp_mt.nn.linear import Linear
 
 
 class PatchEmbed(nn.Module):
@@ -22,7 +23,7 @@ class PatchEmbed(nn.Module):
     def __init__(self, channels: int, patch_size: int, dim: int) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Linear(channels * patch_size**2, dim)
+        self.proj = Linear(channels * patch_size**2, dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images (batch, channels, height, width) to tokens (patches, batch, dim), row by row of the grid.

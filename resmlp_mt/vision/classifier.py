@@ -17,7 +17,7 @@ from resmlp_mt.errors import require
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.class_mlp import ClassLayer
-from resmlp_mt.nn.grid_mixing import build_mixing
+from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
 from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
@@ -49,6 +49,7 @@ class MixerLayer(nn.Module):
             settings.layer_scale,
             settings.post_bias,
             drop_path=settings.drop_path,
+            fold_always=not isinstance(sublayer, TokenMLP | GridConvolution),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,6 +137,8 @@ class Classifier(nn.Module):
 
     def _patches(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images)  # (patches, batch, dim)
+        if torch.is_autocast_enabled(images.device.type):
+            x = x.float()  # what all layers add to: a small LayerScale adds less than 16 bits can hold
         for layer in self.layers:
             x = layer(x)
         return x

@@ -1,0 +1,156 @@
+"""Measures ResMLP classifiers against timm's, forward and training step, side by side.
+
+Both have the same weights and see the same images, in turn (A B A B ...), in one process; ours is folded for inference.
+In bfloat16, inference has its weights in that type, and training runs under autocast, for both. A training step is
+forward, cross-entropy, backward, and a step of SGD with momentum. Prints a table and writes JSON:
+
+    python scripts/bench_vision.py --output results/vision.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from side_by_side import describe_machine, median_ratio, print_table, write_json
+from torch import nn
+
+from resmlp_mt.allocator import keep_freed_memory
+from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.weights import from_foreign
+
+MODELS = {"S12": "resmlp_12_224", "S24": "resmlp_24_224"}
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MODES = ("forward", "training")
+WARM_UP = 2  # calls that do not count
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=tuple(MODELS))
+    parser.add_argument("--batches", nargs="+", type=int, default=(1, 16, 64), help="images at a time")
+    parser.add_argument("--types", nargs="+", choices=tuple(TYPES), default=tuple(TYPES))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--rounds", type=int, default=7, help="of each pair of measurements")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement, at least one call")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="both with torch.compile")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=Path("results/vision.json"))
+    return parser.parse_args()
+
+
+def make_pair(name: str) -> tuple[nn.Module, Classifier]:
+    """timm's model with random weights, LayerScale large enough to matter, and ours with the same."""
+    import timm
+
+    torch.manual_seed(1)
+    theirs = timm.create_model(MODELS[name])
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    settings, parameters = from_foreign(theirs.state_dict())
+    ours = Classifier(settings)
+    ours.load_state_dict(parameters)
+    return theirs, ours
+
+
+def forward_call(model: nn.Module, images: torch.Tensor) -> Callable[[], object]:
+    def call() -> object:
+        with torch.inference_mode():
+            return model(images)
+
+    return call
+
+
+def training_call(model: nn.Module, images: torch.Tensor, targets: torch.Tensor, kind: str) -> Callable[[], object]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
+
+    def call() -> object:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=kind == "bfloat16"):
+            loss = F.cross_entropy(model(images).float(), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return call
+
+
+def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, batch: int) -> list[Callable[[], object]]:
+    """What is measured, timm's first."""
+    images = torch.randn(batch, 3, 224, 224, device=arguments.device)
+    targets = torch.randint(1000, (batch,), device=arguments.device)
+    calls = []
+    for model in make_pair(name):
+        model = model.to(arguments.device)
+        if mode == "forward":
+            model.eval()
+            if isinstance(model, Classifier):
+                model.fold()
+            model, seen = model.to(TYPES[kind]), images.to(TYPES[kind])
+        prepared = torch.compile(model) if arguments.compile else model
+        calls.append(
+            forward_call(prepared, seen) if mode == "forward" else training_call(prepared, images, targets, kind)
+        )
+    return calls
+
+
+def seconds_of(call: Callable[[], object], least: float, device: str) -> float:
+    """Mean seconds of a call, over as many as fill `least` seconds."""
+
+    def wait() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    count, start = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - start < least:
+        call()
+        wait()
+        count += 1
+    return (time.perf_counter() - start) / count
+
+
+def measure(arguments: argparse.Namespace, name: str, kind: str, mode: str, batch: int) -> dict[str, list[float]]:
+    """Seconds of a call of both systems, round by round."""
+    calls = calls_of(arguments, name, kind, mode, batch)
+    for call in calls:
+        for _ in range(WARM_UP):
+            call()
+    measured: dict[str, list[float]] = {"timm": [], "resmlp_mt": []}
+    for _ in range(arguments.rounds):
+        for system, call in zip(measured, calls, strict=True):
+            measured[system].append(seconds_of(call, arguments.seconds, arguments.device))
+    return measured
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # for both
+    rows, results = [], []
+    for mode in arguments.modes:
+        for kind in arguments.types:
+            for name in arguments.models:
+                for batch in arguments.batches:
+                    seconds = measure(arguments, name, kind, mode, batch)
+                    medians = {system: statistics.median(values) for system, values in seconds.items()}
+                    ratio = median_ratio(seconds["timm"], seconds["resmlp_mt"])
+                    rates = [batch / medians[system] for system in ("timm", "resmlp_mt")]
+                    rows.append([mode, name, kind, batch, *rates, ratio])
+                    results.append({"mode": mode, "model": name, "type": kind, "batch": batch, "seconds": seconds})
+                    print(f"{mode} {name} {kind} {batch}: {ratio:.2f}", file=sys.stderr)
+    print_table(["", "model", "type", "images", "timm images/s", "resmlp_mt images/s", "times as fast"], rows)
+    settings = {name: value for name, value in vars(arguments).items() if name != "output"}
+    machine = describe_machine(arguments.threads)
+    write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})
+
+
+if __name__ == "__main__":
+    main()
