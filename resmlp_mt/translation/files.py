@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ResMLPError(f"{path} must be writable, but is not ({error.strerror}); name another place") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what hinders the writing may hinder this, too
+            partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
