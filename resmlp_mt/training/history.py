@@ -13,7 +13,7 @@ from resmlp_mt.training.provenance import RUN, read_run
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, read_records
 
 # What a validation measures beside the loss, the best first: the higher the better.
-QUALITIES = {"bleu": "BLEU", "top1": "top-1 accuracy", "accuracy": "accuracy"}
+QUALITIES = {"bleu": "BLEU", "top1": "top-1 accuracy, %", "knn_top1": "top-1 accuracy of nearest neighbours, %"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class History:
     def updates(self) -> int:
         """The last one recorded."""
         return max((record["update"] for record in (*self.train, *self.valid)), default=0)
+
+    @property
+    def unit(self) -> str:
+        """What fairseq counts as tokens: a picture is one."""
+        counts = [(r.get("tokens"), r.get("sentences")) for r in self.train]
+        return "images" if counts and all(tokens == sentences for tokens, sentences in counts) else "target tokens"
 
     def quality(self) -> str | None:
         """The name of what a validation measures beside the loss, if it does."""

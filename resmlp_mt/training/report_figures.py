@@ -73,6 +73,10 @@ def _time_axis(histories: Sequence[History]) -> Across:
     return Across(name, _in_units("training_seconds", unit))
 
 
+def _units(histories: Sequence[History]) -> str:
+    return " or ".join(dict.fromkeys(history.unit for history in histories))
+
+
 def learning_curves(histories: Sequence[History], measure: str) -> str:
     """Draws a measure over updates, over time and over tokens: of updates thin, of validations with marks.
 
@@ -87,7 +91,7 @@ def learning_curves(histories: Sequence[History], measure: str) -> str:
         return ""
     with rc_context(_STYLE):
         figure = Figure(figsize=(11.6, 3.3), layout="constrained")
-        tokens = Across("million target tokens", _in_units("tokens", _MILLION))
+        tokens = Across(f"million {_units(histories)}", _in_units("tokens", _MILLION))
         panels = figure.subplots(1, 3, sharey=True)
         for axes, across in zip(panels, (_UPDATES, _time_axis(histories), tokens), strict=True):
             for number, history in enumerate(histories):
@@ -124,7 +128,7 @@ class Gauge:
     """A measure of the training's course.
 
     Args:
-        title: of its panel.
+        title: of its panel; "{units}" stands for what is counted.
         names: of the measure in a record; the first that a training has.
         unit: by which it is divided.
         log: on a logarithmic axis.
@@ -140,7 +144,7 @@ _GAUGES = (
     Gauge("gradient norm", ("gnorm",), log=True),
     Gauge("learning rate", ("lr",)),
     Gauge("loss scale", ("loss_scale",), log=True),
-    Gauge("target tokens per second", ("wps",)),
+    Gauge("{units} per second", ("wps",)),
     Gauge("updates per second", ("ups",)),
     Gauge("peak memory, GiB (GPU where used)", ("cuda_reserved_peak", "rss_peak"), unit=2**30),
 )
@@ -164,7 +168,7 @@ def course(histories: Sequence[History]) -> str:
                 name = _name_in(history, gauge)
                 if name:
                     _curve(axes, history.train, _UPDATES, name, number, label=history.name, unit=gauge.unit)
-            axes.set_title(gauge.title, fontsize=9, loc="left")
+            axes.set_title(gauge.title.format(units=_units(histories)), fontsize=9, loc="left")
             axes.set_xlim(left=0)
             if gauge.log:
                 axes.set_yscale("log")

@@ -116,7 +116,7 @@ def _facts(history: History) -> dict[str, str]:
         facts["parameters"] = f"{history.run['parameters']:,}"
     facts["updates"] = f"{history.updates:,}"
     if tokens:
-        facts["target tokens seen"] = f"{tokens:,}"
+        facts[f"{history.unit} seen"] = f"{tokens:,}"
     if seconds:
         facts["training time"] = _duration(seconds)
     for measure, label in (("loss", "best validation loss"), ("ppl", "best perplexity"), *_qualities(history)):
@@ -125,7 +125,7 @@ def _facts(history: History) -> dict[str, str]:
             facts[label] = f"{best[measure]:g} after {best['update']:,} updates"
     speeds = [record["wps"] for record in history.train if record.get("wps")]
     if speeds:
-        facts["target tokens per second (median)"] = f"{statistics.median(speeds):,.0f}"
+        facts[f"{history.unit} per second (median)"] = f"{statistics.median(speeds):,.0f}"
     for name, label in (("rss_peak", "peak memory, process"), ("cuda_reserved_peak", "peak memory, GPU")):
         peaks = [record[name] for record in history.train if record.get(name)]
         if peaks:

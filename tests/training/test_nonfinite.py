@@ -130,6 +130,13 @@ class TestBackward:
         assert finding.place == f"the gradient at the output of the model ({type(model).__name__})"
 
 
+def test_a_layer_that_gives_out_what_it_took_in_is_not_blamed():
+    layer = nn.Sequential(nn.Linear(5, 3), nn.Identity())
+    with NonFiniteInspector(layer) as inspector:
+        Exploding.apply(layer(torch.ones(2, 5))).sum().backward()
+    assert inspector.finding.place == "the gradient at the output of the model (Sequential)"
+
+
 def test_looking_changes_neither_loss_nor_gradients_and_leaves_nothing_behind(model):
     def gradients(look):
         copied = copy.deepcopy(model)

@@ -59,6 +59,17 @@ class TestSaving:
         assert holds(checkpoint, NEW)
         assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
+    @pytest.mark.parametrize("how", ["save", "copy"])
+    def test_who_reads_the_old_one_reads_on(self, how, checkpoint):
+        source = checkpoint.with_name("checkpoint1.pt")
+        torch.save(NEW, source)
+        with checkpoint.open("rb") as old:  # the new one is another file, which got the name
+            if how == "save":
+                checkpoint_utils.torch_persistent_save(NEW, str(checkpoint))
+            else:
+                PathManager.copy(str(source), str(checkpoint), overwrite=True)
+            assert torch.equal(torch.load(old)["model"], OLD["model"])
+
     def test_a_full_disk_is_said_in_one_line_and_the_old_checkpoint_stays(self, checkpoint):
         full = checkpoint.with_name("checkpoint_last.pt.partial")
         full.symlink_to("/dev/full")  # every write fails as on a full disk
