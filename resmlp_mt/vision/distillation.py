@@ -81,7 +81,7 @@ def load_teacher(name: str, weights: str | None, given: Preprocessing, classes: 
 def _own(path: str, given: Preprocessing, classes: list[str]) -> Teacher:
     from resmlp_mt.vision.bundle import load_classifier
 
-    loaded = load_classifier(path)
+    loaded = load_classifier(Path(path))
     of_teacher = loaded.preprocessing
     _require_same(path, "classes", loaded.classes, classes)
     _require_same(path, "image size", of_teacher.image_size, given.image_size)

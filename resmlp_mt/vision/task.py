@@ -86,6 +86,11 @@ class ImageClassificationTask(FairseqTask):
         self.classes: list[str] = load_classes(str(cfg.dataset_name), cfg.data, cfg.download)
         self.state.merge_state_dict({"classes": self.classes, "preprocessing": asdict(self.preprocessing)})
 
+    @classmethod
+    def setup_task(cls, cfg: ImageClassificationConfig, **unused: Any) -> "ImageClassificationTask":
+        """Called by fairseq, which also says whether the settings come from a checkpoint."""
+        return cls(cfg)
+
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         """Makes the model; with --init-from a new one begins with the parameters of another.
 

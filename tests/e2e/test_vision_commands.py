@@ -63,7 +63,7 @@ class TestTraining:
     def test_one_stopped_in_its_second_epoch_goes_on_as_if_never_stopped(self, whole, tmp_path):
         folder, said = whole
         train(tmp_path, "--max-update", 26)
-        resumed = losses_by_update(log_lines(train(tmp_path, "--max-update", 30, "--num-workers", 1)))
+        resumed = losses_by_update(log_lines(train(tmp_path, "--max-update", 30)))
         expected = losses_by_update(log_lines(said))
         assert resumed == {update: expected[update] for update in (27, 28, 29, 30)}
         ends = [read_checkpoint(path / "checkpoint_last.pt") for path in (folder, tmp_path)]
