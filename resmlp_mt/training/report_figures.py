@@ -38,7 +38,6 @@ _STYLE: Any = {
     "text.color": _INK,
 }
 _POINTS = 500  # of a curve; longer ones are drawn as means
-_MILLION = 1e6
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,12 @@ def _in_units(name: str, unit: float) -> Callable[[dict[str, Any]], float | None
 _UPDATES = Across("updates", _in_units("update", 1))
 
 
-def _time_axis(histories: Sequence[History]) -> Across:
-    longest = max((r.get("training_seconds") or 0 for h in histories for r in (*h.train, *h.valid)), default=0)
-    name, unit = next(
-        (n, u) for n, u in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if longest >= 2 * u or u == 1
-    )
-    return Across(name, _in_units("training_seconds", unit))
+def _axis(histories: Sequence[History], name: str, scales: dict[str, float]) -> Across:
+    """What curves run over, in the largest unit of which the longest training has two."""
+    longest = max((record.get(name) or 0 for h in histories for record in (*h.train, *h.valid)), default=0)
+    *larger, (label, scale) = scales.items()
+    label, scale = next(((label, scale) for label, scale in larger if longest >= 2 * scale), (label, scale))
+    return Across(label, _in_units(name, scale))
 
 
 def _units(histories: Sequence[History]) -> str:
@@ -91,9 +90,11 @@ def learning_curves(histories: Sequence[History], measure: str) -> str:
         return ""
     with rc_context(_STYLE):
         figure = Figure(figsize=(11.6, 3.3), layout="constrained")
-        tokens = Across(f"million {_units(histories)}", _in_units("tokens", _MILLION))
         panels = figure.subplots(1, 3, sharey=True)
-        for axes, across in zip(panels, (_UPDATES, _time_axis(histories), tokens), strict=True):
+        time = _axis(histories, "training_seconds", {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0})
+        units = _units(histories)
+        scales = {f"million {units}": 1e6, f"thousand {units}": 1e3, units: 1.0}
+        for axes, across in zip(panels, (_UPDATES, time, _axis(histories, "tokens", scales)), strict=True):
             for number, history in enumerate(histories):
                 if measure not in QUALITIES:
                     _curve(axes, history.train, across, measure, number, trained=True)
@@ -173,7 +174,7 @@ def course(histories: Sequence[History]) -> str:
             if gauge.log:
                 axes.set_yscale("log")
             elif gauge.names != ("lr",):
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.08 * max(np.max(line.get_ydata()) for line in axes.lines))
         for axes in list(figure.axes)[len(gauges) :]:
             axes.remove()
         handles, labels = figure.axes[0].get_legend_handles_labels()

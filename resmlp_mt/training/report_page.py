@@ -62,8 +62,8 @@ def page(histories: Sequence[History]) -> str:
 
 
 _CURVES_SAID = {
-    "loss": "As fairseq logs it: in bits a token. Thin: of the updates, as trained on. Thick: of the validations. "
-    "The first tenth of a training may leave the picture.",
+    "loss": "As fairseq logs it; of translations in bits a token. Thin: of the updates, as trained on. Thick: of the "
+    "validations. The first tenth of a training may leave the picture.",
     "ppl": "Thin: of the updates. Thick: of the validations.",
 }
 

@@ -6,9 +6,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
+from fairseq_commands import ROOT
 from matplotlib import image
 
 from resmlp_mt.cli.main import main
@@ -52,6 +54,15 @@ def page(runs, tmp_path, capsys):
     assert main(["report", *map(str, runs), "--out", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}\n"
     return path
+
+
+def test_reports_need_no_fairseq():
+    program = (
+        "import sys, resmlp_mt.cli.report, resmlp_mt.training.history, resmlp_mt.training.report_page, "
+        "resmlp_mt.training.nonfinite, resmlp_mt.training.stopping; print('fairseq' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert said.strip() == "False"
 
 
 class Tags(HTMLParser):
