@@ -27,6 +27,7 @@ from resmlp_mt.nn.padding import left_align, restore_columns
 from resmlp_mt.nn.positions import POSITIONAL_EMBEDDINGS
 from resmlp_mt.translation.architectures import ARCHITECTURES
 from resmlp_mt.translation.build import build_core
+from resmlp_mt.translation.compiling import compiled
 from resmlp_mt.translation.decoder import Decoder
 from resmlp_mt.translation.encoder import Encoder, EncoderOutput
 
@@ -67,14 +68,22 @@ class ResMLPConfig(FairseqDataclass):
     activation_dropout: float = _option(0.0, "behind the activation of the channel MLPs")
     attention_dropout: float = _option(0.0, "of the attention weights")
     drop_path: float = _option(0.0, "of whole sublayers for a sentence (stochastic depth)")
+    compile_layers: bool = _option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
 
 
 class ResMLPEncoder(FairseqEncoder):
-    """fairseq's encoder interface around `Encoder`."""
+    """fairseq's encoder interface around `Encoder`.
 
-    def __init__(self, dictionary, core: Encoder) -> None:
+    Args:
+        dictionary: of the source.
+        core: what computes.
+        compile_layers: whether training runs the core through torch.compile.
+    """
+
+    def __init__(self, dictionary, core: Encoder, compile_layers: bool) -> None:
         super().__init__(dictionary)
         self.core = core
+        self.compiled_core = compiled(core.forward) if compile_layers else None
         self.padding_index = dictionary.pad()
 
     def forward(
@@ -86,7 +95,8 @@ class ResMLPEncoder(FairseqEncoder):
             The fields of `EncoderOutput` in fairseq's form. `sentence_of_row` stays empty until a search asks for
             several rows per sentence: the tensors are never copied for them.
         """
-        memory = self.core(src_tokens, src_tokens.eq(self.padding_index))
+        core = self.compiled_core if self.compiled_core and self.training else self.core
+        memory = core(src_tokens, src_tokens.eq(self.padding_index))
         return {
             "encoder_out": [memory.hidden],
             "encoder_padding_mask": [memory.padding_mask],
@@ -111,13 +121,15 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         dictionary: of the target.
         core: what computes.
         left_pad_target: whether the task pads targets on the left.
+        compile_layers: whether training runs the core through torch.compile.
     """
 
     STATE = "resmlp_decoder_state"
 
-    def __init__(self, dictionary, core: Decoder, left_pad_target: bool) -> None:
+    def __init__(self, dictionary, core: Decoder, left_pad_target: bool, compile_layers: bool) -> None:
         super().__init__(dictionary)
         self.core = core
+        self.compiled_core = compiled(core.forward) if compile_layers else None
         self.left_pad_target = left_pad_target
         self.padding_index = dictionary.pad()
         self.need_attention = True
@@ -153,10 +165,11 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         return (features if features_only else self.core.output(features)), {"attn": [attention]}
 
     def _features(self, tokens: Tensor, memory: EncoderOutput, need_attention: bool) -> Tuple[Tensor, Optional[Tensor]]:
+        core = self.compiled_core if self.compiled_core and self.training else self.core
         if not self.left_pad_target:
-            return self.core(tokens, memory, need_attention)
+            return core(tokens, memory, need_attention)
         tokens, _, columns = left_align(tokens, tokens.eq(self.padding_index))
-        features, attention = self.core(tokens, memory, need_attention)
+        features, attention = core(tokens, memory, need_attention)
         features = restore_columns(features.transpose(1, 2), columns[:, None]).transpose(1, 2)
         if attention is not None:
             attention = restore_columns(attention.transpose(1, 2), columns[:, None]).transpose(1, 2)
@@ -216,7 +229,10 @@ class ResMLPModel(FairseqEncoderDecoderModel):
         )
         encoder, decoder = build_core(cfg, len(source), len(target))
         left_pad_target = bool(getattr(getattr(task, "cfg", None), "left_pad_target", False))
-        return cls(ResMLPEncoder(source, encoder), ResMLPDecoder(target, decoder, left_pad_target))
+        return cls(
+            ResMLPEncoder(source, encoder, cfg.compile_layers),
+            ResMLPDecoder(target, decoder, left_pad_target, cfg.compile_layers),
+        )
 
     def prepare_for_inference_(self, cfg) -> None:
         """What fairseq's commands call before a search: makes the model fast, and forgets what training needed."""

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import token_budget
 from fairseq_commands import ROOT, environment
 from toy_bundles import data_folder, raw_lines
+
+from resmlp_mt.translation.training_data import read_binarised
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +45,7 @@ def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again
     for result in report["results"]:
         (run,) = result["runs"]
         assert run["updates"] == 20
-        assert [point["updates"] for point in run["validations"]] == [10, 20]
+        assert {10, 20} <= {point["updates"] for point in run["validations"]}  # and ends of epochs
         assert 0 < run["parameters_without_embeddings"] < run["parameters"]
         assert len(run["translations"]) == len(raw_lines())
         assert len(result["generation_tokens_per_second"]) == 1
@@ -70,10 +73,7 @@ def test_bad_input_is_one_line_and_status_2(data):
 
 
 def test_a_budget_of_tokens_is_the_number_of_batches_that_hold_them(data):
-    import token_budget
-    from fairseq.data import data_utils
-
-    tokens = int(data_utils.load_indexed_dataset(str(data / "train.src-tgt.tgt"), None, "mmap").sizes.sum())
+    tokens = int(read_binarised(data / "train.src-tgt.tgt").sizes.sum())
     epoch = token_budget.batches_for_tokens(data, "src-tgt", 300, tokens)
     assert epoch > 5
     assert token_budget.batches_for_tokens(data, "src-tgt", 300, tokens // 2) == -(-epoch // 2)
