@@ -119,7 +119,8 @@ def _load_bundle(folder: Path) -> LoadedClassifier:
 
 def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
     content = read_checkpoint(path)
-    parameters, task_state = content.get("model"), content.get("task_state")
+    parameters: Any = content.get("model")
+    task_state: Any = content.get("task_state")
     model = (content.get("cfg") or {}).get("model")
     try:
         chosen = dict(model if isinstance(model, dict) else vars(model))
@@ -200,7 +201,7 @@ def read_settings(content: Mapping[str, Any]) -> ClassifierSettings:
 
 
 def _is_number(value: Any, kind: type) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | kind):
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         return False
     return math.isfinite(value) and 0 <= value <= _LARGEST_NUMBER
 

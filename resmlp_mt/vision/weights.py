@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -65,7 +66,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         ResMLPError: when the file is missing or damaged, asks to run code, or holds no parameters.
     """
     require(path.is_file(), "the weights", "a file", path, "check the name")
-    content = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    content: Any = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -169,7 +170,7 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierSettings:
     patches = tensors[_patches(layout)]
     require(patches.dim() == 4, _patches(layout), "of 4 axes", tuple(patches.shape), "name another file")
     dim, channels, side, _ = patches.shape
-    numbers = [int(found[1]) for name in tensors if (found := re.match(r"blocks\.(\d{1,4})\.", name))]
+    numbers = [int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d{1,4})\.", name))]
     first = {part: theirs.format(0) for part, theirs in parts.items()}
     mixing = tensors.get(f"{first['layers.{}.mixing.sublayer']}.bias")
     hidden = tensors.get(f"{first['layers.{}.channels.sublayer']}.fc1.bias")

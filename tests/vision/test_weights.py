@@ -16,6 +16,7 @@ from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock, checkpoint_filter_
 from toy_classifiers import toy_classifier, toy_images
 
 from resmlp_mt.cli.main import main
+from resmlp_mt.cli.vision import SUBCOMMANDS
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.bundle import load_classifier
@@ -270,3 +271,15 @@ def test_the_command_needs_neither_fairseq_nor_timm_nor_torchvision(tmp_path):
     said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["settings"]["depth"] == 2
+
+
+def test_every_subcommand_for_images_says_how_it_is_used(capsys):
+    for name in SUBCOMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main(["vision", name, "--help"])
+        assert ended.value.code == 0
+        assert f"resmlp-mt vision {name}" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["vision", "paint"])
+    assert ended.value.code == 2
+    assert "convert" in capsys.readouterr().err
