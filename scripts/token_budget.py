@@ -22,7 +22,9 @@ def batches_for_tokens(data: Path, pair: str, max_tokens: int, tokens: int) -> i
     """
     register_with_fairseq()
     source, target = pair.split("-")
-    cfg = TranslationConfig(data=str(data), source_lang=source, target_lang=target)
+    cfg = TranslationConfig(
+        data=str(data), source_lang=source, target_lang=target, dataset_impl="mmap", required_seq_len_multiple=1
+    )
     task = tasks.get_task("translation").setup_task(cfg)
     task.load_dataset("train")
     dataset = task.dataset("train")
