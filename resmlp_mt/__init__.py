@@ -4,7 +4,7 @@ With `fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` fairseq i
 what is broken in the installed fairseq and registers its models. Imported by itself it loads neither fairseq nor torch.
 """
 
-import importlib.util
+import importlib
 import sys
 
 from resmlp_mt.version import __version__
@@ -14,6 +14,7 @@ __all__ = ["__version__", "register_with_fairseq"]
 _DOORS = (
     "resmlp_mt.translation.model",
     "resmlp_mt.translation.task",
+    "resmlp_mt.training.criterion",
     "resmlp_mt.training.door",
     "resmlp_mt.vision.model",
     "resmlp_mt.vision.task",
@@ -33,8 +34,7 @@ def register_with_fairseq() -> None:
     allocator.keep_freed_memory()
     fairseq_compat.repair_all()
     for door in _DOORS:  # each registers on import
-        if importlib.util.find_spec(door):
-            importlib.import_module(door)
+        importlib.import_module(door)
 
 
 if "fairseq" in sys.modules:
