@@ -137,6 +137,13 @@ def test_parameters_that_are_not_the_settings_are_refused_even_with_a_right_dige
     assert "the parameter head.weight must be of shape (7, 11), but is (7, 5)" in refusal(bundle)
 
 
+def test_parameters_beside_those_of_the_settings_are_refused(bundle):
+    tensors = load_file(bundle / "model.safetensors")
+    save_file({**tensors, "layers.0.extra": torch.zeros(3)}, bundle / "model.safetensors")
+    change_config(bundle, lambda c: c.update(digest=files.file_digest(bundle / "model.safetensors")))
+    assert "layers.0.extra" in refusal(bundle)
+
+
 def checkpoint(path, **changes):
     """What fairseq-train writes, as far as it is read here."""
     model = square_classifier(pooling="class_mlp")
