@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.vision.datasets import ArraySet, FileSet, Label, load_folder, pictures_below
+from resmlp_mt.vision.datasets import ArraySet, FileSet, Label, folder_classes, load_folder, pictures_below
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +192,7 @@ def _second_validation_set(root: Path) -> FileSet:
     folder = root / "imagenetv2-matched-frequency-format-val"
     where = "get it from github.com/modestyachts/ImageNetV2"
     require(folder.is_dir(), str(folder), "the second validation set", "missing", where)
-    classes = load_folder(root, "train" if (root / "train").is_dir() else "valid").classes
+    classes = folder_classes(root, "valid")
     labels = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
     fits = bool(labels) and labels[-1] < len(classes)
     require(fits, f"the folders of {folder}", f"numbers of classes below {len(classes)}", labels[-1:], where)

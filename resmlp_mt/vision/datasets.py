@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -38,23 +39,39 @@ class ImageSet(Protocol):
         """What to call a picture: its file, or its place in the data set."""
 
 
-@dataclass
 class FileSet:
-    """Pictures in files, opened one at a time."""
+    """Pictures in files, opened one at a time.
 
-    classes: list[str]
-    files: list[Path]
-    labels: list[Label]
+    Their names stand in one array: of a list of a million strings, every worker would soon hold a copy of its own,
+    since Python counts references inside the strings.
+
+    Args:
+        classes: names.
+        files: of the pictures.
+        labels: of each.
+    """
+
+    def __init__(self, classes: list[str], files: Sequence[str | Path], labels: Sequence[Label]) -> None:
+        import numpy as np
+
+        self.classes = classes
+        self.labels = list(labels)
+        self._names = np.array([os.fsencode(file) for file in files])
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of all pictures."""
+        return [Path(self.name_of(index)) for index in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Image, Label]:
-        return open_image(self.files[index]), self.labels[index]
+        return open_image(self.name_of(index)), self.labels[index]
 
     def name_of(self, index: int) -> str:
         """The path of a picture."""
-        return str(self.files[index])
+        return os.fsdecode(bytes(self._names[index]))
 
 
 @dataclass
@@ -101,16 +118,33 @@ def load_folder(root: Path, split: str, download: bool = False) -> FileSet:
     the split's own, so that a validation set alone can be evaluated.
     """
     folder = _split_folder(root, split)
-    first = root / "train" if (root / "train").is_dir() else folder
-    classes = sorted(entry.name for entry in first.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    remedy = "put the pictures of each class into a folder of its own there"
-    require(len(classes) > 0, str(first), "a folder with one sub-folder a class", "without any", remedy)
-    strangers = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    strangers -= set(classes)
-    require(not strangers, f"the classes of {folder}", f"those of {first}", f"also {sorted(strangers)[:5]}", remedy)
-    pairs = [(path, label) for label, name in enumerate(classes) for path in pictures_below(folder / name)]
-    require(len(pairs) > 0, str(folder), f"a folder with pictures ({', '.join(SUFFIXES)})", "without any", remedy)
-    return FileSet(classes, [path for path, _ in pairs], [label for _, label in pairs])
+    classes = folder_classes(root, split)
+    strangers = sorted(set(_sub_folders(folder)) - set(classes))
+    rule = f"those of {root / 'train'}"
+    require(not strangers, f"the classes of {folder}", rule, f"also {strangers[:5]}", _ONE_FOLDER_A_CLASS)
+    files: list[str] = []
+    labels: list[Label] = []
+    for label, name in enumerate(classes):
+        files += _names_below(folder / name)
+        labels += [label] * (len(files) - len(labels))
+    rule = f"a folder with pictures ({', '.join(SUFFIXES)})"
+    require(len(files) > 0, str(folder), rule, "without any", _ONE_FOLDER_A_CLASS)
+    return FileSet(classes, files, labels)
+
+
+_ONE_FOLDER_A_CLASS = "put the pictures of each class into a folder of its own there"
+
+
+def folder_classes(root: Path, split: str) -> list[str]:
+    """The classes of `load_folder`, without a look at the pictures."""
+    folder = root / "train" if (root / "train").is_dir() else _split_folder(root, split)
+    classes = _sub_folders(folder)
+    require(len(classes) > 0, str(folder), "a folder with one sub-folder a class", "without any", _ONE_FOLDER_A_CLASS)
+    return classes
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _split_folder(root: Path, split: str) -> Path:
@@ -129,7 +163,22 @@ def _split_folder(root: Path, split: str) -> Path:
 
 def pictures_below(folder: Path) -> list[Path]:
     """All picture files in a folder and its sub-folders, in alphabetical order; none when there is no such folder."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return [Path(name) for name in _names_below(folder)]
+
+
+def _names_below(folder: str | Path) -> list[str]:
+    """Their names. Hidden entries are left out, and links to folders, which may lead in circles, are not followed."""
+    if not os.path.isdir(folder):  # noqa: PTH112 # a million `Path`s would take minutes
+        return []
+    with os.scandir(folder) as entries:
+        seen = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    found: list[str] = []
+    for entry in seen:
+        if entry.is_dir(follow_symlinks=False):
+            found += _names_below(entry.path)
+        elif entry.name.lower().endswith(SUFFIXES):
+            found.append(entry.path)
+    return found
 
 
 def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
@@ -211,5 +260,6 @@ def load_dataset(name: str, root: str | Path, split: str, download: bool = False
 
 def load_classes(name: str, root: str | Path, download: bool = False) -> list[str]:
     """The classes of a data set, which its training and validation part share."""
-    train_is_there = name != "folder" or (Path(root) / "train").is_dir()
-    return load_dataset(name, root, "train" if train_is_there else "valid", download).classes
+    if name in ("folder", "imagenet"):
+        return folder_classes(Path(root), "valid")
+    return load_dataset(name, root, "train", download).classes

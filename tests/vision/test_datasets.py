@@ -74,6 +74,18 @@ class TestFolder:
         picture(tmp_path / "val" / "zebra" / "e.png", 40)
         assert load_classes("folder", tmp_path) == ["zebra"]
 
+    def test_links_to_folders_inside_a_class_are_not_followed_in_circles(self, root):
+        (root / "val" / "zebra" / "again").symlink_to(root / "val")
+        assert len(load_dataset("folder", root, "valid")) == 1
+
+    def test_names_of_any_letters_are_kept(self, tmp_path):
+        names = sorted(["a b.png", "ä.png", "日本\n.png"])
+        for name in names:
+            picture(tmp_path / "val" / "zebra" / name)
+        images = load_dataset("folder", tmp_path, "valid")
+        assert [images.name_of(i) for i in range(3)] == [str(tmp_path / "val" / "zebra" / name) for name in names]
+        assert images[2][1] == 0
+
     def test_a_class_that_was_never_trained_is_named(self, root):
         picture(root / "val" / "yak" / "f.png")
         with pytest.raises(ResMLPError, match="yak"):

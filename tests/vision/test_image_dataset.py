@@ -68,6 +68,20 @@ def test_neither_workers_nor_where_one_begins_change_what_an_epoch_sees():
     assert not same(epoch_of(made, dataset(), 1), epoch_of(made, dataset(), 2))
 
 
+def test_a_picture_and_a_batch_are_changed_anew_in_every_epoch_and_for_every_seed():
+    def seen(seed, epoch):
+        data = dataset(seed=seed)
+        data.set_epoch(epoch)
+        sample = data[4]
+        plain = {"id": 0, "number": 0, "image": torch.zeros(3, 7, 7), "label": 1}
+        return sample["image"], data.collater([plain, {**plain, "label": 2}])["target"]
+
+    first = seen(1, 1)
+    assert all(torch.equal(a, b) for a, b in zip(seen(1, 1), first, strict=True))
+    for other in (seen(1, 2), seen(2, 1)):
+        assert not any(torch.equal(a, b) for a, b in zip(other, first, strict=True))
+
+
 def test_one_data_set_goes_through_its_epochs_as_fresh_ones_would_with_workers():
     # workers that stayed alive would never learn of a new epoch
     made, data = task(), dataset()
