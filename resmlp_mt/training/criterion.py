@@ -35,10 +35,7 @@ class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
     def forward(self, model, sample: dict[str, Any], reduce: bool = True):
         """Computes the loss of a batch; returns it, the number that it is divided by, and what is logged."""
         weight = output_weight(model)
-        fast = (
-            weight is not None and weight.dtype != torch.float16 and not torch.is_autocast_enabled(weight.device.type)
-        )
-        if not fast or not reduce or self.report_accuracy or self.ignore_prefix_size > 0:
+        if weight is None or not self._is_fast(weight) or not reduce:
             return super().forward(model, sample, reduce)
         features = model(**sample["net_input"], features_only=True)[0]
         loss, nll = smoothed_cross_entropy(features, weight, sample["target"], self.eps, self.padding_idx)
@@ -52,14 +49,19 @@ class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
         }
         return loss, sample_size, logged
 
+    def _is_fast(self, weight: Tensor) -> bool:
+        plain = not self.report_accuracy and self.ignore_prefix_size == 0
+        return plain and weight.dtype != torch.float16 and not torch.is_autocast_enabled(weight.device.type)
+
 
 def output_weight(model: nn.Module) -> Optional[Tensor]:
     """The matrix of a model's output projection, (vocab_size, dim), or None where there is no plain one."""
     decoder = getattr(model, "decoder", None)
     core = getattr(decoder, "core", None)
     projection = getattr(decoder, "output_projection", None) if core is None else core.output
-    plain = isinstance(projection, nn.Linear) and projection.bias is None
-    return projection.weight if plain and getattr(decoder, "adaptive_softmax", None) is None else None
+    if not isinstance(projection, nn.Linear) or projection.bias is not None:
+        return None
+    return projection.weight if getattr(decoder, "adaptive_softmax", None) is None else None
 
 
 assert_registered(CRITERION_REGISTRY, NAME, ResMLPLabelSmoothedCrossEntropy)
