@@ -139,7 +139,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _outline(
-    axes: Axes, values: NDArray[Any], edges: NDArray[np.float64], color: str, label: str | None = None
+    axes: Axes, values: NDArray[Any], edges: NDArray[np.floating[Any]], color: str, label: str | None = None
 ) -> None:
     """Draws the shares of values between `edges`, and the median of the values."""
     share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)

@@ -72,7 +72,8 @@ class Run:
         for partial in self._folder.glob("*.pt.partial"):
             partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
         self._record = RunRecord(self._folder / METRICS, update)
-        data = utils.split_paths(cfg.task.data) if cfg.task.get("data") else []
+        folders = getattr(cfg.task, "data", None)  # the task's settings may be a Namespace
+        data = utils.split_paths(folders) if folders else []
         RunFile(self._folder / RUN).started(
             OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
             update,

@@ -249,3 +249,13 @@ def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy
     assert last.startswith("fairseq-train: error: the output of ")
     assert "must be finite in update 2, but is " in last
     assert "Traceback" not in failed.stderr
+
+
+def test_a_task_whose_settings_are_not_structured_is_recorded_too(tmp_path):
+    words = ("--task", "dummy_mt", "--arch", "resmlp_tiny", "--dict-size", 29, "--src-len", 5, "--tgt-len", 7)
+    words += ("--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam", "--lr", "1e-3", "--batch-size", 3)
+    words += ("--max-update", 2, "--disable-validation", "--no-save", "--num-workers", 0, "--cpu")
+    run("fairseq-train", "--user-dir", USER_DIR, *words, "--save-dir", tmp_path)
+    recorded = run_json(tmp_path)
+    assert recorded["settings"]["task"]["src_len"] == 5
+    assert recorded["ends"][-1]["update"] == 2
