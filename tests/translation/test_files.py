@@ -16,8 +16,13 @@ def test_a_place_below_a_file_is_named_in_one_line(tmp_path):
 def test_what_fails_in_the_middle_leaves_the_old_file_and_no_part_of_the_new(tmp_path):
     path = tmp_path / "kept.txt"
     path.write_text("old")
-    with pytest.raises(KeyError), whole_file(path) as partial:
-        partial.write_text("half")
-        raise KeyError
+
+    def fail() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
