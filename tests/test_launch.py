@@ -159,7 +159,7 @@ def test_a_dry_run_prints_the_command_and_starts_nothing(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     said = bench.recipe("wmt14_en_de", DATA=data, STEPS="train finish", DRY_RUN=1).stdout
     assert f"fairseq-train {data}:{data}/shard2 --save-dir {bench.run_folder}" in said
-    assert not (tmp_path / "bench" / "calls").exists()
+    assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
 # A stand-in for a process that trains: says that it is there, and on a signal saves and ends as ours do.
@@ -237,12 +237,10 @@ exit $status
 def slurm(data, tmp_path) -> Bench:
     """Two nodes of four GPUs as a batch script finds them."""
     bench = recording_bench(tmp_path / "bench", gpus=4, capability=(9, 0))
-    calls = tmp_path / "bench" / "calls"
-    record = f'printf "%s\\0" scontrol "$@" >> {calls}; printf "\\n" >> {calls}\n'
     slurm = tmp_path / "slurm"
-    write_program(slurm / "scontrol", f'[ "$1" != show ] && {{ {record} exit; }}; printf "node7\\nnode8\\n"\n')
-    note = f'printf "%s\\0" srun "$@" >> {calls}; printf "\\n" >> {calls}\n'
-    write_program(slurm / "srun", note + SRUN)
+    names = 'if [ "$1" = show ]; then printf "node7\\nnode8\\n"; exit; fi\n'
+    write_program(slurm / "scontrol", names + bench.note())
+    write_program(slurm / "srun", bench.note() + SRUN)
     variables = {
         "PATH": f"{slurm}:{bench.environment['PATH']}",
         "SLURM_SUBMIT_DIR": str(SCRIPTS.parent),

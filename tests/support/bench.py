@@ -18,7 +18,8 @@ sys.path.append(str(SCRIPTS))
 
 COMMANDS = ("fairseq-train", "fairseq-generate", "fairseq-interactive", "torchrun", "resmlp-mt")
 
-_RECORD = 'printf "%s\\0" "$(basename "$0")" "$@" >> {calls}; printf "\\n" >> {calls}\n'
+# A file for each call, named by its time: several processes may call at once.
+_RECORD = 'printf "%s\\0" "$(basename "$0")" "$@" > "{calls}/$(date +%s%N).$$"\n'
 _TORCH = """
 class cuda:
     device_count = staticmethod(lambda: {count})
@@ -61,9 +62,12 @@ class Bench:
 
     def calls(self, program: str) -> list[list[str]]:
         """The words of each call of a program that only wrote them down."""
-        path = self.folder / "calls"
-        lines = path.read_text().split("\n")[:-1] if path.is_file() else []
-        return [words[1:-1] for words in (line.split("\0") for line in lines) if words[0] == program]
+        found = [path.read_text().split("\0")[:-1] for path in sorted((self.folder / "calls").iterdir())]
+        return [words[1:] for words in found if words[0] == program]
+
+    def note(self) -> str:
+        """A shell command that writes down the words of the program that it is in."""
+        return _RECORD.format(calls=self.folder / "calls")
 
 
 def _bench(folder: Path, programs: Mapping[str, str], variables: Mapping[str, str]) -> Bench:
@@ -78,10 +82,11 @@ def _bench(folder: Path, programs: Mapping[str, str], variables: Mapping[str, st
     return Bench(folder, environment)
 
 
-def recording_bench(folder: Path, gpus: int = 0, capability: Sequence[int] = (0, 0), record: str = _RECORD) -> Bench:
+def recording_bench(folder: Path, gpus: int = 0, capability: Sequence[int] = (0, 0)) -> Bench:
     """A place where fairseq's and our commands, and data_prep, only write down their words, beside so many GPUs."""
-    record = record.format(calls=folder / "calls")
-    (folder / "modules").mkdir(parents=True)
+    record = _RECORD.format(calls=folder / "calls")
+    (folder / "calls").mkdir(parents=True)
+    (folder / "modules").mkdir()
     (folder / "modules" / "torch.py").write_text(_TORCH.format(count=gpus, capability=tuple(capability)))
     real = f'exec {BIN / "python"} "$@"\n'
     python = f'if [ "$1 $2" = "-m data_prep" ]; then\n{record}else\n{real}fi\n'
