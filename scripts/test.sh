@@ -5,6 +5,7 @@ set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 cd "$root"
 PATH=$venv/bin:$PATH
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two test processes stand side by side
 ruff format --check .
 ruff check .
 mypy
