@@ -11,9 +11,9 @@ from resmlp_mt.translation import files
 from resmlp_mt.vision import evaluate as evaluation
 from resmlp_mt.vision.bundle import PARAMETERS, load_classifier
 from resmlp_mt.vision.datasets import DATASETS, load_dataset
+from resmlp_mt.vision.images import CORRUPT_IMAGES
 from resmlp_mt.vision.predict import make_ready
 
-CORRUPT_IMAGES = ("refuse", "skip")
 _SHOWN_CLASSES = 20
 
 
