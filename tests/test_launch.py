@@ -241,6 +241,11 @@ def slurm(data, tmp_path) -> Bench:
     names = 'if [ "$1" = show ]; then printf "node7\\nnode8\\n"; exit; fi\n'
     write_program(slurm / "scontrol", names + bench.note())
     write_program(slurm / "srun", bench.note() + SRUN)
+    both = f'[ "$(grep -l torchrun {bench.folder}/calls/* | wc -l)" -eq 2 ]'
+    wait = f"for _ in {{1..999}}; do {both} && exit; sleep 0.05; done; exit 1\n"
+    write_program(
+        bench.folder / "venv" / "bin" / "torchrun", bench.note() + wait
+    )  # as the real ones wait for each other
     variables = {
         "PATH": f"{slurm}:{bench.environment['PATH']}",
         "SLURM_SUBMIT_DIR": str(SCRIPTS.parent),
