@@ -115,9 +115,26 @@ def all_scores(
 def _score(
     name: str, metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, label: str = ""
 ) -> Score:
+    _let_scores_be_floats(metric)
     result = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=resamples)
     signature = metric.get_signature().format(short=False)
     return Score(name, float(result.score), float(getattr(result, "_ci", 0.0) or 0.0), signature, label)
+
+
+def _let_scores_be_floats(metric: Any) -> None:
+    """Makes sacrebleu's scores of resamples plain numbers.
+
+    A resample without a single match scores a `float`, another one a NumPy `float32`, and `statistics.mean`, which
+    sacrebleu 2.6 takes of them, refuses to add the two.
+    """
+    compute = metric._compute_score_from_stats
+
+    def compute_in_floats(stats: Any) -> Any:
+        score = compute(stats)
+        score.score = float(score.score)
+        return score
+
+    metric._compute_score_from_stats = compute_in_floats
 
 
 def tokenised_scores(

@@ -44,6 +44,13 @@ def test_scores_are_sacrebleus_with_intervals_and_signatures():
     assert bleu.label == ""
 
 
+def test_translations_that_hardly_match_are_scored_too():
+    references = ["a b c d e", "f g h i j k", "a c e g", "b d f"]
+    scores = {score.metric: score for score in all_scores(["a", "", "", ""], references, "de", resamples=50)}
+    assert scores["BLEU"].score == 0.0
+    assert 0 < scores["chrF"].score < 10
+
+
 def test_tokenised_scores_say_that_they_cannot_be_compared():
     found = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
     assert [score.metric for score in found] == ["tokenised BLEU", "compound-split BLEU"]
