@@ -7,13 +7,11 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from bench import SCRIPTS, real_bench, recording_bench
+from bench import real_bench, recording_bench
 from fairseq import options, tasks
-from fairseq.dataclass.initialize import add_defaults, hydra_init
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from recipes import resolved_yaml
 from recommend import recommend_for
 from systems import LARGE, SIZES, SYSTEMS, model_words, training_words
 
@@ -76,15 +74,6 @@ def configuration(words: list[str]) -> dict:
     parsed = options.parse_args_and_arch(options.get_training_parser(), words)
     cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
     return {name: vars(section) if isinstance(section, Namespace) else section for name, section in cfg.items()}
-
-
-def resolved_yaml(name: str, *overrides: str) -> dict:
-    GlobalHydra.instance().clear()
-    hydra_init(name)
-    with initialize_config_dir(config_dir=str(SCRIPTS / "config"), version_base="1.1"):
-        cfg = compose(name, overrides=list(overrides))
-    add_defaults(cfg)
-    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
