@@ -33,7 +33,7 @@ class ProbeSettings:
 
     epochs: int = 100
     batch_size: int = 256
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
+    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     held_out: int = 5
     seed: int = 1
 
