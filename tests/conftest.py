@@ -1,9 +1,14 @@
-"""What all tests share: one thread per process, so that they run the same beside others."""
+"""What all tests share: one thread per process, so that they run alike beside others, and Ctrl-C for their children."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
 torch.set_num_threads(1)
+
+# A shell that starts the tests in the background has them, and all that they start, ignore SIGINT.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

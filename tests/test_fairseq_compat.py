@@ -225,6 +225,31 @@ class TestBlockedNgrams:
         assert self.blocked(inspect.unwrap(NGramRepeatBlock._no_repeat_ngram)) == []
 
 
+def test_the_group_of_processes_is_taken_apart_at_the_end(tmp_path):
+    program = """
+import inspect, sys
+import fairseq, torch
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.distributed import utils
+import resmlp_mt
+
+def is_there(*unused):
+    return torch.distributed.is_initialized()
+
+for call_main in (utils.call_main, inspect.unwrap(utils.call_main)):
+    cfg = FairseqConfig()
+    cfg.common.cpu = True
+    group = cfg.distributed_training
+    group.distributed_init_method, group.distributed_rank = f"file://{sys.argv[1]}/{call_main}".replace(" ", ""), 0
+    group.distributed_world_size, group.distributed_no_spawn, group.distributed_backend = 1, True, "gloo"
+    call_main(cfg, lambda cfg: print(is_there()))
+    print(is_there())
+"""
+    words = [sys.executable, "-c", program, tmp_path]
+    finished = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert finished.stdout.split() == ["True", "False", "True", "True"], finished.stderr
+
+
 def test_our_errors_end_in_one_line_and_others_in_their_traceback(capsys):
     sys.excepthook(ResMLPError, ResMLPError("a must be b"), None)
     assert capsys.readouterr().err.splitlines() == [f"{Path(sys.argv[0]).name}: error: a must be b"]

@@ -160,3 +160,19 @@ def let_torchrun_run_on_cpu() -> None:
                 cfg[name] = instead
 
     put_around(distributed_utils, "_infer_torch_distributed_launch_init", infer_from_torchrun)
+
+
+def let_processes_part_in_order() -> None:
+    """Takes the group of processes apart before a process that torchrun started ends.
+
+    Symptom: now and then a finished training ends with `terminate called without an active exception` (SIGABRT), and
+    torchrun calls it failed.
+    Cause: fairseq leaves the group to the end of the process, where gloo's threads may still run. No upstream issue.
+    """
+
+    def call_main(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        if torch.distributed.is_initialized():  # all processes have met at fairseq's last barrier
+            torch.distributed.destroy_process_group()
+
+    put_around(distributed_utils, "call_main", call_main)
