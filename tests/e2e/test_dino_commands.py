@@ -108,7 +108,7 @@ def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_mov
 def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_path):
     words = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
     alone = train(pictures, tmp_path / "alone", *words, "--update-freq", 2)
-    command = ("--nproc-per-node", 2, "--master-port", 29517, sys.prefix + "/bin/fairseq-train", pictures)
+    command = ("--nproc-per-node", 2, "--master-port", 29537, sys.prefix + "/bin/fairseq-train", pictures)
     together = run("torchrun", *command, "--user-dir", USER_DIR, *TRAINING, *words, "--save-dir", tmp_path / "two")
     expected = losses_by_update(log_lines(alone))
     found = losses_by_update(log_lines(together.stdout + together.stderr))
