@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from data_prep.removed import RemovedPairs
 from data_prep.segment import load_model
 from data_prep.settings import Settings
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.version import __version__
+from resmlp_mt.versions import versions
 
 FORMAT = 1
 ALL_RULES = (*clean.RULES, *select.RULES, *LEFT_OUT_RULES)
@@ -76,7 +74,7 @@ def write(job: Job, findings: Findings) -> dict[str, Any]:
         "removed": _removed(settings.dropout_copies, findings),
         "parts": _parts(findings),
         "sources": findings.sources,
-        "versions": _versions(),
+        "versions": versions(_LIBRARIES),
         "files": _files(job.out),
     }
     write_json(job.out / folder.MANIFEST, result)
@@ -141,16 +139,6 @@ def _sum(records: Iterable[dict[str, int]]) -> Counter[str]:
     for record in records:
         total.update(record)
     return total
-
-
-def _versions() -> dict[str, str]:
-    versions = {"resmlp-mt": __version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
 
 
 def _files(out: Path) -> dict[str, Any]:

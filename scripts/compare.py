@@ -27,7 +27,7 @@ from side_by_side import describe_machine
 from systems import SIZES, SYSTEMS
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation.files import write_json, write_text
+from resmlp_mt.files import write_json, write_text
 
 PLACES = ("data", "work", "output", "own")  # of this machine, and so no settings
 

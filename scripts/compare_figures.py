@@ -11,7 +11,7 @@ from compare_table import mean_and_spread, scores_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resmlp_mt.translation.files import whole_file
+from resmlp_mt.files import whole_file
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers besides, for print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")

@@ -14,11 +14,11 @@ from processes import ROOT, Commands, Finished
 from training_log import read_log
 
 from resmlp_mt.errors import require
+from resmlp_mt.files import whole_file, write_json
 from resmlp_mt.safe_checkpoint import read_checkpoint
 from resmlp_mt.translation.checkpoint import average_checkpoints
 from resmlp_mt.translation.evaluate import refuse_segmented
 from resmlp_mt.translation.evaluate_scores import all_scores, as_json, check_counts
-from resmlp_mt.translation.files import whole_file, write_json
 from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import read_manifest, read_segmenter
 from resmlp_mt.translation.segmenter import read_dictionary

@@ -9,9 +9,9 @@ from typing import Any
 from compare_runs import Plan
 from compare_systems import Contestant
 
-from resmlp_mt.translation.evaluate import lines_digest
+from resmlp_mt.files import lines_digest
 from resmlp_mt.translation.evaluate_scores import as_json, compare
-from resmlp_mt.translation.packaging import versions
+from resmlp_mt.versions import versions
 
 METRICS = ("BLEU", "chrF")
 

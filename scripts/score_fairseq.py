@@ -16,8 +16,8 @@ from pathlib import Path
 from compare_runs import Plan, raw_translations
 
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.files import file_digest, write_json, write_text
 from resmlp_mt.translation.evaluate_scores import all_scores, as_json, check_counts, tokenised_scores
-from resmlp_mt.translation.files import file_digest, write_json, write_text
 
 BEAM = 4
 

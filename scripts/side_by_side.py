@@ -1,4 +1,7 @@
-"""What the benchmarks share: the machine in words, a table, a JSON file, peak memory of a finished child process."""
+"""What the benchmarks share: the machine in words, a table, a JSON file, peak memory of a finished child process.
+
+It imports nothing of this project, which must not be there before fairseq loads it, nor beside a system as it comes.
+"""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ from side_by_side import describe_machine
 from sweep_figure import draw_sweep
 
 from resmlp_mt.errors import require, require_choice
-from resmlp_mt.translation.files import write_json, write_text
-from resmlp_mt.translation.packaging import versions
+from resmlp_mt.files import write_json, write_text
+from resmlp_mt.versions import versions
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from typing import Any
 from compare_table import mean_and_spread
 from matplotlib.figure import Figure
 
-from resmlp_mt.translation.files import whole_file
+from resmlp_mt.files import whole_file
 
 _ALL, _FINAL = "#0072B2", "#D55E00"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from resmlp_mt import files
 from resmlp_mt.errors import require
-from resmlp_mt.translation import files
 from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
 
 

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt import files
 from resmlp_mt.cli import decoding
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation import evaluate as evaluation
-from resmlp_mt.translation import files
 from resmlp_mt.translation.evaluate_scores import RESAMPLES, TRIALS
 from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import add_scores

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
         from resmlp_mt.training import report_page
     except ImportError as error:
         raise ResMLPError(f"report needs the package {error.name}; run `pip install {error.name}`") from error
+    from resmlp_mt import files
     from resmlp_mt.training.history import read_histories
-    from resmlp_mt.translation import files
 
     files.write_text(args.out, report_page.page(read_histories(args.runs, args.names)))
     print(args.out)

@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from resmlp_mt import files
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.progress import Progress
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation import files
 from resmlp_mt.translation.alignment_page import AlignmentPage
 from resmlp_mt.translation.jobs import Job, ResumableOutput, translate_stream
 from resmlp_mt.translation.lines import ERRORS, LineReader, open_input

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt import files
 from resmlp_mt.errors import require_choice
-from resmlp_mt.translation import files
 from resmlp_mt.vision import evaluate as evaluation
 from resmlp_mt.vision.bundle import PARAMETERS, load_classifier
 from resmlp_mt.vision.datasets import DATASETS, load_dataset

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
-from resmlp_mt.translation import files
 from resmlp_mt.vision.datasets import load_dataset
 from resmlp_mt.vision.knn import NEIGHBOURS, TEMPERATURE, classify
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
 from resmlp_mt.errors import require
-from resmlp_mt.translation import files
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
 from resmlp_mt.vision.datasets import load_dataset

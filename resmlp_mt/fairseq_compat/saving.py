@@ -19,7 +19,7 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat.patching import put_around
-from resmlp_mt.translation.files import PARTIAL_SUFFIX
+from resmlp_mt.files import PARTIAL_SUFFIX
 
 logger = logging.getLogger(__name__)
 

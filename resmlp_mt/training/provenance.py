@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 import resmlp_mt
-from resmlp_mt.translation import files
-from resmlp_mt.translation.packaging import MANIFEST, read_manifest, versions
+from resmlp_mt import files
+from resmlp_mt.translation.packaging import MANIFEST, read_manifest
+from resmlp_mt.versions import versions
 
 RUN = "run.json"
 _GIT_SECONDS = 10

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation import files
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation import files
 from resmlp_mt.translation.build import build_core
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS, Segmenter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import time
 from collections.abc import Sequence
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.files import lines_digest
 from resmlp_mt.translation import evaluate_scores as scoring
 from resmlp_mt.translation.lines import read_lines
-from resmlp_mt.translation.packaging import MANIFEST, read_manifest, versions
+from resmlp_mt.translation.packaging import MANIFEST, read_manifest
 from resmlp_mt.translation.records import Request, Translation
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.training_data import has_training_data, longest_sources, read_binarised, training_folders
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.versions import versions
 
 FORMAT = 1
 _SEGMENTED_SHARE = 0.01
@@ -206,11 +207,3 @@ def find_leaks(
             read_binarised(folder / f"train.{languages[0]}-{languages[1]}.{languages[0]}").positions_of(encoded)
         )
     return {"checked": True, "lines": [position + 1 for position in sorted(found)]}
-
-
-def lines_digest(lines: Sequence[str]) -> str:
-    """The sha256 of lines, each ended by a line feed."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(f"{line}\n".encode("utf-8", "replace"))
-    return f"sha256:{digest.hexdigest()}"

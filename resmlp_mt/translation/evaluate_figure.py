@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require_choice
-from resmlp_mt.translation import files
 
 _KINDS = (".svg", ".png", ".pdf")
 _SYSTEM, _BASELINE = "#2a7", "#999"

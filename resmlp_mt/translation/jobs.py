@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation import files
 from resmlp_mt.translation.lines import LineReader
 from resmlp_mt.translation.output import OutputFormat
 from resmlp_mt.translation.records import Request, Translation

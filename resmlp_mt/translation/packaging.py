@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation import files
 from resmlp_mt.translation.bundle import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
 from resmlp_mt.translation.checkpoint import read_trained_model
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.segmenter import Segmenter, read_dictionary
 from resmlp_mt.translation.text import TextSettings
-from resmlp_mt.version import __version__
+from resmlp_mt.versions import versions
 
 MANIFEST = "manifest.json"
-_LIBRARIES = ("torch", "fairseq-fixed", "sentencepiece", "safetensors", "numpy")
 
 
 def bundle_checkpoint(
@@ -147,17 +144,6 @@ def _summary(data: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "sources": manifest.get("sources", []),
         "held_out": held_out,
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions of what decides over results."""
-    found = {"resmlp-mt": __version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
 
 
 def add_scores(path: Path, scores: Sequence[Mapping[str, Any]]) -> None:

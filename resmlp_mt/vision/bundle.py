@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.translation import files
 from resmlp_mt.version import __version__
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.preprocessing import Preprocessing

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import platform
 import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.version import __version__
+from resmlp_mt.files import lines_digest
+from resmlp_mt.versions import versions
 from resmlp_mt.vision.bundle import LoadedClassifier
 from resmlp_mt.vision.datasets import ImageSet, Label
 from resmlp_mt.vision.predict import in_batches
@@ -265,22 +264,7 @@ def full_report(
         "format": FORMAT,
         "data": data,
         **describe(outcome, images.classes),
-        "hashes": {"labels": labels_digest(images, Path(data["root"])), "classes": _lines_digest(images.classes)},
+        "hashes": {"labels": labels_digest(images, Path(data["root"])), "classes": lines_digest(images.classes)},
         "settings": {**settings, "preprocessing": asdict(loaded.preprocessing)},
-        "versions": _versions(),
+        "versions": versions(_LIBRARIES),
     }
-
-
-def _lines_digest(lines: Sequence[str]) -> str:
-    content = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _versions() -> dict[str, str]:
-    found = {"resmlp-mt": __version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require_choice
-from resmlp_mt.translation import files
 
 _KINDS = (".png", ".svg", ".pdf")
 _NAMED_CLASSES = 30  # more names do not fit beside a matrix

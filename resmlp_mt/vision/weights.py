@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.translation import files
 from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.bundle import read_tensors
 from resmlp_mt.vision.classifier import Classifier

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from resmlp_mt.cli.inspect import read_stacks
 from resmlp_mt.cli.main import main
+from resmlp_mt.files import file_digest
 from resmlp_mt.inspect.matrices import find_stacks
 from resmlp_mt.inspect.measures import as_json
 from resmlp_mt.inspect.report import inspect_stacks
 from resmlp_mt.translation.bundle import PARAMETERS
-from resmlp_mt.translation.files import file_digest
 from resmlp_mt.vision.bundle import save_classifier
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.preprocessing import Preprocessing

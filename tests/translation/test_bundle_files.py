@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from toy_bundles import data_folder, raw_lines, write_bundle, write_checkpoint
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation import files
 from resmlp_mt.translation.bundle import read_bundle
 from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
 from resmlp_mt.translation.packaging import add_scores, bundle_checkpoint

@@ -3,7 +3,7 @@
 import pytest
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.files import whole_file, write_text
+from resmlp_mt.files import whole_file, write_text
 
 
 def test_a_place_below_a_file_is_named_in_one_line(tmp_path):

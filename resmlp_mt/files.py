@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,3 +48,11 @@ def file_digest(path: Path) -> str:
     """The sha256 of a file, as "sha256:HEXADECIMAL"."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def lines_digest(lines: Sequence[str]) -> str:
+    """The sha256 of lines, each ended by a line feed, as "sha256:HEXADECIMAL"."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode("utf-8", "replace"))
+    return f"sha256:{digest.hexdigest()}"
