@@ -4,22 +4,20 @@ Everything that computes is in `encoder`, `decoder` and `resmlp_mt.nn`, which do
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import (
-    ARCH_MODEL_REGISTRY,
     FairseqEncoder,
     FairseqEncoderDecoderModel,
     FairseqIncrementalDecoder,
-    register_model,
 )
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option, register_architecture
 from resmlp_mt.nn.affine import NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.linear import pack_linears
@@ -32,43 +30,39 @@ from resmlp_mt.translation.decoder import Decoder
 from resmlp_mt.translation.encoder import Encoder, EncoderOutput
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class ResMLPConfig(FairseqDataclass):
     """Settings of a ResMLP translation model. "Paper" is arXiv:2105.03404; all probabilities are between 0 and 1."""
 
-    encoder_embed_dim: int = _option(512, "channels of the encoder (paper: 512)")
-    encoder_ffn_embed_dim: int = _option(2048, "hidden channels of the encoder's channel MLP (paper: 2048)")
-    encoder_layers: int = _option(6, "encoder layers (paper: 6 or 12)")
-    decoder_embed_dim: int = _option(512, "channels of the decoder (paper: 512)")
-    decoder_ffn_embed_dim: int = _option(2048, "hidden channels of the decoder's channel MLP (paper: 2048)")
-    decoder_layers: int = _option(6, "decoder layers (paper: 6 or 12)")
-    cross_attention_heads: int = _option(8, "heads of the attention to the source (paper silent; Vaswani et al.: 8)")
-    max_source_positions: int = _option(
+    encoder_embed_dim: int = option(512, "channels of the encoder (paper: 512)")
+    encoder_ffn_embed_dim: int = option(2048, "hidden channels of the encoder's channel MLP (paper: 2048)")
+    encoder_layers: int = option(6, "encoder layers (paper: 6 or 12)")
+    decoder_embed_dim: int = option(512, "channels of the decoder (paper: 512)")
+    decoder_ffn_embed_dim: int = option(2048, "hidden channels of the decoder's channel MLP (paper: 2048)")
+    decoder_layers: int = option(6, "decoder layers (paper: 6 or 12)")
+    cross_attention_heads: int = option(8, "heads of the attention to the source (paper silent; Vaswani et al.: 8)")
+    max_source_positions: int = option(
         512, "sub-words of the longest source, the size of the encoder's A (paper silent)"
     )
-    max_target_positions: int = _option(
+    max_target_positions: int = option(
         512, "sub-words of the longest target, the size of the decoder's A (paper silent)"
     )
-    share_all_embeddings: bool = _option(False, "one table for source, target and output; needs a joined dictionary")
-    share_decoder_input_output_embed: bool = _option(False, "one table for target and output")
-    no_scale_embedding: bool = _option(False, "do not multiply embeddings by the square root of their channels")
-    positional_embeddings: ChoiceEnum(POSITIONAL_EMBEDDINGS) = _option("none", "added to the tokens (paper silent)")
-    norm: ChoiceEnum(NORMS) = _option("affine", "before each sublayer and the output (paper's images: affine)")
-    activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = _option("gelu", "of the channel MLPs (paper, eq. 3: gelu)")
-    layer_scale: float = _option(0.2, "start of the scale behind each sublayer (paper, section 3.6: 0.2)")
-    mixing_init_std: float = _option(0.02, "deviation of the mixing matrices' start (paper silent; deit: 0.02)")
-    no_mixing_bias: bool = _option(False, "no bias per position in the mixing")
-    no_post_bias: bool = _option(False, "no bias in the Affine behind each sublayer (as in the paper's pseudo-code)")
-    dropout: float = _option(0.1, "behind each sublayer (paper, section 3.6: 0.15 En-De, 0.1 En-Fr)")
-    embedding_dropout: Optional[float] = _option(None, "of the embeddings; as --dropout unless given")
-    activation_dropout: float = _option(0.0, "behind the activation of the channel MLPs")
-    attention_dropout: float = _option(0.0, "of the attention weights")
-    drop_path: float = _option(0.0, "of whole sublayers for a sentence (stochastic depth)")
-    compile_layers: bool = _option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
+    share_all_embeddings: bool = option(False, "one table for source, target and output; needs a joined dictionary")
+    share_decoder_input_output_embed: bool = option(False, "one table for target and output")
+    no_scale_embedding: bool = option(False, "do not multiply embeddings by the square root of their channels")
+    positional_embeddings: ChoiceEnum(POSITIONAL_EMBEDDINGS) = option("none", "added to the tokens (paper silent)")
+    norm: ChoiceEnum(NORMS) = option("affine", "before each sublayer and the output (paper's images: affine)")
+    activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = option("gelu", "of the channel MLPs (paper, eq. 3: gelu)")
+    layer_scale: float = option(0.2, "start of the scale behind each sublayer (paper, section 3.6: 0.2)")
+    mixing_init_std: float = option(0.02, "deviation of the mixing matrices' start (paper silent; deit: 0.02)")
+    no_mixing_bias: bool = option(False, "no bias per position in the mixing")
+    no_post_bias: bool = option(False, "no bias in the Affine behind each sublayer (as in the paper's pseudo-code)")
+    dropout: float = option(0.1, "behind each sublayer (paper, section 3.6: 0.15 En-De, 0.1 En-Fr)")
+    embedding_dropout: Optional[float] = option(None, "of the embeddings; as --dropout unless given")
+    activation_dropout: float = option(0.0, "behind the activation of the channel MLPs")
+    attention_dropout: float = option(0.0, "of the attention weights")
+    drop_path: float = option(0.0, "of whole sublayers for a sentence (stochastic depth)")
+    compile_layers: bool = option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
 
 
 class ResMLPEncoder(FairseqEncoder):
@@ -252,21 +246,5 @@ class ResMLPModel(FairseqEncoderDecoderModel):
         self.eval()
 
 
-def _register(name: str, changes: Dict[str, Any]) -> None:
-    """Registers an architecture, so that `--arch NAME` and hydra's `model=NAME` give the same model."""
-    defaults = [(key, *_typed(key, value)) for key, value in changes.items()]
-    config = make_dataclass(f"ResMLPConfig_{name}", defaults, bases=(ResMLPConfig,))
-    model = type(
-        f"ResMLPModel_{name}", (ResMLPModel,), {"__doc__": f"The architecture {name}.", "__module__": __name__}
-    )
-    register_model(name, dataclass=config)(model)
-    assert_registered(ARCH_MODEL_REGISTRY, name, model)
-
-
-def _typed(key: str, value: Any) -> Tuple[Any, Any]:
-    original = ResMLPConfig.__dataclass_fields__[key]
-    return original.type, field(default=value, metadata=dict(original.metadata))
-
-
 for _name, _changes in ARCHITECTURES.items():
-    _register(_name, _changes)
+    register_architecture(_name, ResMLPConfig, ResMLPModel, _changes)

@@ -1,7 +1,7 @@
 """The fairseq door of DINO's loss, and of what its log tells of a collapse."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fairseq.criterions import CRITERION_REGISTRY, FairseqCriterion, register_criterion
@@ -11,25 +11,20 @@ from torch import Tensor
 
 from resmlp_mt.errors import require
 from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option
 from resmlp_mt.vision.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
 
 NAME = "resmlp_dino"
-
-
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass
 class DinoCriterionConfig(FairseqDataclass):
     """Settings of DINO's loss. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
-    student_temperature: float = _option(0.1, "of the student's softmax (paper: 0.1)")
-    teacher_temperature: float = _option(
-        0.04, "of the teacher's softmax after the warm-up (paper: 0.07; authors: 0.04)"
-    )
-    teacher_temperature_start: float = _option(0.04, "of the teacher's softmax at the start (paper: 0.04)")
-    teacher_temperature_updates: int = _option(0, "updates of its warm-up, on a line (paper: 30 epochs)")
+    student_temperature: float = option(0.1, "of the student's softmax (paper: 0.1)")
+    teacher_temperature: float = option(0.04, "of the teacher's softmax after the warm-up (paper: 0.07; authors: 0.04)")
+    teacher_temperature_start: float = option(0.04, "of the teacher's softmax at the start (paper: 0.04)")
+    teacher_temperature_updates: int = option(0, "updates of its warm-up, on a line (paper: 30 epochs)")
 
 
 @register_criterion(NAME, dataclass=DinoCriterionConfig)

@@ -5,7 +5,7 @@ What computes is in `self_distillation`, `dino`, `multi_crop` and `knn`, which d
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from fairseq.models import BaseFairseqModel
@@ -14,6 +14,7 @@ from omegaconf import II
 
 from resmlp_mt.errors import require
 from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option
 from resmlp_mt.vision.crop_dataset import CropDataset
 from resmlp_mt.vision.datasets import load_dataset
 from resmlp_mt.vision.dino import DinoHead, cosine_schedule
@@ -27,32 +28,28 @@ from resmlp_mt.vision.task import ImageClassificationTask, PictureConfig
 KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class ResMLPDinoConfig(PictureConfig):
     """Settings of the task. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
-    local_crops: int = _option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
-    local_crop_size: int = _option(96, "side of a small crop in pixels, a multiple of the patch size (paper: 96)")
-    crop_split: float = _option(0.4, "share of a picture; large crops cover more, small ones less (authors: 0.4)")
-    smallest_crop: float = _option(0.05, "smallest share that a small crop covers (paper: 0.05)")
-    flip: float = _option(0.5, "probability of mirroring left and right (authors: 0.5)")
-    colours: float = _option(1.0, "strength of the changes of colour, 0 for none (paper: 1)")
-    blur: float = _option(1.0, "strength of the blur, 0 for none (paper: 1)")
-    head_dim: int = _option(65536, "outputs of the projection (paper: 65536)")
-    head_hidden_dim: int = _option(2048, "hidden channels of the projection (paper: 2048)")
-    head_bottleneck_dim: int = _option(256, "channels before the projection's last layer (paper: 256)")
-    frozen_head_epochs: int = _option(1, "epochs in which the projection's last layer stays as it is (authors: 1)")
-    teacher_momentum: float = _option(0.996, "of the teacher's average at the start; a cosine to 1 (paper: 0.996)")
-    centre_momentum: float = _option(0.9, "of the average of the teacher's outputs (authors: 0.9)")
-    weight_decay_start: Optional[float] = _option(
+    local_crops: int = option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
+    local_crop_size: int = option(96, "side of a small crop in pixels, a multiple of the patch size (paper: 96)")
+    crop_split: float = option(0.4, "share of a picture; large crops cover more, small ones less (authors: 0.4)")
+    smallest_crop: float = option(0.05, "smallest share that a small crop covers (paper: 0.05)")
+    flip: float = option(0.5, "probability of mirroring left and right (authors: 0.5)")
+    colours: float = option(1.0, "strength of the changes of colour, 0 for none (paper: 1)")
+    blur: float = option(1.0, "strength of the blur, 0 for none (paper: 1)")
+    head_dim: int = option(65536, "outputs of the projection (paper: 65536)")
+    head_hidden_dim: int = option(2048, "hidden channels of the projection (paper: 2048)")
+    head_bottleneck_dim: int = option(256, "channels before the projection's last layer (paper: 256)")
+    frozen_head_epochs: int = option(1, "epochs in which the projection's last layer stays as it is (authors: 1)")
+    teacher_momentum: float = option(0.996, "of the teacher's average at the start; a cosine to 1 (paper: 0.996)")
+    centre_momentum: float = option(0.9, "of the average of the teacher's outputs (authors: 0.9)")
+    weight_decay_start: Optional[float] = option(
         None, "with --weight-decay-end: schedule where --weight-decay is not 0 (paper: 0.04)"
     )
-    weight_decay_end: Optional[float] = _option(None, "weight decay at the end, reached by a cosine (paper: 0.4)")
-    knn_pictures: int = _option(10000, "training pictures that validation's k-NN looks among; 0 for no k-NN")
+    weight_decay_end: Optional[float] = option(None, "weight decay at the end, reached by a cosine (paper: 0.4)")
+    knn_pictures: int = option(10000, "training pictures that validation's k-NN looks among; 0 for no k-NN")
     max_update: int = II("optimization.max_update")
     num_workers: int = II("dataset.num_workers")
 

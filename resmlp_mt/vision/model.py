@@ -4,15 +4,15 @@ Everything that computes is in `classifier` and `resmlp_mt.nn`, which do not kno
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field, make_dataclass
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.models import ARCH_MODEL_REGISTRY, BaseFairseqModel, register_model
+from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option, register_architecture
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
@@ -24,31 +24,27 @@ _DEFAULTS = ClassifierSettings()
 OF_THE_TASK = ("image_size", "channels", "num_classes")  # what the images decide
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class ResMLPVisionConfig(FairseqDataclass):
     """Settings of a ResMLP image classifier. "Paper" is arXiv:2105.03404, "deit" the authors' image code."""
 
-    image_size: Optional[int] = _option(None, "side of the images in pixels; the task's unless given (paper: 224)")
-    channels: Optional[int] = _option(None, "channels of the images; the task's unless given (paper: 3)")
-    num_classes: Optional[int] = _option(None, "classes of the head; the task's unless given (paper: 1000)")
-    patch_size: int = _option(_DEFAULTS.patch_size, "side of a patch in pixels (paper: 16, 14 or 8)")
-    dim: int = _option(_DEFAULTS.dim, "channels of the tokens (paper: 384 for S, 768 for B)")
-    depth: int = _option(_DEFAULTS.depth, "layers (paper: 12, 24 or 36)")
-    hidden_ratio: float = _option(_DEFAULTS.hidden_ratio, "hidden channels of the MLP in multiples of dim (paper: 4)")
-    norm: ChoiceEnum(IMAGE_NORMS) = _option(_DEFAULTS.norm, "before each sublayer and the pooling (paper: affine)")
-    mixing: ChoiceEnum(MIXINGS) = _option(_DEFAULTS.mixing, "of the patches (paper: linear; others in its ablations)")
-    pooling: ChoiceEnum(POOLINGS) = _option(_DEFAULTS.pooling, "of the patches (paper: average, or class-MLP)")
-    activation: ChoiceEnum(tuple(ACTIVATIONS)) = _option(_DEFAULTS.activation, "of the MLPs (paper, eq. 3: gelu)")
-    layer_scale: float = _option(
+    image_size: Optional[int] = option(None, "side of the images in pixels; the task's unless given (paper: 224)")
+    channels: Optional[int] = option(None, "channels of the images; the task's unless given (paper: 3)")
+    num_classes: Optional[int] = option(None, "classes of the head; the task's unless given (paper: 1000)")
+    patch_size: int = option(_DEFAULTS.patch_size, "side of a patch in pixels (paper: 16, 14 or 8)")
+    dim: int = option(_DEFAULTS.dim, "channels of the tokens (paper: 384 for S, 768 for B)")
+    depth: int = option(_DEFAULTS.depth, "layers (paper: 12, 24 or 36)")
+    hidden_ratio: float = option(_DEFAULTS.hidden_ratio, "hidden channels of the MLP in multiples of dim (paper: 4)")
+    norm: ChoiceEnum(IMAGE_NORMS) = option(_DEFAULTS.norm, "before each sublayer and the pooling (paper: affine)")
+    mixing: ChoiceEnum(MIXINGS) = option(_DEFAULTS.mixing, "of the patches (paper: linear; others in its ablations)")
+    pooling: ChoiceEnum(POOLINGS) = option(_DEFAULTS.pooling, "of the patches (paper: average, or class-MLP)")
+    activation: ChoiceEnum(tuple(ACTIVATIONS)) = option(_DEFAULTS.activation, "of the MLPs (paper, eq. 3: gelu)")
+    layer_scale: float = option(
         _DEFAULTS.layer_scale, "start of the scale behind each sublayer (deit: 0.1, 1e-5 or 1e-6 for 12, 24, 36 layers)"
     )
-    post_bias: bool = _option(_DEFAULTS.post_bias, "a bias beside that scale (paper's equations, but not its code)")
-    init_std: float = _option(_DEFAULTS.init_std, "deviation of the matrices' start (deit: 0.02)")
-    drop_path: float = _option(_DEFAULTS.drop_path, "of whole sublayers for an image (deit, issue 106: 0.05)")
+    post_bias: bool = option(_DEFAULTS.post_bias, "a bias beside that scale (paper's equations, but not its code)")
+    init_std: float = option(_DEFAULTS.init_std, "deviation of the matrices' start (deit: 0.02)")
+    drop_path: float = option(_DEFAULTS.drop_path, "of whole sublayers for an image (deit, issue 106: 0.05)")
 
 
 def classifier_settings(cfg: ResMLPVisionConfig, task: Any) -> ClassifierSettings:
@@ -96,23 +92,6 @@ class ResMLPVisionModel(BaseFairseqModel):
         return self.core(images)
 
 
-def _register(name: str, changes: Dict[str, Any]) -> None:
-    """Registers an architecture, so that `--arch NAME` and hydra's `model=NAME` give the same model."""
-    defaults = [(key, *_typed(key, value)) for key, value in changes.items() if key not in OF_THE_TASK]
-    config = make_dataclass(f"ResMLPVisionConfig_{name}", defaults, bases=(ResMLPVisionConfig,))
-    model = type(
-        f"ResMLPVisionModel_{name}",
-        (ResMLPVisionModel,),
-        {"__doc__": f"The architecture {name}.", "__module__": __name__},
-    )
-    register_model(name, dataclass=config)(model)
-    assert_registered(ARCH_MODEL_REGISTRY, name, model)
-
-
-def _typed(key: str, value: Any) -> Tuple[Any, Any]:
-    original = ResMLPVisionConfig.__dataclass_fields__[key]
-    return original.type, field(default=value, metadata=dict(original.metadata))
-
-
 for _name, _changes in VISION_ARCHITECTURES.items():
-    _register(_name, _changes)
+    _own = {key: value for key, value in _changes.items() if key not in OF_THE_TASK}
+    register_architecture(_name, ResMLPVisionConfig, ResMLPVisionModel, _own)

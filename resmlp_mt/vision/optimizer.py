@@ -1,7 +1,7 @@
 """The fairseq doors of optimisers that leave vectors without weight decay: LAMB, AdamW and SGD."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from omegaconf import II
 from torch import Tensor
 
 from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option
 
 
 def decay_groups(parameters: list[Tensor], weight_decay: float) -> list[dict[str, Any]]:
@@ -38,15 +39,11 @@ def decay_groups(parameters: list[Tensor], weight_decay: float) -> list[dict[str
     return [group for group in groups if group["params"]]
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class ResMLPOptimizerConfig(FairseqDataclass):
     """Settings that all have."""
 
-    weight_decay: float = _option(0.2, "of matrices and kernels; vectors have none (paper: 0.2)")
+    weight_decay: float = option(0.2, "of matrices and kernels; vectors have none (paper: 0.2)")
     lr: list[float] = II("optimization.lr")  # noqa: RUF009
 
 
@@ -78,9 +75,9 @@ class ResMLPOptimizer(FairseqOptimizer):
 class ResMLPLambConfig(ResMLPOptimizerConfig):
     """LAMB; learning rate 5e-3 and weight decay 0.2 in the paper, section 3.1, the rest DeiT's."""
 
-    beta1: float = _option(0.9, "decay of the gradient's average")
-    beta2: float = _option(0.999, "decay of the squared gradient's average")
-    eps: float = _option(1e-8, "added to the denominator (DeiT: 1e-8)")
+    beta1: float = option(0.9, "decay of the gradient's average")
+    beta2: float = option(0.999, "decay of the squared gradient's average")
+    eps: float = option(1e-8, "added to the denominator (DeiT: 1e-8)")
 
 
 class ResMLPLamb(ResMLPOptimizer):
@@ -97,10 +94,10 @@ class ResMLPLamb(ResMLPOptimizer):
 class ResMLPAdamWConfig(ResMLPOptimizerConfig):
     """AdamW."""
 
-    weight_decay: float = _option(0.05, "of matrices and kernels; vectors have none (DeiT: 0.05)")
-    beta1: float = _option(0.9, "decay of the gradient's average")
-    beta2: float = _option(0.999, "decay of the squared gradient's average")
-    eps: float = _option(1e-8, "added to the denominator (DeiT: 1e-8)")
+    weight_decay: float = option(0.05, "of matrices and kernels; vectors have none (DeiT: 0.05)")
+    beta1: float = option(0.9, "decay of the gradient's average")
+    beta2: float = option(0.999, "decay of the squared gradient's average")
+    eps: float = option(1e-8, "added to the denominator (DeiT: 1e-8)")
 
 
 class ResMLPAdamW(ResMLPOptimizer):
@@ -115,8 +112,8 @@ class ResMLPAdamW(ResMLPOptimizer):
 class ResMLPSGDConfig(ResMLPOptimizerConfig):
     """SGD with momentum, of the paper's "old-fashioned" training."""
 
-    weight_decay: float = _option(1e-4, "of matrices and kernels; vectors have none (He et al. 2016: 1e-4)")
-    momentum: float = _option(0.9, "of the gradient (He et al. 2016: 0.9)")
+    weight_decay: float = option(1e-4, "of matrices and kernels; vectors have none (He et al. 2016: 1e-4)")
+    momentum: float = option(0.9, "of the gradient (He et al. 2016: 0.9)")
 
 
 class ResMLPSGD(ResMLPOptimizer):

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,6 +13,7 @@ from omegaconf import II, MISSING
 
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_compat.registering import option
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.criterions import AVERAGED
 from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
@@ -26,23 +27,19 @@ NAME = "resmlp_image_classification"
 logger = logging.getLogger(__name__)
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass
 class PictureConfig(FairseqDataclass):
     """Settings of a task on pictures: which they are, and what training starts from."""
 
-    data: str = _option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
-    dataset_name: ChoiceEnum(tuple(DATASETS)) = _option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
-    download: bool = _option(False, "fetch what is missing of the data set")
-    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = _option("refuse", "stop at a picture that cannot be read, or go on")  # noqa: RUF009
-    image_size: Optional[int] = _option(None, "side of the images in pixels; the data set's own unless given")
-    channels: Optional[int] = _option(None, "3 for RGB, 1 for grey; the data set's own unless given")
-    crop: Optional[float] = _option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
-    interpolation: ChoiceEnum(INTERPOLATIONS) = _option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
-    init_from: Optional[str] = _option(None, "a bundle or checkpoint to start from; another head or size may be new")
+    data: str = option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
+    dataset_name: ChoiceEnum(tuple(DATASETS)) = option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
+    download: bool = option(False, "fetch what is missing of the data set")
+    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "stop at a picture that cannot be read, or go on")  # noqa: RUF009
+    image_size: Optional[int] = option(None, "side of the images in pixels; the data set's own unless given")
+    channels: Optional[int] = option(None, "3 for RGB, 1 for grey; the data set's own unless given")
+    crop: Optional[float] = option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
+    interpolation: ChoiceEnum(INTERPOLATIONS) = option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
+    init_from: Optional[str] = option(None, "a bundle or checkpoint to start from; another head or size may be new")
     seed: int = II("common.seed")
 
 
@@ -50,13 +47,13 @@ class PictureConfig(FairseqDataclass):
 class ImageClassificationConfig(PictureConfig):
     """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
 
-    repeated_augmentation: int = _option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
-    rand_augment: str = _option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
-    random_erasing: float = _option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
-    mixup: float = _option(0.8, "alpha of mixup, 0 for none (DeiT: 0.8)")
-    cutmix: float = _option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
-    flip: float = _option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
-    crop_scale: float = _option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
+    repeated_augmentation: int = option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
+    rand_augment: str = option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
+    random_erasing: float = option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
+    mixup: float = option(0.8, "alpha of mixup, 0 for none (DeiT: 0.8)")
+    cutmix: float = option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
+    flip: float = option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
+    crop_scale: float = option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
 
 
 @register_task(NAME, dataclass=ImageClassificationConfig)
