@@ -6,26 +6,12 @@ import sys
 
 import pytest
 import yaml
-from fairseq import options
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq_commands import ROOT, TRAINING, USER_DIR, generated, log_lines, losses, run, train
-from omegaconf import OmegaConf
+from recipes import SECTIONS, resolved_command
 
 import resmlp_mt
 
 resmlp_mt.register_with_fairseq()
-
-SECTIONS = (
-    "common",
-    "task",
-    "model",
-    "criterion",
-    "optimizer",
-    "lr_scheduler",
-    "dataset",
-    "optimization",
-    "checkpoint",
-)
 
 
 @pytest.mark.slow
@@ -43,8 +29,7 @@ def test_fairseq_hydra_train_gives_the_losses_of_fairseq_train(toy_data, tmp_pat
 
 def resolved_yaml_of_command(words: list[str]) -> dict:
     """The settings of a command line as a configuration for hydra: what differs from nothing at all."""
-    parsed = options.parse_args_and_arch(options.get_training_parser(), words)
-    cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    cfg = resolved_command(words)
     chosen = {section: {k: v for k, v in cfg[section].items() if v is not None} for section in SECTIONS}
     chosen["common"]["user_dir"] = str(USER_DIR)
     return chosen

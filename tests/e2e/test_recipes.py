@@ -3,15 +3,12 @@
 import gzip
 import json
 import random
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from bench import real_bench, recording_bench
 from fairseq import options, tasks
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from omegaconf import OmegaConf
-from recipes import resolved_yaml
+from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 from recommend import recommend_for
 from systems import LARGE, SIZES, SYSTEMS, model_words, training_words
 
@@ -22,17 +19,6 @@ from data_prep.command_line import main as data_prep
 resmlp_mt.register_with_fairseq()
 
 RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own")
-SECTIONS = (
-    "common",
-    "task",
-    "model",
-    "criterion",
-    "optimizer",
-    "lr_scheduler",
-    "dataset",
-    "optimization",
-    "checkpoint",
-)
 
 
 @pytest.fixture(scope="session")
@@ -69,30 +55,18 @@ def arguments_of(recipe: str, text: Path, data: Path) -> list[Path]:
     return {"mix": [text], "multi30k": [text], "own": [data]}.get(recipe, [])
 
 
-def configuration(words: list[str]) -> dict:
-    """What fairseq-train makes of its words."""
-    parsed = options.parse_args_and_arch(options.get_training_parser(), words)
-    cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
-    return {name: vars(section) if isinstance(section, Namespace) else section for name, section in cfg.items()}
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, tiny_data, tmp_path):
     bench = recording_bench(tmp_path)
     bench.recipe(recipe, *arguments_of(recipe, tmp_path, tiny_data), STEPS="train", DATA=tiny_data)
     (words,) = bench.calls("fairseq-train")
-    script = configuration(words)
+    script = resolved_command(words)
     overrides = [f"task.data={tiny_data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     if recipe == "own":
         overrides += [*recommend_for(tiny_data).overrides(), "task.source_lang=en", "task.target_lang=de"]
     twin = resolved_yaml(recipe, *overrides)
     for section in SECTIONS:
-        differences = {
-            key: (value, script[section].get(key, value))
-            for key, value in twin[section].items()
-            if str(value) != str(script[section].get(key, value))
-        }
-        assert not differences, section
+        assert not differences(twin, script, section), section
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe != "own"])
@@ -118,7 +92,7 @@ def test_the_paper_s_settings_reach_fairseq(tmp_path):
         (tmp_path / recipe / "data").mkdir()
         bench.recipe(recipe, STEPS="train", LAYERS=12, DATA=tmp_path / recipe / "data")
         (words,) = bench.calls("fairseq-train")
-        cfg = configuration(words)
+        cfg = resolved_command(words)
         assert (cfg["optimizer"]["_name"], cfg["optimization"]["lr"]) == ("adagrad", [0.2])
         assert cfg["lr_scheduler"]["warmup_updates"] == 32000
         assert cfg["criterion"]["label_smoothing"] == 0.1
@@ -147,7 +121,7 @@ def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data)
         for layers in (6, 12) if system in ("resmlp", "transformer") and size in LARGE else (6,):
             words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de"]
             words += [*model_words(system, size, layers), *training_words(system, size)]
-            model = configuration(words)["model"]
+            model = resolved_command(words)["model"]
             if layers == 12:
                 assert (model["encoder_layers"], model["decoder_layers"]) == (12, 12)
 

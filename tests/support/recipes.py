@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from argparse import Namespace
 from pathlib import Path
 
 from fairseq import options
@@ -14,6 +15,18 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+# Of a configuration, as fairseq has them.
+SECTIONS = (
+    "common",
+    "task",
+    "model",
+    "criterion",
+    "optimizer",
+    "lr_scheduler",
+    "dataset",
+    "optimization",
+    "checkpoint",
+)
 PROGRAMS = ("python", "fairseq-train", "fairseq-interactive", "resmlp-mt")
 
 
@@ -39,7 +52,8 @@ def commands_of(script: Path, folder: Path, *words: object, **variables: str) ->
 def resolved_command(words: list[str]) -> dict:
     """The whole configuration that `fairseq-train` makes of its words."""
     parsed = options.parse_args_and_arch(options.get_training_parser(), words)
-    return OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    return {name: vars(section) if isinstance(section, Namespace) else section for name, section in cfg.items()}
 
 
 def resolved_yaml(name: str, *overrides: str) -> dict:
