@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from fairseq_commands import ROOT, USER_DIR, log_lines, losses_by_update, run
+from bench import recording_bench
+from fairseq_commands import USER_DIR, log_lines, losses_by_update, run
 from PIL import Image
-from recipes import commands_of, differences, resolved_command, resolved_yaml
+from recipes import differences, resolved_command, resolved_yaml
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.errors import ResMLPError
@@ -60,9 +61,10 @@ def trained(pictures, tmp_path_factory):
 
 
 def test_the_yaml_twin_of_the_recipe_resolves_to_the_same_configuration(tmp_path):
-    calls = commands_of(ROOT / "scripts" / "dino_digits.sh", tmp_path)
-    script = resolved_command(next(words for program, *words in calls if program == "fairseq-train"))
-    twin = resolved_yaml("dino_digits", f"checkpoint.save_dir={tmp_path / 'run'}", "common.user_dir=resmlp_mt")
+    bench = recording_bench(tmp_path)
+    bench.recipe("dino_digits")
+    script = resolved_command(bench.calls("fairseq-train")[0])
+    twin = resolved_yaml("dino_digits", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt")
     for section in (*PARTS, "dataset", "optimization", "checkpoint", "common"):
         assert not differences(twin, script, section), section
     assert all(twin[part]["_name"] == script[part]["_name"] for part in PARTS)

@@ -5,10 +5,11 @@ import re
 import pytest
 import torch
 import yaml
+from bench import recording_bench
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
-from fairseq_commands import BIN, ROOT, USER_DIR, log_lines, losses, losses_by_update, run
+from fairseq_commands import BIN, USER_DIR, log_lines, losses, losses_by_update, run
 from PIL import Image
-from recipes import SECTIONS, commands_of, differences, resolved_command, resolved_yaml
+from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 
 import resmlp_mt
 from resmlp_mt.safe_checkpoint import read_checkpoint
@@ -135,17 +136,16 @@ class TestTraining:
 
 
 @pytest.mark.parametrize(
-    ("script", "twin", "words"), [("demo_vision.sh", "vision_digits", ()), ("imagenet.sh", "imagenet", ("ROOT",))]
+    ("recipe", "twin", "words"), [("demo_vision", "vision_digits", ()), ("imagenet", "imagenet", ("ROOT",))]
 )
-def test_the_yaml_twin_of_a_script_resolves_to_the_same_configuration(script, twin, words, tmp_path):
+def test_the_yaml_twin_of_a_script_resolves_to_the_same_configuration(recipe, twin, words, tmp_path):
     images = tmp_path / "images"
     for split in ("train", "val"):
         (images / split / "n01440764").mkdir(parents=True)
-    calls = commands_of(
-        ROOT / "scripts" / script, tmp_path, *(images if word == "ROOT" else word for word in words), GPUS="8"
-    )
-    command = resolved_command(next(call[1:] for call in calls if call[0] == "fairseq-train"))
-    overrides = [f"checkpoint.save_dir={tmp_path}/run", "common.user_dir=resmlp_mt"]
+    bench = recording_bench(tmp_path)
+    bench.recipe(recipe, *(images if word == "ROOT" else word for word in words), GPUS=8)
+    command = resolved_command(bench.calls("fairseq-train")[0])
+    overrides = [f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     overrides += [f"task.data={images}"] if words else []
     yaml_twin = resolved_yaml(twin, *overrides)
     for section in (*SECTIONS, "ema"):

@@ -1,11 +1,8 @@
-"""What a training script would run, and what its YAML twin says."""
+"""What `fairseq-train` makes of a recipe's words, and what the recipe's YAML twin says."""
 
 from __future__ import annotations
 
-import stat
-import subprocess
 from argparse import Namespace
-from pathlib import Path
 
 from fairseq import options
 from fairseq.dataclass.initialize import add_defaults, hydra_init
@@ -27,26 +24,6 @@ SECTIONS = (
     "optimization",
     "checkpoint",
 )
-PROGRAMS = ("python", "fairseq-train", "fairseq-interactive", "resmlp-mt")
-
-
-def commands_of(script: Path, folder: Path, *words: object, **variables: str) -> list[list[str]]:
-    """Runs a recipe in an environment whose programs only write down what they are called with."""
-    venv = folder / "venv"
-    (venv / "bin").mkdir(parents=True)
-    stub = f'#!/bin/sh\nprintf "%s\\0" "$(basename "$0")" "$@" >> {folder}/calls; printf "\\n" >> {folder}/calls\n'
-    for name in PROGRAMS:
-        program = venv / "bin" / name
-        program.write_text(stub)
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    stamp = subprocess.run(
-        ["bash", "-c", "cat constraints.txt setup.py | cksum"], cwd=ROOT, capture_output=True, check=True
-    )
-    (venv / "installed").write_bytes(stamp.stdout)
-    environment = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "RUN": str(folder / "run"), **variables}
-    subprocess.run(["bash", script, *map(str, words)], env=environment, capture_output=True, timeout=60)
-    calls = (folder / "calls").read_text().split("\n")[:-1]
-    return [call.split("\0")[:-1] for call in calls]
 
 
 def resolved_command(words: list[str]) -> dict:
