@@ -12,25 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from resmlp_mt.figure_style import GRID, MUTED, STYLE
+
 # Told apart with every kind of colour vision, and in grey.
 SRC_COLOR, TGT_COLOR, RATIO_COLOR = "#1f6fb4", "#d9730d", "#3b7d6e"
-_INK, _MUTED, _GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "resmlp-mt",
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "text.color": _INK,
-}
 _MOST_BARS = 100
 _CELLS = 60
 
@@ -97,7 +82,7 @@ def length_plane(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -
     counts, x_edges, y_edges = np.histogram2d(sizes[0], sizes[1], bins=cells, range=[[0, longest], [0, longest]])
     shown = np.ma.masked_equal(np.log10(np.maximum(counts.T, 0.5)), np.log10(0.5))
     mesh = axes.pcolormesh(x_edges, y_edges, shown, cmap="cividis_r", rasterized=True)
-    axes.plot([0, longest], [0, longest], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.plot([0, longest], [0, longest], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlabel(f"pieces of {languages[0]}")
     axes.set_ylabel(f"pieces of {languages[1]}")
     bar = figure.colorbar(mesh, ax=axes, pad=0.02)
@@ -130,10 +115,10 @@ def vocabulary_use(counts: Sequence[NDArray[np.int64]], languages: Sequence[str]
 
 
 def _figure() -> tuple[Figure, Axes]:
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.7), layout="constrained")
         axes = figure.add_subplot()
-        axes.grid(color=_GRID, linewidth=0.8)
+        axes.grid(color=GRID, linewidth=0.8)
         axes.tick_params(length=0)
     return figure, axes
 
@@ -154,7 +139,7 @@ def _mark(axes: Axes, place: float, color: str) -> None:
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         # Without a date the same data give the same picture.
         figure.savefig(text, format="svg", transparent=True, dpi=150, metadata={"Date": None})
     svg = text.getvalue()

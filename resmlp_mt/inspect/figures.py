@@ -15,29 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from resmlp_mt import figure_style
+from resmlp_mt.figure_style import MUTED
 from resmlp_mt.inspect.matrices import Array, Stack
 from resmlp_mt.inspect.measures import THRESHOLD, LayerMeasures
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; lines differ in their marks too.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#5b6b7b"
-INK = "#1c2733"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", MUTED
 DIVERGING = "RdBu_r"  # blue negative, white zero, red positive
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e9ee",
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "text.color": INK,
-}
+STYLE: Any = {**figure_style.STYLE, "axes.titlesize": 10.5}
 _DPI = 110
 _CLIPPED = 99.5  # percent of the weights that a colour scale spans; a single spike would whiten all others
 PANELS_IN_A_ROW = 3

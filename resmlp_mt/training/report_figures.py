@@ -12,31 +12,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resmlp_mt.figure_style import STYLE
 from resmlp_mt.training.history import QUALITIES, History
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; lines and marks differ, too.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-_INK, _MUTED, _GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "resmlp-mt",
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "text.color": _INK,
-}
+_STYLE: Any = {**STYLE, "font.size": 9, "axes.grid": True}
 _POINTS = 500  # of a curve; longer ones are drawn as means
 
 
