@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from resmlp_mt.errors import require_choice
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.linear import Linear, PackedLinear, scale_input, scale_output
-from resmlp_mt.nn.products import linear, transposed_product
+from resmlp_mt.nn.products import linear
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
 
@@ -61,9 +61,9 @@ class ChannelMLP(nn.Module):
             weight, bias = weight * before.alpha, bias + weight @ before.shift()
         else:
             x = before(x)
-        hidden = F.dropout(self.activation(_product(x, weight, bias)), self.dropout, self.training)
+        hidden = F.dropout(self.activation(linear(x, weight, bias)), self.dropout, self.training)
         scaled = self.fc2.weight * after.alpha[:, None]
-        return _product(hidden, scaled, torch.addcmul(after.shift(), self.fc2.bias, after.alpha))
+        return linear(hidden, scaled, torch.addcmul(after.shift(), self.fc2.bias, after.alpha))
 
     @torch.no_grad()
     def absorb(self, before: nn.Module, after: Affine) -> bool:
@@ -73,9 +73,3 @@ class ChannelMLP(nn.Module):
             scale_input(self.fc1, before)
             return True
         return False
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear layer, with gradients where they are wanted, as fast without: in validation, in a teacher."""
-    plain = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    return linear(x, weight, bias) if plain else transposed_product(x, weight, bias)

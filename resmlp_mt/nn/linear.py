@@ -1,4 +1,4 @@
-"""Linear layers: trained with the processor's faster library; at inference folded with an Affine, and packed."""
+"""Linear layers: with the processor's faster library; at inference folded with an Affine, and packed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resmlp_mt.nn.products import linear
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, whose products while training are those of `resmlp_mt.nn.products`."""
+    """`nn.Linear`, whose products are those of `resmlp_mt.nn.products`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""

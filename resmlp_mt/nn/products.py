@@ -1,4 +1,4 @@
-"""Matrix products of training on a CPU, by whichever of PyTorch's two libraries is faster on the processor.
+"""Matrix products on a CPU, by whichever of PyTorch's two libraries is faster on the processor.
 
 PyTorch multiplies float32 matrices with Intel's MKL, which uses half the vector width on AMD's processors that have
 AVX-512. PyTorch's other library, oneDNN, uses all of it there: 220 against 100 GFLOP/s on one core of a Zen 4, to the
@@ -32,7 +32,7 @@ ONEDNN_IS_FASTER = (
 
 
 def transposed_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    r"""$a b^\top$ plus a bias: (rows, inner) and (columns, inner) to (rows, columns). No gradient flows through it.
+    r"""$a b^\top$ plus a bias: (..., inner) and (columns, inner) to (..., columns). No gradient flows through it.
 
     Args:
         a, b: of any strides.
@@ -44,16 +44,13 @@ def transposed_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tens
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`torch.nn.functional.linear`, with gradients: (..., inner) to (..., columns)."""
-    trained = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if (
-        not trained
-        or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or not _suits(x, weight.size(0))
-    ):
+    """`torch.nn.functional.linear`, with gradients where they are wanted: (..., inner) to (..., columns)."""
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _suits(x, weight.size(0)):
         return F.linear(x, weight, bias)
-    return _Linear.apply(x.reshape(-1, x.size(-1)), weight, bias).view(*x.shape[:-1], -1)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+        return _Linear.apply(x.reshape(-1, x.size(-1)), weight, bias).view(*x.shape[:-1], -1)
+    return transposed_product(x, weight, bias)
 
 
 def _suits(x: Tensor, columns: int) -> bool:
