@@ -1,16 +1,16 @@
-"""What fairseq-train's log (--log-format json) says of a training: how long, how fast, how good, how much memory."""
+"""What fairseq-train's log says of a training: how long, how fast, how good, how much memory."""
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from resmlp_mt.errors import require
+from resmlp_mt.training.fairseq_log import parse_log
+from resmlp_mt.training.run_record import TRAIN
 
-_LINE = re.compile(r"\| (train_inner|valid) \| (\{\".*\})$", re.MULTILINE)
 _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 _LEFT_OUT = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
 _GPU_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
@@ -51,17 +51,12 @@ def read_log(text: str) -> TrainingLog:
     Raises:
         ResMLPError: when it holds no validation or too few updates to tell a speed.
     """
-    stretches: dict[int, dict[str, Any]] = {}
-    validations: dict[int, float] = {}
-    for kind, found in _LINE.findall(text):
-        line = json.loads(found)
-        if kind == "valid":
-            validations[int(line["valid_num_updates"])] = float(line["valid_ppl"])
-        else:
-            stretches[int(line["num_updates"])] = line
+    records, _ = parse_log(text.splitlines())
+    stretches = {record["update"]: record for record in records if record["kind"] == TRAIN}
+    validations = {record["update"]: record["ppl"] for record in records if record.get("subset") == "valid"}
     said = "train longer: speeds are told every ten updates"
     require(bool(stretches and validations), "a training", "at least ten updates long, with a validation", "not", said)
-    speeds = [float(line["wps"]) for line in stretches.values()]
+    speeds = [record["wps"] for record in stretches.values()]
     speed = statistics.median(speeds[1:] or speeds)  # the first stretch holds what is done once
     tokens = _tokens_by_update(stretches)
     parameters, left_out = _PARAMETERS.search(text), _LEFT_OUT.search(text)
@@ -95,7 +90,7 @@ def _tokens_by_update(stretches: dict[int, dict[str, Any]]):
     def tokens(update: int) -> float:
         total, last, batch = 0.0, 0, 0.0
         for end in sorted(stretches):
-            batch = float(stretches[end]["wpb"])
+            batch = stretches[end]["wpb"]
             total += batch * (min(end, update) - last)
             last = min(end, update)
         return total + batch * (update - last)
@@ -105,5 +100,5 @@ def _tokens_by_update(stretches: dict[int, dict[str, Any]]):
 
 def _peak_gpu_mib(text: str, stretches: dict[int, dict[str, Any]]) -> float | None:
     total = _GPU_MEMORY.search(text)
-    free = [float(line["gb_free"]) for line in stretches.values() if "gb_free" in line]
+    free = [record["gb_free"] for record in stretches.values() if "gb_free" in record]
     return (float(total[1]) - min(free)) * 1024 if total and free else None
