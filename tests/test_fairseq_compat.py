@@ -7,6 +7,7 @@ import inspect
 import itertools
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +249,33 @@ for call_main in (utils.call_main, inspect.unwrap(utils.call_main)):
     words = [sys.executable, "-c", program, tmp_path]
     finished = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert finished.stdout.split() == ["True", "False", "True", "True"], finished.stderr
+
+
+@pytest.mark.parametrize("repaired", [True, False])
+def test_a_process_ends_in_order_while_batches_are_loaded_ahead(repaired):
+    program = """
+import sys
+import torch
+from fairseq.data.iterators import BufferedIterator
+
+class Batches:
+    def __len__(self):
+        return 10**6
+
+    def __iter__(self):
+        large = torch.zeros(1000, 1000)
+        while True:  # nearly always within PyTorch
+            yield large.clone().add_(1).sum()
+
+for size in (10**6, 2):  # a loader at work, and one that waits for room
+    next(BufferedIterator(size, Batches()))
+if sys.argv[1] == "True":
+    from resmlp_mt.fairseq_compat import repair_all
+    repair_all()
+"""
+    words = [sys.executable, "-c", program, str(repaired)]
+    finished = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment())
+    assert finished.returncode == (0 if repaired else -signal.SIGABRT), finished.stderr
 
 
 def test_our_errors_end_in_one_line_and_others_in_their_traceback(capsys):

@@ -37,6 +37,7 @@ from resmlp_mt.fairseq_compat.patching import put_around
 from resmlp_mt.fairseq_compat.running import (
     keep_bf16_on_the_gpu,
     keep_the_last_batch,
+    let_loaders_end_before_the_process,
     let_processes_part_in_order,
     let_torchrun_count_its_processes,
     let_torchrun_run_on_cpu,
@@ -92,6 +93,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     let_torchrun_count_its_processes,
     let_torchrun_run_on_cpu,
     let_processes_part_in_order,
+    let_loaders_end_before_the_process,
     let_replace_unk_read_alignments,
     keep_diverse_beams_with_their_sentence,
     let_ngrams_be_blocked_on_cpu,
