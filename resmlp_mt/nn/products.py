@@ -1,8 +1,8 @@
 """Matrix products on a CPU, by whichever of PyTorch's two libraries is faster on the processor.
 
 PyTorch multiplies float32 matrices with Intel's MKL, which uses half the vector width on AMD's processors that have
-AVX-512. PyTorch's other library, oneDNN, uses all of it there: 220 against 100 GFLOP/s on one core of a Zen 4, to the
-same accuracy. Anywhere else (GPUs, other types, Intel's processors, small products, compiled graphs) nothing changes.
+AVX-512. PyTorch's other library, oneDNN, uses all of it there, to the same accuracy. Anywhere else (GPUs, other types,
+Intel's processors, small products, compiled graphs) nothing changes.
 """
 
 from __future__ import annotations
