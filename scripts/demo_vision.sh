@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Image classification on pictures that come with scikit-learn, 8 x 8 digits: train, evaluate, predict. About 2 minutes on
-# 2 CPU cores after installation. Run again, it does only what is missing. RUN chooses the folder (default: runs/demo_vision).
+# 2 CPU cores after installation. Run again, it does only what is missing. RUN chooses the folder (default: runs/demo_vision)
+# and SEED the seed (default: 1).
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 PATH=$venv/bin:$PATH
@@ -15,7 +16,7 @@ fairseq-train . --user-dir resmlp_mt --task resmlp_image_classification --datase
   --criterion resmlp_image_cross_entropy --label-smoothing 0.1 \
   --optimizer resmlp_lamb --lr 0.02 --lr-scheduler cosine --warmup-updates 46 --max-update 460 --max-epoch 20 \
   --repeated-augmentation 1 --rand-augment none --random-erasing 0 --mixup 0 --cutmix 0 --flip 0 --crop-scale 0.7 \
-  --batch-size 64 --num-workers 1 --seed 1 --cpu --no-epoch-checkpoints \
+  --batch-size 64 --num-workers 1 --seed "${SEED:-1}" --cpu --no-epoch-checkpoints \
   --best-checkpoint-metric top1 --maximize-best-checkpoint-metric \
   --no-progress-bar --log-format simple --log-interval 23 --save-dir "$run" 2>&1 |
   tee -a "$run/train.log" | sed -unE \
