@@ -76,7 +76,7 @@ class Plan:
         else:
             every = ("--keep-last-epochs", self.average)
         words = (
-            *(str(self.data), *self.languages(), "--criterion", "label_smoothed_cross_entropy"),
+            *(str(self.data), *self.languages(), "--criterion", "resmlp_label_smoothed_cross_entropy"),
             *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
             *("--num-workers", 0, "--no-progress-bar"),
             *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
@@ -102,7 +102,7 @@ def _sides(pair: tuple[str, str]) -> tuple[str, ...]:
     return ("--source-lang", pair[0], "--target-lang", pair[1])
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -128,9 +128,9 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
     folder = run_folder(plan, contestant, seed)
     finished = folder / "trained.json"
     words = list(plan.training(contestant, seed))
-    _claim(folder, words)
+    claim(folder, words)
     if finished.exists():
-        return _load(finished)
+        return load(finished)
     done = commands.run(folder / "train.log", plan.threads, "fairseq-train", *words, "--save-dir", folder)
     log = (folder / "train.log").read_text(encoding="utf-8", errors="replace")
     training = read_log(log)
@@ -153,12 +153,12 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
     return result
 
 
-def _claim(folder: Path, words: list[str]) -> None:
+def claim(folder: Path, words: list[str]) -> None:
     """Makes sure that a folder belongs to the training of these words."""
     settings = folder / "settings.json"
     if not settings.exists():
         write_json(settings, {"fairseq-train": words})
-    found = _load(settings)["fairseq-train"]
+    found = load(settings)["fairseq-train"]
     other = " ".join(sorted(set(found) ^ set(words)))
     said = "remove the folder, or choose another with --work"
     require(found == words, str(folder), "a training with the same settings", f"of others ({other})", said)
@@ -196,7 +196,7 @@ def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands)
     folder = run_folder(plan, contestant, seed)
     finished = folder / f"{plan.split}.beam{plan.beam}.lenpen{plan.length_penalty}.json"
     if finished.exists():
-        return _load(finished)
+        return load(finished)
     said = generate(plan, folder, commands).said
     hypotheses = raw_translations(plan, said)
     references = plan.references()
@@ -248,5 +248,5 @@ def measure_generation(plan: Plan, contestant: Contestant, seed: int, round_: in
         assert match is not None, "fairseq-generate always says how long it took"
         tokens, seconds = int(match[2].replace(",", "")), float(match[3])
         write_json(finished, {"tokens": tokens, "seconds": seconds})
-    measured = _load(finished)
+    measured = load(finished)
     return measured["tokens"] / max(measured["seconds"], 0.05)  # fairseq rounds to a tenth of a second

@@ -66,7 +66,7 @@ train_model() {
   run_and_pass_signals python scripts/launch.py --data "$1" --run "$4" --batch "$5" \
     --tokens-per-gpu "${TOKENS_PER_GPU:-4096}" -- \
     --user-dir resmlp_mt --task resmlp_translation --source-lang "$2" --target-lang "$3" \
-    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 \
+    --criterion resmlp_label_smoothed_cross_entropy --label-smoothing 0.1 \
     --eval-bleu --eval-bleu-args '{"beam": 1, "max_len_a": 2, "max_len_b": 10}' \
     --best-checkpoint-metric bleu --maximize-best-checkpoint-metric --skip-invalid-size-inputs-valid-test \
     --seed 1 --no-progress-bar --log-format simple --log-interval 50 --tensorboard-logdir "$4/tensorboard" \

@@ -142,10 +142,10 @@ def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_pa
 
 
 def test_a_folder_of_another_training_is_never_mixed_in(tmp_path):
-    compare_runs._claim(tmp_path, ["--lr", "1"])
-    compare_runs._claim(tmp_path, ["--lr", "1"])
+    compare_runs.claim(tmp_path, ["--lr", "1"])
+    compare_runs.claim(tmp_path, ["--lr", "1"])
     with pytest.raises(ResMLPError, match=r"the same settings, but is of others \(1 2\)"):
-        compare_runs._claim(tmp_path, ["--lr", "2"])
+        compare_runs.claim(tmp_path, ["--lr", "2"])
 
 
 def run_of(seed: int, translations: list[str], bleu: float) -> dict:

@@ -31,7 +31,7 @@ def test_the_settings_file_of_multi30k_makes_commands_that_fairseq_accepts():
     base, axes = sweep.read_axes(Path(sweep.__file__).parent / "sweep_multi30k.yaml")
     for setting in sweep.settings_of(axes, grid=False):
         words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
-        shared = ["data", "--criterion", "label_smoothed_cross_entropy", "--task", "translation"]
+        shared = ["data", "--criterion", "resmlp_label_smoothed_cross_entropy", "--task", "translation"]
         options.parse_args_and_arch(options.get_training_parser(), [*shared, *words])
 
 
