@@ -38,8 +38,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("settings", type=Path, help="YAML or JSON file of `base` and `axes`, see docs/compare.md")
     parser.add_argument("--grid", action="store_true", help="every combination instead of one axis at a time")
     parser.add_argument("--updates", type=int, required=True, help="of each setting's training")
-    parser.add_argument("--final-updates", type=int, required=True, help="of the finalists' trainings")
-    parser.add_argument("--finalists", type=int, default=3, help="settings that are trained again (default: 3)")
+    parser.add_argument("--final-updates", type=int, help="of the finalists' trainings (default: as --updates)")
+    parser.add_argument(
+        "--finalists", type=int, default=3, help="settings that are trained again, 0 for none (default: 3)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the finalists; the first of all")
     add_run_arguments(parser)
     return parser.parse_args()
@@ -107,9 +109,13 @@ def contestant_of(
 def sweep(arguments: argparse.Namespace) -> int:
     """Runs both rounds and writes; returns the exit status."""
     base, axes = read_axes(arguments.settings)
-    for name in ("updates", "final_updates", "finalists"):
-        value = getattr(arguments, name)
-        require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
+    final_updates = arguments.final_updates or arguments.updates
+    for name, value, least in (
+        ("updates", arguments.updates, 1),
+        ("final-updates", final_updates, 1),
+        ("finalists", arguments.finalists, 0),
+    ):
+        require(value >= least, f"--{name}", f"at least {least}", value, "change it")
     chosen = settings_of(axes, arguments.grid)
     contestants = [
         contestant_of(base, arguments.size, axes, setting, describe(setting, chosen[0])) for setting in chosen
@@ -121,7 +127,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         (row for row in first if "failed" not in row), key=lambda row: row["validation_bleu"][0], reverse=True
     )
     best = [contestants[first.index(row)] for row in ranked[: arguments.finalists]]
-    final_plan = replace(plan, work=plan.work / "final", budget=("--max-update", str(arguments.final_updates)))
+    final_plan = replace(plan, work=plan.work / "final", budget=("--max-update", str(final_updates)))
     final = _train_all(final_plan, best, arguments.seeds, arguments, commands, test=True)
     report = {
         "machine": describe_machine(arguments.threads),
@@ -131,7 +137,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         "first": first,
         "final": final,
     }
-    table = _table(ranked, final, arguments)
+    table = _table(ranked, final, arguments.seeds, arguments.updates, final_updates)
     write_json(arguments.output, report)
     write_text(arguments.output.with_suffix(".md"), table)
     print(table, end="")
@@ -180,18 +186,21 @@ def _train_all(
     return rows
 
 
-def _table(ranked: list[dict[str, Any]], final: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
-    lines = [
-        f"Every setting, {arguments.updates} updates, seed {arguments.seeds[0]}; ranked by BLEU on validation:",
-        "",
-    ]
+def _table(
+    ranked: list[dict[str, Any]], final: list[dict[str, Any]], seeds: Sequence[int], updates: int, final_updates: int
+) -> str:
+    lines = [f"Every setting, {updates} updates, seed {seeds[0]}; ranked by BLEU on validation:", ""]
     lines += ["| setting | validation perplexity | validation BLEU | chrF |", "|---|---|---|---|"]
     for row in ranked:
         perplexity, bleu, chrf = (row[f"validation_{name}"][0] for name in ("perplexity", "bleu", "chrf"))
         lines.append(f"| {row['title']} | {perplexity:.2f} | {bleu:.2f} | {chrf:.2f} |")
-    seeds = " ".join(map(str, arguments.seeds))
-    lines += ["", f"Finalists, {arguments.final_updates} updates, seeds {seeds}: mean and standard deviation s:", ""]
-    lines += ["| setting | validation perplexity | validation BLEU | test BLEU | test chrF |", "|---|---|---|---|---|"]
+    if final:
+        named = " ".join(map(str, seeds))
+        lines += ["", f"Finalists, {final_updates} updates, seeds {named}: mean and standard deviation s:", ""]
+        lines += [
+            "| setting | validation perplexity | validation BLEU | test BLEU | test chrF |",
+            "|---|---|---|---|---|",
+        ]
     for row in final:
         if "failed" not in row:
             names = ("validation_perplexity", "validation_bleu", "test_bleu", "test_chrf")

@@ -15,7 +15,7 @@ _ALL, _FINAL = "#0072B2", "#D55E00"
 
 
 def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[Mapping[str, Any]]) -> None:
-    """Draws both rounds beside each other.
+    """Draws the first round, and below it the finalists where there are any.
 
     Args:
         path: of the picture; its ending says which kind.
@@ -23,19 +23,21 @@ def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[
         final: rows of the finalists.
     """
     trained = [row for row in final if "failed" not in row]
-    height = 1.5 + 0.3 * max(len(ranked), len(trained), 4)
-    figure = Figure(figsize=(13, height), layout="constrained")
-    first_axes, final_axes = figure.subplots(1, 2)
-    for place, row in enumerate(ranked):
-        first_axes.plot(row["validation_bleu"][0], place, "o", color=_ALL)
-    for place, row in enumerate(trained):
-        mean, spread = mean_and_spread(row["validation_bleu"])
-        final_axes.errorbar(mean, place, xerr=spread or 0.0, fmt="o", color=_FINAL, capsize=4)
-        final_axes.plot(row["validation_bleu"], [place] * len(row["validation_bleu"]), "|", color=_FINAL, markersize=12)
-    for axes, rows, title in (
-        (first_axes, ranked, "every setting, short budget, one seed"),
-        (final_axes, trained, "finalists: each seed, mean and standard deviation"),
-    ):
+    seeds = len(trained[0]["validation_bleu"]) if trained else 0
+    rounds = [("every setting, short budget, one seed", ranked, _ALL)]
+    if trained:
+        rounds.append((f"finalists, mean of {seeds} seeds with standard deviation, and each", trained, _FINAL))
+    heights = [max(len(rows), 2) + 1.5 for _, rows, _ in rounds]
+    figure = Figure(figsize=(9, 0.5 + 0.28 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(rounds), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, rows, colour) in zip(panels, rounds, strict=True):
+        for place, row in enumerate(rows):
+            mean, spread = mean_and_spread(row["validation_bleu"])
+            axes.errorbar(mean, place, xerr=spread or 0.0, fmt="o", color=colour, capsize=4)
+            if spread is not None:
+                axes.plot(
+                    row["validation_bleu"], [place] * len(row["validation_bleu"]), "|", color=colour, markersize=12
+                )
         axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel("validation BLEU")

@@ -69,7 +69,7 @@ def fake_translate(plan, contestant, seed, commands):
     }
 
 
-def test_the_best_on_validation_are_trained_again_and_what_fails_is_named(tmp_path, monkeypatch, capsys):
+def run_sweep(tmp_path, monkeypatch, **changes):
     monkeypatch.setattr(sweep, "train", fake_train)
     monkeypatch.setattr(sweep, "translate", fake_translate)
     (tmp_path / "settings.yaml").write_text("axes: {lr: [1, 2, 3, 4]}")
@@ -77,12 +77,19 @@ def test_the_best_on_validation_are_trained_again_and_what_fails_is_named(tmp_pa
     numbers |= {"update_freq": 1, "average": 1, "beam": 1, "lenpen": 1.0, "threads": 1, "resamples": 1, "cpu": True}
     places = {"data": data_folder(), "work": tmp_path, "output": tmp_path / "sweep.json"}
     rest = {"settings": tmp_path / "settings.yaml", "grid": False, "pair": "src-tgt", "size": "tiny", "options": []}
-    status = sweep.sweep(argparse.Namespace(**numbers, **places, **rest))
+    return sweep.sweep(argparse.Namespace(**{**numbers, **places, **rest, **changes}))
+
+
+def table_rows(text):
+    return [line for line in text.splitlines() if line.startswith("| ") and "BLEU" not in line]
+
+
+def test_the_best_on_validation_are_trained_again_and_what_fails_is_named(tmp_path, monkeypatch, capsys):
+    status = run_sweep(tmp_path, monkeypatch)
     said = capsys.readouterr()
     assert status == 1
     assert "lr 3 failed and is left out: it fell over" in said.err
-    rows = [line for line in said.out.splitlines() if line.startswith("| ") and "BLEU" not in line]
-    assert rows == [
+    assert table_rows(said.out) == [
         "| lr 2 | 51.00 | 31.00 | 15.50 |",
         "| lr 4 | 51.00 | 21.00 | 10.50 |",
         "| starting point | 51.00 | 11.00 | 5.50 |",
@@ -93,3 +100,13 @@ def test_the_best_on_validation_are_trained_again_and_what_fails_is_named(tmp_pa
     assert [row["title"] for row in report["final"]] == ["lr 2", "lr 4"]
     assert (tmp_path / "sweep.md").read_text() == said.out
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
+
+
+def test_a_sweep_may_end_with_its_first_round(tmp_path, monkeypatch, capsys):
+    run_sweep(tmp_path, monkeypatch, finalists=0, final_updates=None)
+    said = capsys.readouterr().out
+    assert [row.split(" | ")[0] for row in table_rows(said)] == ["| lr 2", "| lr 4", "| starting point"]
+    assert "inalist" not in said
+    assert json.loads((tmp_path / "sweep.json").read_text())["final"] == []
+    with pytest.raises(ResMLPError, match="--finalists must be at least 0"):
+        run_sweep(tmp_path, monkeypatch, finalists=-1)
