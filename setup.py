@@ -30,7 +30,7 @@ setup(
     extras_require={
         # fairseq itself cannot be imported on Python 3.11 or later; fairseq-fixed is the same code, mended.
         "train": ["fairseq-fixed==0.12.3.1", "pooch>=1.8", "requests>=2.31", "matplotlib>=3.8", "tensorboard>=2.15"],
-        "languages": ["py3langid>=0.3"],  # data_prep --language-id
+        "languages": ["py3langid>=0.4"],  # data_prep --language-id
         # scikit-learn has the digits.
         "vision": ["torchvision>=0.21", "timm>=1.0", "scikit-learn>=1.3", "matplotlib>=3.8"],
         "serve": [],  # nothing beyond the core yet

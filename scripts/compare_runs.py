@@ -72,7 +72,7 @@ class Plan:
         """The words of fairseq-train, but for the folder."""
         if self.validate_every:
             every = ("--save-interval-updates", self.validate_every, "--keep-interval-updates", self.average)
-            every = (*every, "--no-epoch-checkpoints")
+            every = (*every, "--no-epoch-checkpoints", "--validate-interval", 1_000_000)
         else:
             every = ("--keep-last-epochs", self.average)
         words = (

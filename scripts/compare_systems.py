@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,3 @@ def choose(
         require_choice("each of --systems", name, tuple(known))
     require(len(set(chosen)) == len(chosen), "--systems", "without repetitions", " ".join(chosen), "name each once")
     return [known[name] for name in chosen]
-
-
-def titles(contestants: Iterable[Contestant]) -> dict[str, str]:
-    """The title of each system by its name."""
-    return {contestant.name: contestant.title for contestant in contestants}

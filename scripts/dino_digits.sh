@@ -6,7 +6,6 @@
 # UPDATES (default 1500), SEED (default 1) and RUN (default runs/dino_digits) may be set. Run again, it does only what is missing.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
-make_environment
 PATH=$venv/bin:$PATH
 cd "$root"
 run=${RUN:-$root/runs/dino_digits}

@@ -1,4 +1,4 @@
-# Sourced by demo.sh and test.sh: checks what the machine has, then makes the virtual environment and sets `venv_python`.
+# Sourced by the other scripts: checks what the machine has, then makes the virtual environment and sets `venv_python`.
 # PYTHON chooses the interpreter, VENV the folder (default: .venv beside setup.py). Safe to run again: what is there stays.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -140,9 +140,6 @@ def launcher(machines: Machines) -> list[str]:
 def training_path(data: Path) -> str:
     """What fairseq calls the data: the folder, or all folders of its shards, one of which it reads an epoch."""
     manifest = data / "manifest.json"
-    require(
-        data.is_dir(), "the data", "a folder prepared by `python -m data_prep`", data, "prepare it: STEPS=data does so"
-    )
     parts = json.loads(manifest.read_text(encoding="utf-8"))["train_data"] if manifest.is_file() else ["."]
     return ":".join(str(data / part) for part in parts)
 
@@ -242,6 +239,8 @@ def run(args: argparse.Namespace) -> int:
     if os.environ.get("DRY_RUN"):
         print(shlex.join(command))
         return 0
+    said = "prepare it: STEPS=data does so"
+    require(args.data.is_dir(), "the data", "a folder prepared by `python -m data_prep`", args.data, said)
     finished = args.run / "trained.json"
     wanted = json.dumps({"data": str(args.data), "batch": args.batch, "words": args.words}, indent=2) + "\n"
     if finished.is_file() and finished.read_text(encoding="utf-8") == wanted:

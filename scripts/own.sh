@@ -4,7 +4,7 @@
 #   python -m data_prep files --pair en-de --from-dir TEXT --out DATA
 #   scripts/own.sh DATA [--dry-run] [options of fairseq-train...]
 #
-# --dry-run prints picks and command and ends. What else may be set: scripts/recipe.sh.
+# --dry-run prints picks and command and ends. STEPS, RUN, MAX_UPDATE, TOKENS_PER_GPU and the machines: scripts/recipe.sh.
 set -euo pipefail
 if [ $# -lt 1 ] || [ ! -f "$1/manifest.json" ]; then
   echo "own.sh: DATA must be a folder prepared by \`python -m data_prep\`, but is '${1:-}'; prepare it, or name another" >&2
@@ -15,6 +15,10 @@ shift
 if [ "${1:-}" = --dry-run ]; then
   export DRY_RUN=1
   shift
+fi
+if [ -n "${SYSTEM:-}${LAYERS:-}${SIZE:-}${DATA:-}" ]; then
+  echo "own.sh: SYSTEM, LAYERS, SIZE and DATA must not be set, since own.sh picks a ResMLP for the folder that it is given; unset them" >&2
+  exit 2
 fi
 source "$(dirname "$0")/environment.sh"
 source "$root/scripts/recipe.sh"

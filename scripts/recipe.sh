@@ -25,7 +25,7 @@ take_pair() {
 
 # Prepares a corpus. Usage: prepare_data CORPUS PAIR DATA [options of data_prep...]
 prepare_data() {
-  wants data || return 0
+  wants data && [ -z "${DRY_RUN:-}" ] || return 0
   echo "== Data"
   python -m data_prep "$1" --pair "$2" --out "$3" "${@:4}"
 }

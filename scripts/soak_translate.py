@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import itertools
-import json
 import os
 import random
 import signal
@@ -23,6 +21,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from resmlp_mt.files import file_digest, write_json
 
 STRANGE_SHARE = 0.02
 SAMPLE = 200
@@ -122,11 +122,6 @@ def _resident_kib(process: int) -> int:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
 
 
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def lines_at(path: Path, numbers: Sequence[int]) -> Iterator[bytes]:
     """The lines with these numbers, from 0, in order."""
     wanted = set(numbers)
@@ -154,8 +149,7 @@ def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         result = soak(arguments, Path(folder))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.output, result)
     for name, value in result.items():
         print(f"{name:28} {value}")
     if not result["passed"]:
@@ -179,7 +173,7 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     out_of_place = count_out_of_place(arguments, source, whole, long_lines)
     early = max((kib for at, kib in job.peaks if at < seconds / 4), default=0) / 1024
     peak = max(kib for _, kib in job.peaks + second.peaks) / 1024
-    same_bytes = digest(whole) == digest(killed)
+    same_bytes = file_digest(whole) == file_digest(killed)
     return {
         "passed": lines_out == arguments.lines and not out_of_place and same_bytes and peak <= arguments.memory,
         "lines in": arguments.lines,

@@ -20,6 +20,6 @@ prepare_data wmt14 en-de "$data" --tokenizer moses --vocab-size 32000 ${FROM_DIR
 # is the last tenth of the training. Patience 20: 30,000 updates without a better validation.
 train_model "$data" en de "$run" 32768 "${system_words[@]}" \
   --max-update 150000 --save-interval-updates 1500 --keep-interval-updates 10 --no-epoch-checkpoints --patience 20 \
-  --num-workers 2 "$@"
+  --validate-interval 1000000 --num-workers 2 "$@"
 # Length penalty 0.6: Vaswani et al. and Ott et al. --tokenised adds the paper's way of scoring to sacrebleu's.
 finish_model "$data" en de "$run" 10 0.6 --tokenised

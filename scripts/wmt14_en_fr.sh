@@ -18,5 +18,5 @@ prepare_data wmt14 en-fr "$data" --tokenizer moses --vocab-size 40000 ${FROM_DIR
 # training sees each of them only about eight times.
 train_model "$data" en fr "$run" 32768 "${system_words[@]}" \
   --max-update 300000 --save-interval-updates 3000 --keep-interval-updates 10 --no-epoch-checkpoints --patience 20 \
-  --num-workers 2 "$@"
+  --validate-interval 1000000 --num-workers 2 "$@"
 finish_model "$data" en fr "$run" 10 0.6 --tokenised

@@ -157,8 +157,26 @@ def test_a_failed_training_is_not_taken_for_a_finished_one(data, tmp_path):
 
 def test_a_dry_run_prints_the_command_and_starts_nothing(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
-    said = bench.recipe("wmt14_en_de", DATA=data, STEPS="train finish", DRY_RUN=1).stdout
+    said = bench.recipe("wmt14_en_de", DATA=data, DRY_RUN=1).stdout
     assert f"fairseq-train {data}:{data}/shard2 --save-dir {bench.run_folder}" in said
+    absent = tmp_path / "absent"
+    assert f"fairseq-train {absent} --save-dir" in bench.recipe("wmt14_en_de", DATA=absent, DRY_RUN=1).stdout
+    assert not absent.exists()
+    assert not any((tmp_path / "bench" / "calls").iterdir())
+
+
+def test_a_training_without_data_is_refused(tmp_path):
+    bench = recording_bench(tmp_path / "bench")
+    finished = bench.recipe("wmt14_en_de", DATA=tmp_path / "absent", STEPS="train")
+    assert finished.returncode == 2
+    assert "the data must be a folder prepared by `python -m data_prep`" in finished.stderr
+
+
+def test_what_own_cannot_heed_is_refused(data, tmp_path):
+    bench = recording_bench(tmp_path / "bench")
+    finished = bench.recipe("own", data, SYSTEM="transformer")
+    assert finished.returncode == 2
+    assert "own.sh: SYSTEM, LAYERS, SIZE and DATA must not be set" in finished.stderr
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 

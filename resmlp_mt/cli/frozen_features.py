@@ -13,6 +13,7 @@ from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.datasets import DATASETS, ImageSet
 from resmlp_mt.vision.evaluate import wilson_interval
 from resmlp_mt.vision.features import Features, extract_features
+from resmlp_mt.vision.images import CORRUPT_IMAGES
 from resmlp_mt.vision.predict import make_ready
 from resmlp_mt.vision.preprocessing import Transform
 from resmlp_mt.vision.self_distillation import STUDENT
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
         "--corrupt-images",
-        choices=("refuse", "skip"),
+        choices=CORRUPT_IMAGES,
         default="refuse",
         help="stop at a picture that cannot be read, or name it and go on (default: refuse)",
     )

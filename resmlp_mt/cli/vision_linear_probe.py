@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--views",
         type=int,
         default=1,
-        help="1: each training picture as evaluation sees it; more: so many random crops of it besides (default: 1)",
+        help="of each training picture: the one that evaluation sees, and random crops for the rest (default: 1)",
     )
     parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring a crop (default: 0.5)")
     parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
