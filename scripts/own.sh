@@ -16,8 +16,8 @@ if [ "${1:-}" = --dry-run ]; then
   export DRY_RUN=1
   shift
 fi
-if [ -n "${SYSTEM:-}${LAYERS:-}${SIZE:-}${DATA:-}" ]; then
-  echo "own.sh: SYSTEM, LAYERS, SIZE and DATA must not be set, since own.sh picks a ResMLP for the folder that it is given; unset them" >&2
+if [ -n "${SYSTEM:-}${LAYERS:-}${SIZE:-}" ]; then
+  echo "own.sh: SYSTEM, LAYERS and SIZE must not be set, since own.sh picks a ResMLP for the folder that it is given; unset them" >&2
   exit 2
 fi
 source "$(dirname "$0")/environment.sh"

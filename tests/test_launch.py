@@ -176,7 +176,7 @@ def test_what_own_cannot_heed_is_refused(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("own", data, SYSTEM="transformer")
     assert finished.returncode == 2
-    assert "own.sh: SYSTEM, LAYERS, SIZE and DATA must not be set" in finished.stderr
+    assert "own.sh: SYSTEM, LAYERS and SIZE must not be set" in finished.stderr
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
