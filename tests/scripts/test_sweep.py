@@ -27,8 +27,9 @@ def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
     assert words[-4:] == ("--lr", "1", "--norm", "layernorm")
 
 
-def test_the_settings_file_of_multi30k_makes_commands_that_fairseq_accepts():
-    base, axes = sweep.read_axes(Path(sweep.__file__).parent / "sweep_multi30k.yaml")
+@pytest.mark.parametrize("name", ["sweep_multi30k", "sweep_multi30k_combined"])
+def test_the_settings_files_of_multi30k_make_commands_that_fairseq_accepts(name):
+    base, axes = sweep.read_axes(Path(sweep.__file__).parent / f"{name}.yaml")
     for setting in sweep.settings_of(axes, grid=False):
         words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
         shared = ["data", "--criterion", "resmlp_label_smoothed_cross_entropy", "--task", "translation"]
