@@ -11,11 +11,10 @@ from compare_table import mean_and_spread, scores_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resmlp_mt.figure_style import COLOURS
 from resmlp_mt.files import whole_file
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; markers besides, for print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*"  # beside colours, for print
 
 
 def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
@@ -63,6 +62,11 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     for axes in (updates, time, cost, speed):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a picture whole or not at all; its ending says which kind."""
     with whole_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=120)
 

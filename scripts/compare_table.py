@@ -38,6 +38,12 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
+def mean_in_words(values: Sequence[float]) -> str:
+    """The mean with two decimals, and the standard deviation where there are several values."""
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.2f}" if spread is None else f"{mean:.2f} (s {spread:.2f})"
+
+
 def scores_of(result: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
     """The score of each seed by one metric."""
     return [score for run in result["runs"] for score in run["scores"] if score["metric"] == metric]
@@ -118,10 +124,8 @@ def _span(values: Sequence[float]) -> str:
 
 def _score(scores: Sequence[Mapping[str, Any]]) -> str:
     """A score with its bootstrap interval, or the mean over seeds with their standard deviation."""
-    mean, spread = mean_and_spread([score["score"] for score in scores])
-    if spread is None:
-        return f"{mean:.2f} ± {scores[0]['interval']:.2f}"
-    return f"{mean:.2f} (s {spread:.2f})"
+    mean = mean_in_words([score["score"] for score in scores])
+    return mean if len(scores) > 1 else f"{mean} ± {scores[0]['interval']:.2f}"
 
 
 def _significance(result: Mapping[str, Any], metric: str) -> str:

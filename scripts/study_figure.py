@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from compare_figures import COLOURS
+from compare_figures import save
 from compare_table import mean_and_spread
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import MUTED, STYLE
-from resmlp_mt.files import whole_file
+from resmlp_mt.figure_style import COLOURS, MUTED, STYLE
 
 
 def draw_study(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -50,5 +49,4 @@ def draw_study(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
             axes.grid(axis="x")
         panels[-1].set_xlabel("top-1 on pictures held out, %; strokes are seeds, the dot is their mean")
-        with whole_file(path) as partial:
-            figure.savefig(partial, format=path.suffix[1:], dpi=120)
+        save(figure, path)

@@ -23,7 +23,7 @@ from typing import Any
 from compare import PLACES, add_run_arguments, guarded, plan_of
 from compare_runs import Plan, train, translate
 from compare_systems import Contestant, changed_system, read_settings
-from compare_table import mean_and_spread
+from compare_table import mean_in_words
 from processes import CommandError, Commands, run_jobs
 from side_by_side import describe_machine
 from sweep_figure import draw_sweep
@@ -204,14 +204,9 @@ def _table(
     for row in final:
         if "failed" not in row:
             names = ("validation_perplexity", "validation_bleu", "test_bleu", "test_chrf")
-            lines.append(f"| {row['title']} | {' | '.join(_spread(row[name]) for name in names)} |")
+            lines.append(f"| {row['title']} | {' | '.join(mean_in_words(row[name]) for name in names)} |")
     signatures = ranked[0]["signatures"] if ranked else {}
     return "\n".join([*lines, "", *(f"{metric}: `{said}`" for metric, said in signatures.items())]) + "\n"
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.2f}" if spread is None else f"{mean:.2f} (s {spread:.2f})"
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compare_figures import save
 from compare_table import mean_and_spread
 from matplotlib.figure import Figure
 
-from resmlp_mt.files import whole_file
+from resmlp_mt.figure_style import COLOURS
 
-_ALL, _FINAL = "#0072B2", "#D55E00"
+_ALL, _FINAL = COLOURS[:2]
 
 
 def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[Mapping[str, Any]]) -> None:
@@ -44,5 +45,4 @@ def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[
         axes.set_title(title, fontsize=11)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    with whole_file(path) as partial:
-        figure.savefig(partial, format=path.suffix[1:], dpi=120)
+    save(figure, path)

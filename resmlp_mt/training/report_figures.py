@@ -12,11 +12,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import STYLE
+from resmlp_mt.figure_style import COLOURS, STYLE
 from resmlp_mt.training.history import QUALITIES, History
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; lines and marks differ, too.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Lines and marks differ as colours do.
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLE: Any = {**STYLE, "font.size": 9, "axes.grid": True}
@@ -185,7 +184,7 @@ def _curve(
     if not known:
         return
     x, y = _thinned(np.array(known, dtype=np.float64)).T
-    color, dashes = COLORS[number % len(COLORS)], _DASHES[number % len(_DASHES)]
+    color, dashes = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
     few = len(x) <= 30 and not trained
     axes.plot(
         x,

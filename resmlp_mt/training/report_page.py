@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from resmlp_mt.figure_style import COLOURS
 from resmlp_mt.training import report_figures
 from resmlp_mt.training.history import QUALITIES, History, settings_that_differ
 
@@ -88,9 +89,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _names(histories: Sequence[History]) -> list[str]:
-    colors = report_figures.COLORS
     return [
-        f'<span class="swatch" style="background:{colors[number % len(colors)]}"></span>{escape(history.name)}'
+        f'<span class="swatch" style="background:{COLOURS[number % len(COLOURS)]}"></span>{escape(history.name)}'
         for number, history in enumerate(histories)
     ]
 
