@@ -1,6 +1,7 @@
 """The fairseq door of the fast loss: `--criterion resmlp_label_smoothed_cross_entropy`."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
+import inspect
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -55,8 +56,13 @@ class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
 
 
 def output_weight(model: nn.Module) -> Optional[Tensor]:
-    """The matrix of a model's output projection, (vocab_size, dim), or None where there is no plain one."""
+    """The matrix of a model's output projection, (vocab_size, dim), or None where the model cannot do without it.
+
+    It can when the projection is a plain one and the decoder takes `features_only`, which LightConv's does not.
+    """
     decoder = getattr(model, "decoder", None)
+    if decoder is None or "features_only" not in inspect.signature(decoder.forward).parameters:
+        return None
     core = getattr(decoder, "core", None)
     projection = getattr(decoder, "output_projection", None) if core is None else core.output
     if not isinstance(projection, nn.Linear) or projection.bias is not None:

@@ -130,7 +130,7 @@ def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_learns_on_the_processor(system, size, tiny_data):
     words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de", *model_words(system, size)]
-    words += ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    words += ["--criterion", "resmlp_label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
     args = options.parse_args_and_arch(options.get_training_parser(), words)
     task = tasks.setup_task(args)
     task.load_dataset("valid")

@@ -17,11 +17,23 @@ LSTM = [
     *("--arch", "lstm", "--encoder-embed-dim", "8", "--decoder-embed-dim", "8", "--decoder-out-embed-dim", "8"),
     *("--dropout", "0"),
 ]
+LIGHT = [
+    *("--arch", "lightconv", "--encoder-embed-dim", "24", "--decoder-embed-dim", "24", "--encoder-ffn-embed-dim", "40"),
+    *("--decoder-ffn-embed-dim", "40", "--encoder-layers", "1", "--decoder-layers", "1", "--dropout", "0"),
+    *("--encoder-attention-heads", "2", "--decoder-attention-heads", "2", "--weight-dropout", "0"),
+    *("--encoder-kernel-size-list", "[3]", "--decoder-kernel-size-list", "[3]"),
+]
 MODELS = {
     "ResMLP, shared": (True, ["--arch", "resmlp_tiny", "--share-all-embeddings"]),
     "ResMLP": (True, ["--arch", "resmlp_tiny"]),
     "Transformer": (True, [*TRANSFORMER, "--share-all-embeddings"]),
     "LSTM": (False, LSTM),
+    "LightConv": (False, [*LIGHT, "--encoder-conv-type", "lightweight", "--decoder-conv-type", "lightweight"]),
+    "DynamicConv": (False, [*LIGHT, "--encoder-conv-type", "dynamic", "--decoder-conv-type", "dynamic"]),
+    "ConvS2S": (
+        False,
+        ["--arch", "fconv", "--encoder-layers", "[(8,3)]", "--decoder-layers", "[(8,3)]", "--dropout", "0"],
+    ),
 }
 
 
@@ -43,6 +55,7 @@ def build(words: list[str], *further: str):
 
 def outcome(model, batch, criterion):
     model.zero_grad()
+    torch.manual_seed(2)  # LightConv always drops something
     loss, sample_size, logged = criterion(model, batch)
     loss.backward()
     return loss, sample_size, logged, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
