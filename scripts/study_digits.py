@@ -155,11 +155,12 @@ def write_pictures(folder: Path, few: int, seed: int) -> None:
     shutil.rmtree(partial_folder, ignore_errors=True)
     for split, place in (("train", "train"), ("valid", "val")):
         images = load_dataset("digits", "", split)
-        chosen = _choose([images.labels[number] for number in range(len(images))], few, seed)
-        for number in range(len(images)):
+        everything = range(len(images))
+        chosen = _choose(list(images.labels), few, seed) if split == "train" else everything
+        for number in everything:
             picture, label = images[number]
             sets = ["all", "0 to 4"] if label < 5 else ["all"]
-            if split == "valid" or number in chosen:
+            if number in chosen:
                 sets += ["few"] if label < 5 else ["few", "few of 5 to 9"]
             for name in sets:
                 path = partial_folder / name / place / str(label) / f"{number:04}.png"

@@ -109,7 +109,7 @@ def contestant_of(
 def sweep(arguments: argparse.Namespace) -> int:
     """Runs both rounds and writes; returns the exit status."""
     base, axes = read_axes(arguments.settings)
-    final_updates = arguments.final_updates or arguments.updates
+    final_updates = arguments.updates if arguments.final_updates is None else arguments.final_updates
     for name, value, least in (
         ("updates", arguments.updates, 1),
         ("final-updates", final_updates, 1),

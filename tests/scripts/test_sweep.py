@@ -111,3 +111,5 @@ def test_a_sweep_may_end_with_its_first_round(tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "sweep.json").read_text())["final"] == []
     with pytest.raises(ResMLPError, match="--finalists must be at least 0"):
         run_sweep(tmp_path, monkeypatch, finalists=-1)
+    with pytest.raises(ResMLPError, match="--final-updates must be at least 1"):
+        run_sweep(tmp_path, monkeypatch, final_updates=0)
