@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import gc
+import importlib
 import logging
 import os
 import queue
@@ -171,18 +173,24 @@ def let_torchrun_run_on_cpu() -> None:
 
 
 def let_processes_part_in_order() -> None:
-    """Takes the group of processes apart before a process that torchrun started ends.
+    """Takes the groups of processes apart, and ends their threads, before a process that torchrun started ends.
 
     Symptom: now and then a finished training ends with `terminate called without an active exception` (SIGABRT), and
     torchrun calls it failed.
-    Cause: fairseq leaves the group to the end of the process, where gloo's threads may still run.
-    Source: pytorch/pytorch#190489.
+    Cause: fairseq leaves its groups to the end of the process, where gloo's threads may still let go of tensors, for
+    which they want the interpreter's lock. `destroy_process_group` ends no thread of a group that anyone still holds:
+    `get_global_group` holds one for good, and so do the functions of `torch.distributed.nn`, by their defaults, where
+    it is imported after the group is made. (`fairseq-hydra-train` imports this package too late for this repair.)
+    Source: pytorch/pytorch#190489, #179291.
     """
+    importlib.import_module("torch.distributed.nn.functional")
 
     def call_main(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         original(*args, **kwargs)
         if torch.distributed.is_initialized():  # all processes have met at fairseq's last barrier
             torch.distributed.destroy_process_group()
+            vars(distributed_utils.get_global_group).pop("_global_group", None)
+            gc.collect()  # the trainer holds groups, too, and is part of a cycle
 
     put_around(distributed_utils, "call_main", call_main)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,12 +37,19 @@ def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs
     """Around `Trainer.__init__`: from here on signals are heard, in every process of the training."""
     global _run
     original(self, *args, **kwargs)
-    _run = Run(self)
+    _run = Run(weakref.proxy(self))  # the trainer is fairseq's: its end must end what it holds
+    weakref.finalize(self, _forget, _run)
     _run.stop.listen()
     put_around(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
     for module in training_modules():
         put_around(module, "validate_and_save", save_and_stop_when_asked)
         put_around(module, "train", end_when_asked)
+
+
+def _forget(run: Run) -> None:
+    global _run
+    if _run is run:
+        _run = None
 
 
 def begin_record(original: Callable[..., Any], cfg: Any, self: Trainer, **options: Any) -> Any:

@@ -193,9 +193,23 @@ def test_fairseq_validate_repeats_the_loss_of_training(toy_data, toy_run):
     assert float(validated[-1]) == pytest.approx(trained, abs=1e-3)
 
 
-def test_two_processes_train_to_the_loss_of_one_with_twice_the_updates_frequency(toy_data, tmp_path):
+_THREADS_AT_THE_END = """
+import atexit, pathlib, sys
+
+def show():
+    if "fairseq" in sys.argv[0]:
+        for name in pathlib.Path("/proc/self/task").glob("*/comm"):
+            print("at the end:", name.read_text(), flush=True)
+
+atexit.register(show)
+"""
+
+
+def test_two_processes_train_to_the_loss_of_one_with_twice_the_updates_frequency(toy_data, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(_THREADS_AT_THE_END)
     words = ("--max-update", 6, "--ddp-backend", "legacy_ddp", "--dropout", 0, "--batch-size", 16)
     alone = losses(train(toy_data, tmp_path / "one", *words, "--update-freq", 2))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     finished = run(
         "torchrun",
         *("--nproc_per_node", 2, "--master_port", 29517, "--no-python", BIN / "fairseq-train", toy_data),
@@ -205,6 +219,9 @@ def test_two_processes_train_to_the_loss_of_one_with_twice_the_updates_frequency
     together = losses(log_lines(finished.stdout + finished.stderr))
     assert len(alone) == len(together) == 6
     assert together == pytest.approx(alone, abs=2e-3)
+    threads = re.findall("at the end: (.*)", finished.stdout)
+    assert sum("fairseq" in name for name in threads) == 2
+    assert not [name for name in threads if "gloo" in name]  # one that wants Python's lock now would end the process
 
 
 def last_saved_update(folder):
