@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -29,15 +31,25 @@ def available_cores() -> int:
 
 @contextmanager
 def _children_without_interrupts() -> Iterator[None]:
-    """Processes started in the block never see an interrupt, not even while they start.
+    """Processes started in the block never see an interrupt, not even while they start; this one sees it after it.
 
-    An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do.
+    An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do, and a
+    child that it leaves half started would complain of that.
     """
+    resource_tracker.ensure_running()  # else it starts with the first child, and lets interrupts through again
+    received: list[int] = []
+    handles_signals = threading.current_thread() is threading.main_thread()
+    if handles_signals:  # the mask alone leaves the process's other threads to hear the interrupt for it
+        before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if handles_signals:
+            signal.signal(signal.SIGINT, before)
+        for number in received[:1]:
+            signal.raise_signal(number)
 
 
 def ordered_map(
@@ -109,10 +121,10 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report_outcome, args=(sender, function, arguments), daemon=True)
-    with _children_without_interrupts():
-        process.start()
-    sender.close()
     try:
+        with _children_without_interrupts():
+            process.start()
+        sender.close()
         result, error = receiver.recv()
     except EOFError as lost:
         raise ResMLPError(
@@ -120,8 +132,9 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
             "use less text or give it more"
         ) from lost
     finally:
-        process.terminate()
-        process.join()
+        if process.pid is not None:
+            process.terminate()
+            process.join()
     if error is not None:
         raise error
     return result
