@@ -216,9 +216,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manifest = run(args, shlex.join(["python", "-m", "data_prep", *words]))
+        print(removal_table(manifest))
+        print(next_commands(manifest, args.out))
+        say("done", str(args.out))
+        return 0
     except ResMLPError as error:
         print(f"data_prep: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the table has gone (`| head`); the data are whole
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         print(
             f"data_prep: {error.filename or args.out} cannot be read or written ({error.strerror or error}); mend that "
@@ -229,7 +236,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("data_prep: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    print(removal_table(manifest))
-    print(next_commands(manifest, args.out))
-    say("done", str(args.out))
-    return 0

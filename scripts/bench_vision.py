@@ -2,7 +2,8 @@
 
 Both have the same weights and see the same images, in turn (A B A B ...), in one process; ours is folded for inference.
 In bfloat16, inference has its weights in that type, and training runs under autocast, for both. A training step is
-forward, cross-entropy, backward, and a step of SGD with momentum. Prints a table and writes JSON:
+forward, cross-entropy, backward, and a step of SGD with momentum. Beside it stands what no implementation of that step
+can save: its matrix products alone, of those sizes, and the optimiser's step. Prints a table and writes JSON:
 
     python scripts/bench_vision.py --output results/vision.json
 """
@@ -22,12 +23,14 @@ from side_by_side import describe_machine, median_ratio, print_table, write_json
 from torch import nn
 
 from resmlp_mt.allocator import keep_freed_memory
+from resmlp_mt.nn.products import transposed_product
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.weights import from_foreign
 
 MODELS = {"S12": "resmlp_12_224", "S24": "resmlp_24_224"}
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MODES = ("forward", "training")
+SYSTEMS = ("timm", "resmlp_mt", "bare")
 WARM_UP = 2  # calls that do not count
 
 
@@ -83,8 +86,37 @@ def training_call(model: nn.Module, images: torch.Tensor, targets: torch.Tensor,
     return call
 
 
+def bare_call(model: nn.Module, images: torch.Tensor, kind: str) -> Callable[[], object]:
+    """The products of a training step of timm's model, one after the other, and the optimiser's step."""
+    products: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]] = []
+
+    def record(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        inner, columns = layer.weight[0].numel(), layer.weight.size(0)
+        shapes = (output.numel() // columns, inner), (columns, inner), (output.numel() // columns, columns)
+        x, weight, gradient = (torch.randn(shape, device=images.device, dtype=TYPES[kind]) for shape in shapes)
+        products.append((x, weight, gradient, isinstance(layer, nn.Linear)))
+
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(record) for layer in layers]
+    model(images).sum().backward()  # leaves gradients for the optimiser, too
+    for hook in hooks:
+        hook.remove()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
+
+    def call() -> object:
+        with torch.no_grad():
+            for x, weight, gradient, wants_input_gradient in products:
+                transposed_product(x, weight)
+                transposed_product(gradient.t(), x.t())
+                if wants_input_gradient:
+                    transposed_product(gradient, weight.t())
+        return optimizer.step()
+
+    return call
+
+
 def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, batch: int) -> list[Callable[[], object]]:
-    """What is measured, timm's first."""
+    """What is measured, timm's first, then ours, then what a training step cannot do without."""
     images = torch.randn(batch, 3, 224, 224, device=arguments.device)
     targets = torch.randint(1000, (batch,), device=arguments.device)
     calls = []
@@ -99,6 +131,8 @@ def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, bat
         calls.append(
             forward_call(prepared, seen) if mode == "forward" else training_call(prepared, images, targets, kind)
         )
+    if mode == "training":
+        calls.append(bare_call(make_pair(name)[0].to(arguments.device), images, kind))
     return calls
 
 
@@ -118,12 +152,12 @@ def seconds_of(call: Callable[[], object], least: float, device: str) -> float:
 
 
 def measure(arguments: argparse.Namespace, name: str, kind: str, mode: str, batch: int) -> dict[str, list[float]]:
-    """Seconds of a call of both systems, round by round."""
+    """Seconds of a call of both systems, and of a training step's bare products, round by round."""
     calls = calls_of(arguments, name, kind, mode, batch)
     for call in calls:
         for _ in range(WARM_UP):
             call()
-    measured: dict[str, list[float]] = {"timm": [], "resmlp_mt": []}
+    measured: dict[str, list[float]] = {system: [] for system in SYSTEMS[: len(calls)]}
     for _ in range(arguments.rounds):
         for system, call in zip(measured, calls, strict=True):
             measured[system].append(seconds_of(call, arguments.seconds, arguments.device))
@@ -142,11 +176,11 @@ def main() -> None:
                     seconds = measure(arguments, name, kind, mode, batch)
                     medians = {system: statistics.median(values) for system, values in seconds.items()}
                     ratio = median_ratio(seconds["timm"], seconds["resmlp_mt"])
-                    rates = [batch / medians[system] for system in ("timm", "resmlp_mt")]
+                    rates = [batch / medians[system] if system in medians else "" for system in SYSTEMS]
                     rows.append([mode, name, kind, batch, *rates, ratio])
                     results.append({"mode": mode, "model": name, "type": kind, "batch": batch, "seconds": seconds})
                     print(f"{mode} {name} {kind} {batch}: {ratio:.2f}", file=sys.stderr)
-    print_table(["", "model", "type", "images", "timm images/s", "resmlp_mt images/s", "times as fast"], rows)
+    print_table(["", "model", "type", "images", *(f"{system} images/s" for system in SYSTEMS), "times as fast"], rows)
     settings = {name: value for name, value in vars(arguments).items() if name != "output"}
     machine = describe_machine(arguments.threads)
     write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})

@@ -50,6 +50,9 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     time.set_xlabel("minutes of training, validations not counted")
     several = len(results[0]["runs"]) > 1
     for axes in (cost, speed):
+        if not axes.has_data():  # generation was not timed
+            axes.remove()
+            continue
         axes.set_ylabel(f"BLEU, {'mean and standard deviation of seeds' if several else '95% bootstrap interval'}")
         axes.margins(x=0.1)
         axes.legend()

@@ -177,6 +177,10 @@ class Training:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self.was_stopped = False
         self._log = log.open("a", encoding="utf-8")
+        self._process: subprocess.Popen[str] | None = None
+        self._is_torchrun = command[0] == "torchrun"
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._stop)
         # A session of its own: a terminal's Ctrl-C must not reach torchrun, which kills its processes after 30 seconds.
         self._process = subprocess.Popen(
             command,
@@ -188,9 +192,8 @@ class Training:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._is_torchrun = command[0] == "torchrun"
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._stop)
+        if self.was_stopped:  # while it started
+            self._stop(signal.SIGTERM, None)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Asks the processes that train to stop; torchrun itself goes on until they have."""
@@ -200,15 +203,21 @@ class Training:
                 os.kill(process, signal.SIGTERM if number == signal.SIGINT else number)
 
     def _trainers(self) -> list[int]:
+        if self._process is None:
+            return []
         parent = self._process.pid
         if not self._is_torchrun:
             return [parent]
         found = Path(f"/proc/{parent}/task/{parent}/children")
-        children = [int(word) for word in found.read_text().split()] if found.is_file() else []
+        try:
+            children = [int(word) for word in found.read_text().split()]
+        except OSError:  # it has just ended
+            children = []
         return children or [parent]
 
     def wait(self) -> int:
         """Logs until the end; returns the exit status, which is `STOPPED` after a signal that was heeded."""
+        assert self._process is not None
         assert self._process.stdout is not None
         with self._log:
             for line in self._process.stdout:

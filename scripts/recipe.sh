@@ -43,15 +43,17 @@ choose_system() {
 
 # Runs a command to its end, and hands signals to stop on to it, which bash alone would keep until then.
 run_and_pass_signals() {
-  local command status
+  local command="" told="" status
+  trap 'told=USR1; [ -z "$command" ] || kill -s USR1 "$command" 2>/dev/null' USR1
+  trap 'told=TERM; [ -z "$command" ] || kill -s TERM "$command" 2>/dev/null' TERM INT
   "$@" &
   command=$!
-  trap 'kill -s USR1 $command 2>/dev/null' USR1
-  trap 'kill -s TERM $command 2>/dev/null' TERM INT
+  [ -z "$told" ] || kill -s "$told" "$command" 2>/dev/null
   while :; do
-    wait "$command" && status=0 || status=$?
+    wait "$command" || :
     kill -0 "$command" 2>/dev/null || break
   done
+  wait "$command" && status=0 || status=$? # a signal cuts a wait short, and the command may end before the next
   trap - USR1 TERM INT
   return "$status"
 }

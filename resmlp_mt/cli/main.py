@@ -49,19 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
-    args = _parser(chosen).parse_args(words)
     try:
+        args = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
         return int(module.run(args))
     except ResMLPError as error:
-        print(f"resmlp-mt {args.subcommand}: {error}", file=sys.stderr)
+        print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(f"resmlp-mt {args.subcommand}: interrupted", file=sys.stderr)
+        print(f"resmlp-mt {chosen}: interrupted", file=sys.stderr)
         return 130
 
 

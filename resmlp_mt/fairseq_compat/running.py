@@ -6,10 +6,11 @@ import argparse
 import atexit
 import contextlib
 import gc
-import importlib
+import inspect
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -173,26 +174,38 @@ def let_torchrun_run_on_cpu() -> None:
 
 
 def let_processes_part_in_order() -> None:
-    """Takes the groups of processes apart, and ends their threads, before a process that torchrun started ends.
+    """Takes the groups of processes apart, and ends their threads, before a process that did well ends.
 
     Symptom: now and then a finished training ends with `terminate called without an active exception` (SIGABRT), and
     torchrun calls it failed.
     Cause: fairseq leaves its groups to the end of the process, where gloo's threads may still let go of tensors, for
-    which they want the interpreter's lock. `destroy_process_group` ends no thread of a group that anyone still holds:
-    `get_global_group` holds one for good, and so do the functions of `torch.distributed.nn`, by their defaults, where
-    it is imported after the group is made. (`fairseq-hydra-train` imports this package too late for this repair.)
+    which they want the interpreter's lock.
     Source: pytorch/pytorch#190489, #179291.
     """
-    importlib.import_module("torch.distributed.nn.functional")
 
     def call_main(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         original(*args, **kwargs)
-        if torch.distributed.is_initialized():  # all processes have met at fairseq's last barrier
-            torch.distributed.destroy_process_group()
-            vars(distributed_utils.get_global_group).pop("_global_group", None)
-            gc.collect()  # the trainer holds groups, too, and is part of a cycle
+        part_at_exit()  # all processes have met at fairseq's last barrier
 
     put_around(distributed_utils, "call_main", call_main)
+
+
+def part_at_exit() -> None:
+    """Has the groups of this process taken apart when it ends; to be called where nobody waits for anyone any more."""
+    atexit.unregister(_end_groups)
+    atexit.register(_end_groups)
+
+
+def _end_groups() -> None:
+    """Note: `destroy_process_group` ends no thread of a group that anyone still holds, hence what follows it."""
+    if not torch.distributed.is_initialized():
+        return
+    torch.distributed.destroy_process_group()
+    vars(distributed_utils.get_global_group).pop("_global_group", None)
+    functional = sys.modules.get("torch.distributed.nn.functional")  # made after the group, it has it for a default
+    for function in filter(inspect.isfunction, vars(functional).values() if functional else ()):
+        function.__defaults__ = None
+    gc.collect()  # the trainer holds groups, too, and is part of a cycle
 
 
 def let_loaders_end_before_the_process() -> None:

@@ -24,6 +24,7 @@ from torch.utils.data._utils import signal_handling
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_compat.running import part_at_exit
 from resmlp_mt.training.nonfinite import PARAMETER, Finding, NonFiniteInspector
 from resmlp_mt.training.run import Run, training_modules
 from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_data, send_to_children
@@ -160,6 +161,8 @@ def save_and_stop_when_asked(
     elif _run.save_if_asked():
         _run.ended(f"stopped by {_run.stop.name}")
         _run.stopped = ends = True
+    if ends:
+        part_at_exit()
     return valid_losses, ends
 
 

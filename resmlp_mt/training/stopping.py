@@ -51,7 +51,8 @@ class StopRequest:
         if self.received is None:
             self.received, self._time = number, now
             if self._aloud:  # not as a log record: the signal may have come in the midst of one
-                os.write(2, f"{self.name} received: saving and stopping after this update\n".encode())
+                with contextlib.suppress(OSError):  # whoever read it may have ended of the same signal
+                    os.write(2, f"{self.name} received: saving and stopping after this update\n".encode())
             if self._pass_on:
                 self._pass_on(number)
         elif now - self._time > _COPY_SECONDS:
@@ -86,6 +87,6 @@ def keep_loading_data(set_handlers: Callable[[], None]) -> None:
     torch's own handler ends such a process unless the sender is its parent (then it ends, too, but in order); the
     training would fail at its next batch, before it could save.
     """
-    set_handlers()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    set_handlers()
     threading.Thread(target=_end_when_the_parent_says_so, args=(os.getppid(),), daemon=True).start()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bench import recording_bench
-from fairseq_commands import USER_DIR, log_lines, losses_by_update, run
+from fairseq_commands import USER_DIR, free_port, log_lines, losses_by_update, run
 from PIL import Image
 from recipes import differences, resolved_command, resolved_yaml
 
@@ -110,7 +110,7 @@ def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_mov
 def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_path):
     words = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
     alone = train(pictures, tmp_path / "alone", *words, "--update-freq", 2)
-    command = ("--nproc-per-node", 2, "--master-port", 29537, sys.prefix + "/bin/fairseq-train", pictures)
+    command = ("--nproc-per-node", 2, "--master-port", free_port(), sys.prefix + "/bin/fairseq-train", pictures)
     together = run("torchrun", *command, "--user-dir", USER_DIR, *TRAINING, *words, "--save-dir", tmp_path / "two")
     expected = losses_by_update(log_lines(alone))
     found = losses_by_update(log_lines(together.stdout + together.stderr))

@@ -6,7 +6,7 @@ from argparse import Namespace
 import pytest
 import torch
 from fairseq import checkpoint_utils
-from fairseq_commands import BIN, USER_DIR, generated, run
+from fairseq_commands import BIN, USER_DIR, free_port, generated, run
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat import repair_all
@@ -152,7 +152,7 @@ def test_bf16_trains_without_a_gpu(toy_data, tmp_path):
 
 def test_processes_of_torchrun_resume_and_train_together_without_a_gpu(toy_data, checkpoint, tmp_path):
     words = ("--user-dir", USER_DIR, "--save-dir", tmp_path, "--restore-file", checkpoint, "--max-update", 5)
-    launch = ("--nproc_per_node", 2, "--master_port", 29531, "--no-python", BIN / "fairseq-train")
+    launch = ("--nproc_per_node", 2, "--master_port", free_port(), "--no-python", BIN / "fairseq-train")
     finished = run("torchrun", *launch, toy_data, *TRAINING, *words)
     said = finished.stdout + finished.stderr
     assert "training on 2 devices" in said

@@ -13,7 +13,16 @@ import pytest
 import yaml
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq_commands import BIN, ROOT, TRAINING, USER_DIR, environment, run
+from fairseq_commands import (
+    BIN,
+    ROOT,
+    TRAINING,
+    USER_DIR,
+    environment,
+    note_threads_at_the_end,
+    run,
+    threads_at_the_end,
+)
 from omegaconf import OmegaConf
 
 import resmlp_mt
@@ -121,7 +130,7 @@ class TestStopping:
         with log.open("w") as file:
             process = start_and_wait_for_updates(words, folder, 13, file)
             os.killpg(process.pid, signal.SIGTERM)  # its process that loads data is in the group, too
-            assert process.wait(60) == EXIT_STATUS
+            assert process.wait(300) == EXIT_STATUS
         stopped = read_checkpoint(folder / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]
         assert 13 <= stopped < 90
         assert f"stopped by SIGTERM after update {stopped}: {folder}/checkpoint_last.pt is saved" in log.read_text()
@@ -147,13 +156,14 @@ class TestStopping:
         assert "nothing to train: the checkpoint has 90 updates" in said.stdout + said.stderr
         assert {path: path.read_bytes() for path in whole.glob("*.*")} == before
 
-    def test_a_signal_to_one_process_stops_all_at_the_same_update(self, toy_data, tmp_path):
+    def test_a_signal_to_one_process_stops_all_at_the_same_update(self, toy_data, tmp_path, monkeypatch):
         # fairseq starts a process for each GPU; it is told of two that are not there, and computes on the CPU
         folder, log = tmp_path / "run", tmp_path / "log"
         program = (
             "import torch; torch.cuda.device_count = lambda: 2; from fairseq_cli.train import cli_main; cli_main()"
         )
         words = ("--max-update", 5000, "--distributed-world-size", 2, "--distributed-backend", "gloo")
+        note_threads_at_the_end(monkeypatch, tmp_path / "site")
         script = tmp_path / "two_processes.py"
         script.write_text(f"if __name__ == '__main__':\n    {program}\n")
         started = [sys.executable, script, *command(toy_data, folder, *words, "--ddp-backend", "legacy_ddp")[1:]]
@@ -164,13 +174,16 @@ class TestStopping:
             workers = [pid for pid in map(int, listed) if pid != master and is_training(pid)]
             assert len(workers) == 1
             os.kill(workers[0], signal.SIGUSR1)
-            assert process.wait(90) == EXIT_STATUS, log.read_text()[-3000:]
+            assert process.wait(300) == EXIT_STATUS, log.read_text()[-3000:]
         stopped = read_checkpoint(folder / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]
         assert max(losses(folder)) == stopped
         assert "after update" in log.read_text()
         assert "Traceback" not in log.read_text()
         assert run_json(folder)["processes"] == 2
         assert len(run_json(folder)["starts"]) == 1  # the first process alone writes
+        threads = threads_at_the_end(tmp_path / "site")
+        assert len(threads) == 3
+        assert not [names for names in threads if "gloo" in names]
 
     def test_fairseq_hydra_train_stops_and_records_a_transformer(self, toy_data, tmp_path):
         folder, log = tmp_path / "run", tmp_path / "log"
@@ -189,7 +202,7 @@ class TestStopping:
         with log.open("w") as file:
             process = start_and_wait_for_updates(started, folder, 5, file)
             process.send_signal(signal.SIGUSR1)
-            assert process.wait(60) == EXIT_STATUS, log.read_text()[-3000:]
+            assert process.wait(300) == EXIT_STATUS, log.read_text()[-3000:]
         assert run_json(folder)["ends"][0]["how"] == "stopped by SIGUSR1"
         assert run_json(folder)["settings"]["model"]["_name"] == "transformer"
         stopped = read_checkpoint(folder / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]

@@ -7,7 +7,7 @@ import torch
 import yaml
 from bench import recording_bench
 from fairseq.checkpoint_utils import save_ema_as_checkpoint
-from fairseq_commands import BIN, USER_DIR, log_lines, losses, losses_by_update, run
+from fairseq_commands import BIN, USER_DIR, free_port, log_lines, losses, losses_by_update, run
 from PIL import Image
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 
@@ -90,7 +90,7 @@ class TestTraining:
         alone = train(tmp_path / "one", *words, "--update-freq", 2)
         finished = run(
             "torchrun",
-            *("--nproc_per_node", 2, "--master_port", 29527, "--no-python", BIN / "fairseq-train", *DIGITS),
+            *("--nproc_per_node", 2, "--master_port", free_port(), "--no-python", BIN / "fairseq-train", *DIGITS),
             *("--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "two", *words),
             *("--distributed-world-size", 2, "--distributed-backend", "gloo"),
         )

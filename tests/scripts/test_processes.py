@@ -32,7 +32,7 @@ def test_a_command_gives_its_own_part_of_the_log_and_its_peak_memory(tmp_path):
     commands = Commands()
     commands.run(tmp_path / "log", 1, "python", "-c", "print('first')")
     done = commands.run(
-        tmp_path / "log", 1, "python", "-c", "import time; x = b'x' * 50 * 2**20; time.sleep(0.5); print('second')"
+        tmp_path / "log", 1, "python", "-c", "import time; x = b'x' * 50 * 2**20; time.sleep(3); print('second')"
     )
     assert done.said == "second\n"
     assert 50 < done.peak_mib < 100  # not this process's own, which has loaded PyTorch

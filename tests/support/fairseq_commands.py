@@ -6,9 +6,12 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 USER_DIR = ROOT / "resmlp_mt"
@@ -46,6 +49,13 @@ def run(
     return finished
 
 
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def write_toy_corpus(folder: Path, seed: int = 1) -> None:
     """Writes {train,valid,test}.{src,tgt}: each source word has its target word, and neighbours change places."""
     generator = random.Random(seed)
@@ -65,6 +75,40 @@ def preprocess(text: Path, binary: Path) -> Path:
     prefixes = [word for split in ("train", "valid", "test") for word in (f"--{split}pref", text / split)]
     run("fairseq-preprocess", "-s", "src", "-t", "tgt", *prefixes, "--destdir", binary, "--joined-dictionary")
     return binary
+
+
+_NOTE_THREADS = """
+import atexit, os, pathlib, sys, time
+
+def note():
+    if "fairseq_cli" not in sys.modules:
+        return
+    deadline = time.monotonic() + 1  # a thread that has ended is listed for a moment more
+    while "gloo" in (names := " ".join(map(name_of, pathlib.Path("/proc/self/task").iterdir()))):
+        if time.monotonic() > deadline:
+            break
+    pathlib.Path(__file__).with_name(f"threads.{os.getpid()}").write_text(names)
+
+def name_of(task):
+    try:
+        return (task / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+atexit.register(note)
+"""
+
+
+def note_threads_at_the_end(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Makes the commands that start from now on note in a new folder what `threads_at_the_end` tells."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_NOTE_THREADS)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def threads_at_the_end(folder: Path) -> list[str]:
+    """The names of the threads that each process of fairseq's had when Python ended."""
+    return [path.read_text() for path in folder.glob("threads.*")]
 
 
 def train(data: Path, save: Path, *words: object, user_dir: object = USER_DIR, **options) -> list[dict[str, str]]:
