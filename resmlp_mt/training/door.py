@@ -66,12 +66,12 @@ def count_in_checkpoint(original: Callable[..., Any], self: Trainer, filename: s
     return original(self, filename, {**extra_state, **_run.state()} if _run else extra_state)
 
 
-def count_what_was_seen(
+def finish_update(
     original: Callable[..., Any], self: Trainer, logging_outputs: Any, sample_size: Any, grad_norm: Any = None
 ) -> Any:
     """Around `Trainer._reduce_and_log_stats`, which gets what an update measured, and no gradient norm of others."""
     if _run and grad_norm is not None:
-        _run.count(logging_outputs)
+        _run.updated(logging_outputs)
     return original(self, logging_outputs, sample_size, grad_norm)
 
 
@@ -224,7 +224,7 @@ def stop_spawned_processes(original: Callable[..., Any], fn: Any, *args: Any, **
 put_around(Trainer, "__init__", begin_run)
 put_around(Trainer, "save_checkpoint", count_in_checkpoint)
 put_around(Trainer, "valid_step", save_before_validating_on)
-put_around(Trainer, "_reduce_and_log_stats", count_what_was_seen)
+put_around(Trainer, "_reduce_and_log_stats", finish_update)
 put_around(Trainer, "_aggregate_logging_outputs", vote_on_stopping)
 put_around(trainer, "NanDetector", name_the_layer)
 put_around(checkpoint_utils, "load_checkpoint", begin_record)

@@ -15,6 +15,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
+from resmlp_mt.allocator import UnusedMemory
 from resmlp_mt.fairseq_compat.saving import NO_EPOCH
 from resmlp_mt.training.nonfinite import Finding
 from resmlp_mt.training.provenance import RUN, RunFile
@@ -50,6 +51,7 @@ class Run:
         self._folder = Path(trainer.cfg.checkpoint.save_dir)
         self._seen: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
         self._record: RunRecord | None = None
+        self._unused_memory = UnusedMemory()
 
     def loaded(self, extra_state: Mapping[str, Any] | None) -> None:
         """Begins the record, when fairseq has loaded its checkpoint or found none.
@@ -105,8 +107,9 @@ class Run:
             logger.info("nothing to train: no progress in the last %d validations (--patience %d)", waited, patience)
             self.trainer.cfg.optimization.max_epoch = NO_EPOCH
 
-    def count(self, logging_outputs: Iterable[Mapping[str, Any]]) -> None:
-        """Counts the tokens and sentences of an update; those on a GPU without waiting for it."""
+    def updated(self, logging_outputs: Iterable[Mapping[str, Any]]) -> None:
+        """Counts the tokens and sentences of an update; those on a GPU without waiting for it. Tidies up behind it."""
+        self._unused_memory.give_back()
         for logged in logging_outputs:
             for name, key in _COUNTS.items():
                 if self._seen[name] is not None:

@@ -45,14 +45,14 @@ def early_stopping(monkeypatch):
 def test_counts_go_on_in_the_next_process(trainer):
     first = Run(trainer)
     first.loaded({"resmlp_run": {"tokens": 101, "sentences": 13}})
-    first.count([{"ntokens": 7, "nsentences": 2}, {"ntokens": torch.tensor(5.0), "nsentences": torch.tensor(3.0)}])
+    first.updated([{"ntokens": 7, "nsentences": 2}, {"ntokens": torch.tensor(5.0), "nsentences": torch.tensor(3.0)}])
     assert first.state() == {"resmlp_run": {"tokens": 113, "sentences": 18}}
 
 
 def test_what_a_checkpoint_of_others_does_not_say_is_not_made_up(trainer):
     run = Run(trainer)
     run.loaded({"train_iterator": {}})
-    run.count([{"ntokens": 7, "nsentences": 2}])
+    run.updated([{"ntokens": 7, "nsentences": 2}])
     assert run.state() == {"resmlp_run": {"tokens": None, "sentences": None}}
 
 

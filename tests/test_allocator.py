@@ -1,0 +1,50 @@
+"""Kept memory: freed buffers stay with the process until it has grown by half; then what lies unused goes back."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from fairseq_commands import ROOT, environment
+
+PROGRAM = """
+import torch
+from resmlp_mt import allocator
+from resmlp_mt.allocator import UnusedMemory, keep_freed_memory
+
+def mebibytes():
+    return allocator._resident_bytes() / 2**20
+
+print(keep_freed_memory())
+unused = UnusedMemory()
+print(unused.give_back())
+start = mebibytes()
+large, small = [], []
+for _ in range(200):  # a small buffer behind each large one keeps the gaps apart
+    large.append(torch.ones(2**20))
+    small.append(torch.ones(64))
+print(round((mebibytes() - start) / 400))
+large.clear()
+print(round((mebibytes() - start) / 400))
+print(unused.give_back())
+print(round((mebibytes() - start) / 400))
+print(unused.give_back())
+assert all(bool((buffer == 1).all()) for buffer in small)
+"""
+
+
+def said(**more: str) -> list[str]:
+    words = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env={**environment(), **more}, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
+def test_freed_memory_is_kept_and_given_back_once_the_process_has_grown():
+    assert said() == ["True", "False", "2", "2", "True", "0", "False"]
+
+
+def test_what_the_user_has_set_stays():
+    assert said(MALLOC_TRIM_THRESHOLD_="131072")[:2] == ["False", "False"]
+    assert said(MALLOC_TRIM_THRESHOLD_="131072")[4] == "False"
