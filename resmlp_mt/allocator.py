@@ -10,6 +10,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # mallopt(3)
 _SETTINGS = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
 
 _GROWTH = 1.5  # of the process, before it looks for what it could give back
+_SETTLED = 20  # updates after which it has all that it needs
 
 _keeps = False
 
@@ -40,23 +41,24 @@ class UnusedMemory:
     """
 
     def __init__(self) -> None:
-        self._size: int | None = None
+        self._updates = self._size = 0
 
     def give_back(self) -> bool:
-        """Gives it back if the process has grown by half since the last time. To be called after each update.
+        """Gives it back if the process has grown by half since soon after the last time. To be called at each update.
 
         Returns:
             Whether it did. It takes a fraction of a second; nearly always there is nothing to do.
         """
         if not _keeps:
             return False
-        size = _resident_bytes()
-        if self._size is None:
-            self._size = size
-        if size < _GROWTH * self._size:
+        self._updates += 1
+        if self._updates <= _SETTLED:  # the first updates need all that an update needs, which is no growth
+            self._size = _resident_bytes()
+            return False
+        if _resident_bytes() < _GROWTH * self._size:
             return False
         ctypes.CDLL(None).malloc_trim(0)
-        self._size = _resident_bytes()
+        self._updates = 0
         return True
 
 
