@@ -10,7 +10,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # mallopt(3)
 _SETTINGS = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
 
 _GROWTH = 1.5  # of the process, before it looks for what it could give back
-_SETTLED = 20  # updates after which it has all that it needs
+_SETTLED = 3  # updates after which it has what an update needs, and few gaps
 
 _keeps = False
 
