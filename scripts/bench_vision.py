@@ -1,6 +1,7 @@
 """Measures ResMLP classifiers against timm's, forward and training step, side by side.
 
-Both have the same weights and see the same images, in turn (A B A B ...), in one process; ours is folded for inference.
+Both have the same weights and see the same images (scikit-learn's two photographs, in turn), A B A B ..., in one
+process; ours is folded for inference.
 In bfloat16, inference has its weights in that type, and training runs under autocast, for both. A training step is
 forward, cross-entropy, backward, and a step of SGD with momentum. Beside it stands what no implementation of that step
 can save: its matrix products alone, of those sizes, and the optimiser's step. Prints a table and writes JSON:
@@ -19,12 +20,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from side_by_side import describe_machine, median_ratio, print_table, write_json
+from sklearn.datasets import load_sample_images
 from torch import nn
 
 from resmlp_mt.allocator import keep_freed_memory
 from resmlp_mt.nn.products import transposed_product
 from resmlp_mt.vision.classifier import Classifier
+from resmlp_mt.vision.preprocessing import Preprocessing
 from resmlp_mt.vision.weights import from_foreign
 
 MODELS = {"S12": "resmlp_12_224", "S24": "resmlp_24_224"}
@@ -62,6 +66,13 @@ def make_pair(name: str) -> tuple[nn.Module, Classifier]:
     ours = Classifier(settings)
     ours.load_state_dict(parameters)
     return theirs, ours
+
+
+def photographs(count: int) -> torch.Tensor:
+    """scikit-learn's two, cut and normalised as for evaluation, again and again: (count, 3, 224, 224)."""
+    transform = Preprocessing().evaluation_transform()
+    both = [transform(Image.fromarray(pixels)) for pixels in load_sample_images().images]
+    return torch.stack([both[number % len(both)] for number in range(count)])
 
 
 def forward_call(model: nn.Module, images: torch.Tensor) -> Callable[[], object]:
@@ -117,7 +128,7 @@ def bare_call(model: nn.Module, images: torch.Tensor, kind: str) -> Callable[[],
 
 def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, batch: int) -> list[Callable[[], object]]:
     """What is measured, timm's first, then ours, then what a training step cannot do without."""
-    images = torch.randn(batch, 3, 224, 224, device=arguments.device)
+    images = photographs(batch).to(arguments.device)
     targets = torch.randint(1000, (batch,), device=arguments.device)
     calls = []
     for model in make_pair(name):
