@@ -202,6 +202,16 @@ def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
     )
 
 
+def _tell(manifest: dict[str, Any], out: Path) -> None:
+    """Says what was prepared, and what to do with it."""
+    try:
+        print(removal_table(manifest))
+        print(next_commands(manifest, out), flush=True)
+    except BrokenPipeError:  # the reader of the table has gone (`| head`); the data are whole
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    say("done", str(out))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
@@ -216,16 +226,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manifest = run(args, shlex.join(["python", "-m", "data_prep", *words]))
-        print(removal_table(manifest))
-        print(next_commands(manifest, args.out))
-        say("done", str(args.out))
+        _tell(manifest, args.out)
         return 0
     except ResMLPError as error:
         print(f"data_prep: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of the table has gone (`| head`); the data are whole
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(
             f"data_prep: {error.filename or args.out} cannot be read or written ({error.strerror or error}); mend that "

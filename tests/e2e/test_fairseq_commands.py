@@ -58,7 +58,7 @@ def test_training_learns_the_toy_language(toy_run, toy_data, toy_checkpoint):
     output = generate(toy_data, toy_checkpoint, "--batch-size", 8).stdout
     targets, hypotheses = generated(output, "T"), generated(output, "H")
     right = sum(hypotheses[i][0].split("\t")[1] == targets[i][0] for i in range(13))
-    assert right >= 2  # by chance none: eleven words of twelve kinds
+    assert right >= 5  # by chance none: eleven words of twelve kinds
 
 
 @pytest.mark.parametrize("form", ["relative", "absolute", "trailing slash", "another folder"])
@@ -145,7 +145,7 @@ def test_alignments_refer_to_source_words_in_spite_of_padding(toy_data, toy_chec
         assert all(0 <= s < len(source) and 0 <= t < len(target) for s, t in pairs)
         hits += sum(source[s][1:] == target[t][1:] for s, t in pairs)
         total += len(pairs)
-    assert hits > 0.5 * total  # chance is about one in six
+    assert hits > 0.8 * total  # chance is about one in six
 
 
 def test_references_are_scored(toy_data, toy_checkpoint):
@@ -193,7 +193,7 @@ def test_fairseq_validate_repeats_the_loss_of_training(toy_data, toy_run):
         *("--max-tokens", 400, "--valid-subset", "valid", "--log-format", "json"),
     )
     validated = re.findall(r'"valid_loss": "([\d.]+)"', said.stdout + said.stderr)
-    assert float(validated[-1]) == pytest.approx(trained, abs=1.5e-3)
+    assert float(validated[-1]) == pytest.approx(trained, abs=1e-3)
 
 
 def test_two_processes_train_to_the_loss_of_one_with_twice_the_updates_frequency(toy_data, tmp_path, monkeypatch):
@@ -239,4 +239,4 @@ def test_a_killed_training_resumes_to_the_loss_of_one_never_killed(toy_data, tmp
     resumed = losses_by_update(train(toy_data, killed, *words))
     assert max(resumed) == max(whole) == 150
     assert 20 < min(resumed) < 150
-    assert resumed == pytest.approx({update: whole[update] for update in resumed}, abs=1.5e-3)
+    assert resumed == pytest.approx({update: whole[update] for update in resumed}, abs=1e-3)
