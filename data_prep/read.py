@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.lines import refuse_other_encodings
 
 Pair = tuple[str, str]
 
@@ -121,7 +122,8 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
         errors: "strict", or "surrogateescape" to let invalid bytes through as lone surrogates for a later rule to find.
 
     Raises:
-        ResMLPError: names the file and the line of invalid bytes, or of a line over `MAX_LINE_BYTES`.
+        ResMLPError: names the file and the line of invalid bytes, or of a line over `MAX_LINE_BYTES`, or the
+            encoding if it is UTF-16 or UTF-32.
     """
     done = 0
     rest = b""
@@ -141,6 +143,8 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
 
 
 def _decoded_lines(path: Path, content: bytes, done: int, errors: str) -> list[str]:
+    if done == 0:
+        refuse_other_encodings(content, str(path))
     try:
         text = content.decode("utf-8", errors)
     except UnicodeDecodeError as error:

@@ -20,6 +20,7 @@ from resmlp_mt.errors import ResMLPError
 PARTIAL_SUFFIX = ".partial"
 _MOST_LINKS = 40  # as many as Linux follows
 _ABSENT = 0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Paths = Path | Iterable[Path] | None
 
@@ -74,10 +75,10 @@ def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
         raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError, remedy: str = "name another place") -> ResMLPError:
+def unwritable(path: Path, error: OSError, remedy: str = "") -> ResMLPError:
     """The error for a file that cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = f"make room, or {remedy}"
+    if not remedy:
+        remedy = "make room or name another place" if error.errno in _NO_ROOM else "name another place"
     return ResMLPError(f"{path} must be writable, but is not ({error.strerror or error}); {remedy}")
 
 

@@ -52,17 +52,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
-        return int(module.run(args))
+        status = int(module.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk shows only now
+        return status
     except ResMLPError as error:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        print(f"resmlp-mt {chosen}: {_describe(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"resmlp-mt {chosen}: interrupted", file=sys.stderr)
         return 130
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or error
+    if error.filename is not None:
+        return f"{error.filename} must be readable and writable, but is not ({reason}); check its name and permissions"
+    _drop_output()
+    return f"the standard output must be writable, but is not ({reason}); make room"
+
+
+def _drop_output() -> None:
+    """Keeps Python from writing at its end what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +14,11 @@ from resmlp_mt.cli import decoding
 from resmlp_mt.cli.progress import Progress
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.translation.alignment_page import AlignmentPage
-from resmlp_mt.translation.jobs import Job, ResumableOutput, translate_stream
+from resmlp_mt.translation.jobs import Job, translate_stream
 from resmlp_mt.translation.lines import ERRORS, LineReader, open_input
 from resmlp_mt.translation.output import FORMATS, OutputFormat
 from resmlp_mt.translation.records import Translation
+from resmlp_mt.translation.resumable import Output, ResumableOutput, StreamOutput, note_path
 from resmlp_mt.translation.translator import Translator
 
 
@@ -25,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", type=Path, help="text, one sentence a line, .gz too (default: standard input)")
     parser.add_argument("--output", type=Path, help="where to write, .gz too (default: standard output)")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted job of --input and --output")
+    parser.add_argument("--overwrite", action="store_true", help="delete what an interrupted job of --output has left")
     parser.add_argument("--flush", action="store_true", help="answer each line at once, without waiting for more")
     parser.add_argument(
         "--errors", choices=ERRORS, default="replace", help="bytes that are not UTF-8 (default: replace)"
@@ -76,8 +80,22 @@ def _check(args: argparse.Namespace) -> None:
     require(files_given or not args.resume, "--resume", "used with --input and --output", "without", "give both files")
     require(not (args.resume and args.html), "--html", "left out with --resume", "given", "leave it out")
     require(not (args.flush and args.output), "--flush", "used without --output", "with it", "leave one out")
-    same = files_given and args.output.exists() and args.output.resolve() == args.input.resolve()
-    require(not same, "--output", "another file than --input", args.output, "name another file")
+    require(not (args.resume and args.overwrite), "--overwrite", "left out with --resume", "given", "leave one out")
+    in_place = args.output is not None and files.is_stream(args.output)
+    require(not (args.resume and in_place), "--resume", "used with a file as --output", args.output, "name a file")
+    output = args.output if args.output is None or in_place else [args.output, note_path(args.output)]
+    inputs = {"--input": args.input, **decoding.model_inputs(args)}
+    files.check_outputs({"--output": output, "--html": args.html}, inputs)
+    if args.output is None and args.input is not None and _is_standard_output(args.input):
+        raise ResMLPError(f"--input must be another file than the standard output, but both are {args.input}")
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        written = os.fstat(sys.stdout.fileno())
+        return stat.S_ISREG(written.st_mode) and os.path.samestat(written, path.stat())
+    except (OSError, ValueError):  # no such input, or a standard output that is no file
+        return False
 
 
 def _open_page(path: Path | None, translator: Translator, open_files: ExitStack) -> AlignmentPage | None:
@@ -100,12 +118,14 @@ def _write_to_standard_output(content: bytes) -> None:
 
 
 def _translate_to_file(args, translator, job, reader, after_window, progress: Progress) -> None:
-    target = ResumableOutput(args.output, job.digest(translator))
-    if args.resume and target.is_finished():
+    target: Output = ResumableOutput(args.output, job.describe(translator))
+    if files.is_stream(args.output):
+        target = StreamOutput(args.output)
+    if args.resume and target.is_finished(reader):
         progress.say(f"{args.output} is finished: nothing to resume")
         return
     try:
-        done = target.open(reader, args.resume)
+        done = target.open(reader, args.resume, args.overwrite)
         progress.start_at(done, reader.consumed_bytes)
         translate_stream(translator, job, reader, lambda content: target.write(content, reader), after_window)
         target.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import sys
@@ -13,11 +14,37 @@ from typing import BinaryIO, cast
 from resmlp_mt.errors import ResMLPError, require_choice
 
 ERRORS = ("replace", "error")
+WINDOW_LINES = 512  # enough for batches of like length; little is lost when a job is killed
 MAX_LINE_BYTES = 16 * 2**20
 # A window ends behind this much text, so that a window of endless lines fits the memory too.
 WINDOW_BYTES = 4 * 2**20
 _BLOCK_BYTES = 2**16
 _BYTE_ORDER_MARK = "\ufeff"
+# The longer ones first: that of UTF-32, little-endian, begins with that of UTF-16.
+_OTHER_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def refuse_other_encodings(content: bytes, name: str) -> None:
+    """Refuses text whose first bytes are the byte-order mark of UTF-16 or UTF-32.
+
+    Args:
+        content: the beginning, at least as far as the first line feed.
+        name: of the text, for the message.
+
+    Raises:
+        ResMLPError: names the encoding, and how to convert it.
+    """
+    for mark, encoding in _OTHER_ENCODINGS.items():
+        if content.startswith(mark):
+            raise ResMLPError(
+                f"{name} must be UTF-8 text, but begins with the byte-order mark of {encoding}; convert it with "
+                f"`iconv -f {encoding} -t UTF-8`"
+            )
 
 
 def open_input(path: Path | None) -> BinaryIO:
@@ -72,7 +99,7 @@ class LineReader:
             The lines without their ends; none at the end of the input.
 
         Raises:
-            ResMLPError: when the input is damaged, a line is too long, or is not UTF-8 and that is an error.
+            ResMLPError: when the input is damaged or UTF-16, a line is too long, or is not UTF-8 and that is an error.
         """
         window: list[str] = []
         size = 0
@@ -107,6 +134,8 @@ class LineReader:
         self.lines += 1
         self.consumed.update(line + b"\n")
         self.consumed_bytes += len(line) + 1
+        if self.lines == 1:
+            refuse_other_encodings(line, self._name)
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:

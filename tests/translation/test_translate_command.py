@@ -16,7 +16,7 @@ from toy_bundles import raw_lines, sentence, write_bundle
 from resmlp_mt.cli import interactive
 from resmlp_mt.cli.main import main
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation import jobs
+from resmlp_mt.translation import jobs, resumable
 from resmlp_mt.translation.doctor import check_installation
 from resmlp_mt.translation.invariance import check_batch_invariance
 from resmlp_mt.translation.records import Request
@@ -176,7 +176,7 @@ def test_a_line_is_answered_before_the_next_one_comes(model):
 KILLED = """
 import os, signal, sys
 from resmlp_mt.cli.main import main
-from resmlp_mt.translation.jobs import ResumableOutput
+from resmlp_mt.translation.resumable import ResumableOutput
 
 append = ResumableOutput._append
 
@@ -206,7 +206,8 @@ def test_a_killed_job_is_resumed_to_the_same_bytes(ending, model, tmp_path):
     assert killed.read_bytes() == whole.read_bytes()
     text = gzip.decompress(whole.read_bytes()) if ending.endswith("gz") else whole.read_bytes()
     assert text.count(b"\n") == len(lines)
-    assert {path.name for path in tmp_path.iterdir()} == {"in.txt", whole.name, killed.name}
+    notes = {f".{path.name}.job.json" for path in (whole, killed)}
+    assert {path.name for path in tmp_path.iterdir()} == {"in.txt", whole.name, killed.name, *notes}
 
 
 def interrupted_job(model, tmp_path, monkeypatch):
@@ -214,41 +215,86 @@ def interrupted_job(model, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "WINDOW_LINES", 4)
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("a dog\n" * 12)
-    original = jobs.ResumableOutput.write
+    original = resumable.ResumableOutput.write
 
     def write_once(self, content, reader):
         if reader.lines > 4:
             raise KeyboardInterrupt
         original(self, content, reader)
 
-    monkeypatch.setattr(jobs.ResumableOutput, "write", write_once)
+    monkeypatch.setattr(resumable.ResumableOutput, "write", write_once)
     assert main(["translate", str(model), "--input", str(source), "--output", str(output)]) == 130
-    monkeypatch.setattr(jobs.ResumableOutput, "write", original)
+    monkeypatch.setattr(resumable.ResumableOutput, "write", original)
     return source, output
 
 
-def test_an_interrupted_job_is_not_resumed_with_other_options_or_input(model, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_job_is_resumed_as_it_was_begun_or_started_anew(model, tmp_path, monkeypatch, capsys):
     source, output = interrupted_job(model, tmp_path, monkeypatch)
-    words = ["translate", str(model), "--input", str(source), "--output", str(output), "--resume"]
-    assert main([*words, "--beam", "2"]) == 2
-    assert "a resumed job must be of the same model and options" in capsys.readouterr().err
+    words = ["translate", str(model), "--input", str(source), "--output", str(output)]
+    assert main(words) == 2
+    assert "--resume goes on with it, --overwrite starts anew" in capsys.readouterr().err
+    assert main([*words, "--resume", "--beam", "2"]) == 2
+    assert f"{output} is of another job: beam size was 4 and is now 2" in capsys.readouterr().err
     source.write_text("a cat\n" * 12)
-    assert main(words) == 2
-    assert "a resumed job's input must be what it was" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 2
+    assert "the input has changed" in capsys.readouterr().err
     source.write_text("a dog\n" * 12)
-    (tmp_path / "out.txt.partial").write_text("")
-    assert main(words) == 2
-    assert "must be as long as was noted" in capsys.readouterr().err
-    assert main(words[:-1]) == 0
-    assert main(words) == 0
-    assert "nothing to resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
     assert len(output.read_text().splitlines()) == 12
+    assert main([*words, "--resume"]) == 0
+    assert "nothing to resume" in capsys.readouterr().err
 
 
-def test_the_output_is_never_the_input(model, tmp_path, capsys):
-    (tmp_path / "a.txt").write_text("a dog\n")
-    assert main(["translate", str(model), "--input", str(tmp_path / "a.txt"), "--output", str(tmp_path / "a.txt")]) == 2
-    assert (tmp_path / "a.txt").read_text() == "a dog\n"
+def test_a_finished_job_is_not_taken_for_one_of_another_model(model, tmp_path, capsys):
+    other = write_bundle(tmp_path / "other", seed=2)
+    source, output = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("a dog\n")
+    files = ["--input", str(source), "--output", str(output), "--resume"]
+    assert main(["translate", str(model), *files]) == 0
+    assert main(["translate", str(other), *files]) == 2
+    assert f"{output} is of another job: model was " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--html"])
+def test_no_output_overwrites_what_is_read(option, model, tmp_path, capsys):
+    source = tmp_path / "a.txt"
+    source.write_text("a dog\n")
+    for path, said in ((source, "--input reads"), (model / "model.safetensors", "MODEL reads")):
+        before = path.read_bytes()
+        assert main(["translate", str(model), "--input", str(source), option, str(path)]) == 2
+        assert f"{option} must not overwrite {path}, which {said}" in capsys.readouterr().err
+        assert path.read_bytes() == before
+    same = [str(tmp_path / "same"), "--html", str(tmp_path / "same")]
+    assert main(["translate", str(model), "--input", str(source), "--output", *same]) == 2
+    assert "which --output writes" in capsys.readouterr().err
+
+
+def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
+    source = tmp_path / "a.txt"
+    source.write_text("a dog\n")
+    words = ["translate", str(model), "--input", str(source), "--output"]
+    assert main([*words, "/dev/full", "--resume"]) == 2
+    assert "--resume must be used with a file" in capsys.readouterr().err
+    assert main([*words, "/dev/full"]) == 2
+    assert capsys.readouterr().err == (
+        "resmlp-mt translate: /dev/full must be writable, but is not (No space left on device); "
+        "make room or name another place\n"
+    )
+    assert main([*words, "/dev/null", "--html", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_folder_as_output_is_refused_before_the_model_is_read(tmp_path, capsys):
+    assert main(["translate", str(tmp_path / "no-model"), "--output", str(tmp_path)]) == 2
+    assert "--output must be a file, but" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+def test_other_encodings_are_named(encoding, model, capfd, monkeypatch):
+    stdin = "\ufeffa dog\n".encode(encoding)
+    status, out, err = command(capfd, monkeypatch, "translate", model, stdin=stdin)
+    assert (status, out) == (2, b"")
+    assert f"begins with the byte-order mark of {encoding[:6].upper()}; convert it with `iconv" in err
 
 
 def test_sampling_depends_on_the_line_and_the_seed_alone(translator):

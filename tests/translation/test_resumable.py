@@ -1,0 +1,159 @@
+"""Outputs of long jobs: nothing is lost, nothing stale passes for done, and one job writes at a time."""
+
+import io
+import json
+import resource
+
+import pytest
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.lines import LineReader
+from resmlp_mt.translation.resumable import ResumableOutput, note_path
+
+SETTINGS = {"model": "a", "beam size": 4}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "out.txt"
+
+
+def reader(text: str = "1\n2\n3\n") -> LineReader:
+    return LineReader(io.BufferedReader(io.BytesIO(text.encode())), "the input")
+
+
+def run(output: ResumableOutput, lines: LineReader, windows: int = 3, **options) -> None:
+    """Writes one line a window, and finishes at the end of the input."""
+    try:
+        output.open(lines, options.get("resume", False), options.get("overwrite", False))
+        for _ in range(windows):
+            if not (window := lines.read_window(1)):
+                break
+            output.write(f"{window[0]} done\n".encode(), lines)
+        if not lines.read_window(1):
+            output.finish()
+    finally:
+        output.close()
+
+
+def refusal(output: ResumableOutput, lines: LineReader, **options) -> str:
+    with pytest.raises(ResMLPError) as caught:
+        run(output, lines, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def stale(output: ResumableOutput, lines: LineReader) -> str:
+    with pytest.raises(ResMLPError) as caught:
+        output.is_finished(lines)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
+    run(ResumableOutput(path, SETTINGS), reader(), windows=1)
+    partial = path.with_name("out.txt.partial")
+    assert partial.read_text() == "1 done\n"
+    assert "--resume goes on with it, --overwrite starts anew" in refusal(ResumableOutput(path, SETTINGS), reader())
+    other = ResumableOutput(path, {"model": "b", "beam size": 2})
+    assert "model was a and is now b, beam size was 4 and is now 2" in refusal(other, reader(), resume=True)
+    assert "the input has changed" in refusal(ResumableOutput(path, SETTINGS), reader("0\n2\n3\n"), resume=True)
+    assert partial.read_text() == "1 done\n"
+    run(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    assert path.read_text() == "1 done\n2 done\n3 done\n"
+    assert not partial.exists()
+
+
+def test_overwrite_starts_anew_whatever_is_left(path):
+    run(ResumableOutput(path, SETTINGS), reader(), windows=1)
+    note_path(path).write_text("damaged")
+    assert "is damaged" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    run(ResumableOutput(path, {"model": "b"}), reader(), overwrite=True)
+    assert path.read_text() == "1 done\n2 done\n3 done\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "said"),
+    [
+        (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "is of another job: beam size was 4 and is now 2"),
+        (SETTINGS, "1\n2\n", "from another input"),
+        (SETTINGS, "1\n2\n3\n4\n", "from another input"),
+        (SETTINGS, "1\n2\n0\n", "from another input"),
+    ],
+)
+def test_a_finished_output_is_not_taken_for_that_of_another_job(path, settings, text, said):
+    run(ResumableOutput(path, SETTINGS), reader())
+    assert ResumableOutput(path, SETTINGS).is_finished(reader())
+    assert said in stale(ResumableOutput(path, settings), reader(text))
+
+
+def test_a_finished_output_that_has_changed_or_is_unknown_is_stale(path):
+    run(ResumableOutput(path, SETTINGS), reader())
+    path.write_text("edited")
+    assert "has changed since it was written" in stale(ResumableOutput(path, SETTINGS), reader())
+    note_path(path).unlink()
+    assert "nothing is noted" in stale(ResumableOutput(path, SETTINGS), reader())
+    path.unlink()
+    assert not ResumableOutput(path, SETTINGS).is_finished(reader())
+
+
+def test_one_job_writes_at_a_time(path):
+    first = ResumableOutput(path, SETTINGS)
+    first.open(reader(), resume=False, overwrite=False)
+    for options in ({}, {"overwrite": True}):
+        assert "another job is writing" in refusal(ResumableOutput(path, SETTINGS), reader(), **options)
+    first.close()
+    run(ResumableOutput(path, SETTINGS), reader())
+
+
+def test_a_job_that_wrote_nothing_leaves_nothing(path, tmp_path):
+    run(ResumableOutput(path, SETTINGS), reader(), windows=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_older_version_left_is_not_guessed_at(path):
+    old = path.with_name("out.txt.progress")
+    old.write_text(json.dumps({"job": "a", "lines": 1, "consumed": "b", "output_bytes": 2}))
+    path.with_name("out.txt.partial").write_text("1 done\n")
+    assert "of version 0.1.1 or older" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    run(ResumableOutput(path, SETTINGS), reader(), overwrite=True)
+    assert not old.exists()
+    old.write_text("a file of the user's")
+    run(ResumableOutput(path, SETTINGS), reader())
+    assert old.read_text() == "a file of the user's"
+
+
+def test_a_partial_file_without_a_note_is_not_deleted(path):
+    partial = path.with_name("out.txt.partial")
+    partial.write_text("precious")
+    refusal(ResumableOutput(path, SETTINGS), reader())
+    refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    assert partial.read_text() == "precious"
+
+
+def test_a_full_disk_keeps_what_was_written(path):
+    output, lines = ResumableOutput(path, SETTINGS), reader()
+    output.open(lines, resume=False, overwrite=False)
+    output.write(f"{lines.read_window(1)[0]} done\n".encode(), lines)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lines.read_window(1)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+        with pytest.raises(ResMLPError, match="out.txt must be writable.* make room, then give --resume"):
+            output.write(bytes(20_000), lines)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    output.close()
+    run(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    assert path.read_text() == "1 done\n2 done\n3 done\n"
+
+
+def test_a_link_stays_and_its_target_is_written(path, tmp_path):
+    target = tmp_path / "folder" / "target.txt"
+    target.parent.mkdir()
+    path.symlink_to(target)
+    run(ResumableOutput(path, SETTINGS), reader())
+    assert path.is_symlink()
+    assert target.read_text().count("done") == 3
+    assert ResumableOutput(target, SETTINGS).is_finished(reader())
+    assert {left.name for left in tmp_path.iterdir()} == {"folder", "out.txt"}
