@@ -207,8 +207,12 @@ def _tell(manifest: dict[str, Any], out: Path) -> None:
     try:
         print(removal_table(manifest))
         print(next_commands(manifest, out), flush=True)
-    except BrokenPipeError:  # the reader of the table has gone (`| head`); the data are whole
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader of the table has gone (`| head`); the data are whole
+            raise ResMLPError(
+                f"the standard output must be writable, but is not ({error.strerror}); the data set itself is finished"
+            ) from error
     say("done", str(out))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.files import unreadable
 
 _NUMBERS = "?biufc"  # NumPy's kinds of types without pointers
 
@@ -79,11 +80,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         What fairseq stored, tensors on the CPU: "model", "cfg" and others.
 
     Raises:
-        ResMLPError: the file is missing or damaged, or asks to run code.
+        ResMLPError: the file is missing, unreadable or damaged, or asks to run code.
     """
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise unreadable(Path(path), error) from error
     except Exception as error:  # a damaged file may fail anywhere in torch
         refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:

@@ -94,7 +94,9 @@ def _is_translation_bundle(folder: Path) -> bool:
     require(small, str(file), f"of at most {_LARGEST_CONFIG_BYTES} bytes", "larger", "get the model again")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise files.unreadable(file, error) from error
+    except (ValueError, RecursionError) as error:
         raise ResMLPError(f"{file} must be JSON, but is not ({type(error).__name__}); get the model again") from error
     return isinstance(content, dict) and "languages" in content
 

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
-        _drop_output()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         print(f"resmlp-mt {chosen}: {_describe(error)}", file=sys.stderr)
@@ -69,19 +69,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"resmlp-mt {chosen}: interrupted", file=sys.stderr)
         return 130
+    finally:
+        _drop_unwritable_output()
 
 
 def _describe(error: OSError) -> str:
     reason = error.strerror or error
     if error.filename is not None:
         return f"{error.filename} must be readable and writable, but is not ({reason}); check its name and permissions"
-    _drop_output()
     return f"the standard output must be writable, but is not ({reason}); make room"
 
 
-def _drop_output() -> None:
-    """Keeps Python from writing at its end what cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop_unwritable_output() -> None:
+    """Keeps Python from failing once more, at its end, with what could not be written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

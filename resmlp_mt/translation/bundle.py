@@ -180,7 +180,9 @@ def read_config(path: Path) -> BundleConfig:
         return BundleConfig.from_json(json.loads(file.read_text(encoding="utf-8")))
     except ResMLPError as error:
         raise ResMLPError(f"{file}: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError, OSError, AttributeError) as error:
+    except OSError as error:
+        raise files.unreadable(file, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
         raise ResMLPError(
             f"{file} must be the configuration of a bundle, but is not ({type(error).__name__}: {str(error)[:200]}); "
             "get the bundle again"

@@ -112,7 +112,9 @@ def _load_bundle(folder: Path) -> LoadedClassifier:
         classes = _read_classes(content["classes"])
         preprocessing = read_preprocessing(content["preprocessing"])
         digest = content["digest"]
-    except (ValueError, KeyError, TypeError, RecursionError, OSError, AttributeError) as error:
+    except OSError as error:
+        raise files.unreadable(file, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
         said = error if isinstance(error, ResMLPError) else f"{type(error).__name__}: {str(error)[:200]}"
         raise ResMLPError(f"{file} must be a classifier's configuration, but is not ({said}); get it again") from error
     parameters = folder / PARAMETERS

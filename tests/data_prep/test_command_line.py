@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from toy_corpora import contents, make_pairs, write_pairs
@@ -130,6 +131,18 @@ def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
     assert len(lines) == 1
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert main(words) == 0
+
+
+def test_a_full_standard_output_is_one_line(prepare, monkeypatch, capsys):
+    out = prepare()
+    capsys.readouterr()
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        prepare(status=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
+    assert len(lines) == 1
+    assert "the standard output must be writable, but is not (No space left on device)" in lines[0]
+    assert (out / "manifest.json").exists()
 
 
 def test_help_names_every_corpus_and_default(capsys):

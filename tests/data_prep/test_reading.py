@@ -54,6 +54,16 @@ def test_lines_are_whole_where_blocks_of_the_file_end(tmp_path, monkeypatch):
     assert list(read_lines(path)) == lines
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_other_encodings_are_named(tmp_path, encoding, errors):
+    path = tmp_path / "text"
+    path.write_bytes("\ufeffone\ntwo\n".encode(encoding))
+    said = f"text must be UTF-8 text, but begins with the byte-order mark of {encoding[:6].upper()}; convert it with"
+    with pytest.raises(ResMLPError, match=said):
+        list(read_lines(path, errors))
+
+
 def test_a_last_line_without_a_line_feed_is_a_line(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"one\ntwo")
