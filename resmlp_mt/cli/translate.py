@@ -87,7 +87,9 @@ def _check(args: argparse.Namespace) -> None:
     inputs = {"--input": args.input, **decoding.model_inputs(args)}
     files.check_outputs({"--output": output, "--html": args.html}, inputs)
     if args.output is None and args.input is not None and _is_standard_output(args.input):
-        raise ResMLPError(f"--input must be another file than the standard output, but both are {args.input}")
+        raise ResMLPError(
+            f"--input must be another file than the standard output, but both are {args.input}; name another"
+        )
 
 
 def _is_standard_output(path: Path) -> bool:

@@ -1,8 +1,7 @@
 """Files of data sets follow links, keep devices, and report a full disk, as all others."""
 
-from pathlib import Path
-
 import pytest
+from devices import device
 
 from data_prep.files import write_text
 from resmlp_mt.errors import ResMLPError
@@ -16,8 +15,9 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
     assert target.read_text() == "text"
 
 
-def test_a_device_stays_and_a_full_one_is_one_line():
-    write_text(Path("/dev/null"), "text")
-    assert Path("/dev/null").is_char_device()
-    with pytest.raises(ResMLPError, match=r"/dev/full must be writable, but is not \(No space left on device\)"):
-        write_text(Path("/dev/full"), "text")
+def test_a_device_stays_and_a_full_one_is_one_line(tmp_path):
+    null = device(tmp_path, "null")
+    write_text(null, "text")
+    assert null.is_char_device()
+    with pytest.raises(ResMLPError, match=r"full must be writable, but is not \(No space left on device\)"):
+        write_text(device(tmp_path, "full"), "text")

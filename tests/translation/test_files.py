@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from devices import device
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.files import check_outputs, whole_file, write_text
@@ -69,8 +70,9 @@ def test_a_device_and_a_pipe_are_written_and_stay(tmp_path):
     reader.join()
     assert received == [b"text"]
     assert pipe.is_fifo()
-    write_text(Path("/dev/null"), "text")
-    assert Path("/dev/null").is_char_device()
+    null = device(tmp_path, "null")
+    write_text(null, "text")
+    assert null.is_char_device()
 
 
 def test_standard_output_by_name_goes_on_where_it_stands(capfd):
@@ -81,9 +83,9 @@ def test_standard_output_by_name_goes_on_where_it_stands(capfd):
     assert capfd.readouterr().out == "before\nbetween\nbetween\nafter\n"
 
 
-def test_a_full_device_is_one_line():
-    with pytest.raises(ResMLPError, match=r"/dev/full must be writable, but is not \(No space left on device\)"):
-        write_text(Path("/dev/full"), "text")
+def test_a_full_device_is_one_line(tmp_path):
+    with pytest.raises(ResMLPError, match=r"full must be writable, but is not \(No space left on device\)"):
+        write_text(device(tmp_path, "full"), "text")
 
 
 def test_outputs_overwrite_neither_inputs_nor_one_another(tmp_path):

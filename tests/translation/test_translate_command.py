@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from devices import device
 from toy_bundles import raw_lines, sentence, write_bundle
 
 from resmlp_mt.cli import interactive
@@ -270,18 +271,16 @@ def test_no_output_overwrites_what_is_read(option, model, tmp_path, capsys):
 
 
 def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
-    source = tmp_path / "a.txt"
+    source, null, full = tmp_path / "a.txt", device(tmp_path, "null"), device(tmp_path, "full")
     source.write_text("a dog\n")
     words = ["translate", str(model), "--input", str(source), "--output"]
-    assert main([*words, "/dev/full", "--resume"]) == 2
+    assert main([*words, str(full), "--resume"]) == 2
     assert "--resume must be used with a file" in capsys.readouterr().err
-    assert main([*words, "/dev/full"]) == 2
-    assert capsys.readouterr().err == (
-        "resmlp-mt translate: /dev/full must be writable, but is not (No space left on device); "
-        "make room or name another place\n"
-    )
-    assert main([*words, "/dev/null", "--html", "/dev/null"]) == 0
-    assert Path("/dev/null").is_char_device()
+    assert main([*words, str(full)]) == 2
+    said = f"resmlp-mt translate: {full} must be writable, but is not (No space left on device); make room"
+    assert capsys.readouterr().err == f"{said} or name another place\n"
+    assert main([*words, str(null), "--html", str(null)]) == 0
+    assert null.is_char_device()
 
 
 def test_a_folder_as_output_is_refused_before_the_model_is_read(tmp_path, capsys):
