@@ -7,7 +7,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from resmlp_mt.command_line import CommandParser
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.version import __version__
 
@@ -28,7 +30,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="resmlp-mt", description="Attention-free ResMLP translation.")
+    parser = CommandParser(prog="resmlp-mt", description="Attention-free ResMLP translation.")
     parser.add_argument("--version", action="version", version=f"resmlp-mt {__version__}")
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     for name, (module, summary) in SUBCOMMANDS.items():
@@ -49,20 +51,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
+    if sys.stderr is None:  # closed; `print` would write to the standard output instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        message = "the standard output must be open, but is closed; send it somewhere, if only to /dev/null"
+        print(f"resmlp-mt: {message}", file=sys.stderr)
+        return 2
     try:
         args = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
-        return int(module.run(args))
+        status = int(module.run(args))
+        _flush_output()
+        return status
     except ResMLPError as error:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # its reader has gone (`| head`)
         return 0
     except KeyboardInterrupt:
         print(f"resmlp-mt {chosen}: interrupted", file=sys.stderr)
         return 130
+
+
+def _flush_output() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise ResMLPError(f"the standard output must be writable, but is not ({error.strerror}); make room") from error
+
+
+def _discard_output() -> None:
+    """What is left of the output goes nowhere, so that flushing it at the end of the process does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
