@@ -19,10 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from fairseq import options
-from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.models import build_model
 from side_by_side import print_table, write_json
 from systems import SYSTEMS, model_words, training_words
 from torch import Tensor, nn
@@ -93,6 +89,13 @@ class Counts:
 
 def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Module, str]:
     """Makes a system's model for a vocabulary of made-up words, and names its optimiser."""
+    # Only here, since fairseq has something to say when it is imported, which a wrong option must not wait for.
+    from fairseq import options
+    from fairseq.data import Dictionary
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.models import build_model
+
+    resmlp_mt.register_with_fairseq()
     words = ["DATA", "--user-dir", str(USER_DIR), "--task", "translation"]
     words += [*model_words(system, size, layers), *training_words(system, size)]
     args = options.parse_args_and_arch(options.get_training_parser(), words)
@@ -182,7 +185,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> tuple[argparse.Namespa
 
 def main() -> None:
     args, prices = parse_arguments()
-    resmlp_mt.register_with_fairseq()
     systems = [(system, 6) for system in SYSTEMS]
     systems.insert(1, ("resmlp", 12))
     counts = {(system, layers): count(system, args.size, layers, args.vocabulary) for system, layers in systems}

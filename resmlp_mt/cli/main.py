@@ -60,33 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
-        status = int(module.run(args))
-        _flush_output()
-        return status
+        return int(module.run(args))
     except ResMLPError as error:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        _discard_output()  # its reader has gone (`| head`)
+        # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print(f"resmlp-mt {chosen}: interrupted", file=sys.stderr)
         return 130
-
-
-def _flush_output() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _discard_output()
-        raise ResMLPError(f"the standard output must be writable, but is not ({error.strerror}); make room") from error
-
-
-def _discard_output() -> None:
-    """What is left of the output goes nowhere, so that flushing it at the end of the process does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _INITIALISERS = frozenset(
 class _SkipInitialisers(TorchFunctionMode):
     """Random initial values of a tensor without memory mean nothing.
 
-    On the meta device PyTorch draws them through the machinery of `torch.compile`: importing that takes seconds and
+    On the meta device PyTorch draws them through the machinery of `torch.compile`, whose import takes seconds and
     200 MB.
     """
 

@@ -70,9 +70,6 @@ class BeamSearch:
         models: one model, or several of the same vocabularies whose probabilities are averaged.
         settings: the options.
         symbols: tokens with a meaning.
-
-    Attributes:
-        beam_size: that of the settings, or the tokens that a hypothesis can go on with where these are fewer.
     """
 
     def __init__(self, models: Sequence[StepModel], settings: SearchSettings, symbols: Symbols = SYMBOLS) -> None:
@@ -81,7 +78,7 @@ class BeamSearch:
         require(
             len(sizes) == 1, "the vocabularies of an ensemble", "equal", f"of {sorted(sizes)} tokens", "leave one out"
         )
-        self.beam_size = min(settings.beam_size, models[0].vocab_size - 1)
+        self._beam_size = min(settings.beam_size, models[0].vocab_size - 1)
         self._max_len = min(model.max_target_len for model in models) - 1
 
     @torch.inference_mode()
@@ -99,7 +96,7 @@ class BeamSearch:
                 no numbers.
         """
         return _Run(
-            self._models, self._settings, self._symbols, self.beam_size, self._limits(sources), sources
+            self._models, self._settings, self._symbols, self._beam_size, self._limits(sources), sources
         ).finish()
 
     def _limits(self, sources: Sequence[Source]) -> list[int]:

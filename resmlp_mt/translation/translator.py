@@ -147,13 +147,16 @@ class Translator:
         search = BeamSearch(self.models, settings)
         found: list[list[Hypothesis]] = [[] for _ in sources]
         lengths = [len(source.tokens) for source in sources]
-        memory = self._memory(search.beam_size)
-        require_beam_fits(memory, max(lengths, default=1), self.limits)
-        for batch in make_batches(lengths, self.limits, memory):
+        beam_size = min(settings.beam_size, self.models[0].vocab_size - 1)  # as in the search
+        require_beam_fits(self._memory(beam_size), max(lengths, default=1), self.limits)
+        for batch in self._batches(lengths, beam_size):
             results = run_halving([sources[place] for place in batch], search.search)
             for place, hypotheses in zip(batch, results, strict=True):
                 found[place] = hypotheses
         return found
+
+    def _batches(self, lengths: Sequence[int], rows: int) -> list[list[int]]:
+        return make_batches(lengths, self.limits, self._memory(rows))
 
     def _memory(self, rows: int) -> MemoryModel:
         """What a sentence takes with so many rows, the beams of a search or the positions of a target."""
@@ -230,7 +233,7 @@ class Translator:
         lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
         forced: dict[int, ForcedTarget] = {}
         # All positions of a target have logits at once, as many rows of a search would have.
-        for batch in make_batches(lengths, self.limits, self._memory(max(lengths, default=1))):
+        for batch in self._batches(lengths, max(lengths, default=1)):
             pairs = [(sources[place], targets[place]) for place in batch]
             forced |= zip(batch, run_halving(pairs, self._force_pairs), strict=True)
         return [forced[place] for place in range(len(lengths))]
