@@ -76,9 +76,11 @@ def check_options(options: Options, name_of: Callable[[str], str] = option_name)
         require_flag(name_of(field), getattr(options, field))
     for field in _PROBABILITIES:
         value = getattr(options, field)
-        if value is not None or field != "embedding_dropout":
-            require_number(name_of(field), value, 0, 1, "give a probability")
-            require(value < 1, name_of(field), "at least 0 and below 1", value, "give a probability")
+        if value is None and field == "embedding_dropout":
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = is_number and 0 <= value < 1
+        require(fits, name_of(field), "at least 0 and below 1", value, "give a probability")
 
 
 def stack_settings(options: Options, side: str) -> StackSettings:

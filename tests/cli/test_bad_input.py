@@ -167,7 +167,7 @@ def test_requests_of_another_type_are_refused(translator):
         ("options", "encoder_layers", 2.0, "encoder_layers must be a whole number from 1"),
         ("options", "layer_scale", "0.2", "layer_scale must be a number from 0"),
         ("options", "layer_scale", math.nan, "layer_scale must be a number from 0"),
-        ("options", "dropout", None, "dropout must be a number from 0 to 1"),
+        ("options", "dropout", None, "dropout must be at least 0 and below 1, but is None"),
         ("options", "share_all_embeddings", "yes", "share_all_embeddings must be true or false"),
         ("decoding", "beam_size", 2.5, "beam_size must be a whole number from 1 to 10000, but is 2.5"),
         ("decoding", "sampling", None, "sampling must be true or false"),
