@@ -21,6 +21,7 @@ from data_prep.progress import say
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
 from data_prep.summary import next_commands, removal_table
 from data_prep.workers import available_cores
+from resmlp_mt.command_line import CommandParser
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation.text import TOKENIZERS
 
@@ -39,7 +40,7 @@ def default_cache() -> Path:
 def build_parser() -> argparse.ArgumentParser:
     """The parser; settings that are not given are absent from its result, so that a corpus's own defaults hold."""
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data_prep",
         description="Prepares parallel text for fairseq-train: gets, verifies, cleans, segments and binarises it.",
         epilog=f"corpora:\n{corpora}",

@@ -80,11 +80,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         What fairseq stored, tensors on the CPU: "model", "cfg" and others.
 
     Raises:
-        ResMLPError: the file is missing, unreadable or damaged, or asks to run code.
+        ResMLPError: the file is missing, unreadable or damaged, asks to run code, or holds no dictionary.
     """
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise unreadable(Path(path), error) from error
     except Exception as error:  # a damaged file may fail anywhere in torch
@@ -94,6 +94,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         else:
             reason = f"cannot be read ({type(error).__name__}); copy it again, it is missing, damaged or incomplete"
         raise ResMLPError(f"checkpoint {path} must hold only tensors and settings, but {reason}") from error
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise ResMLPError(f"checkpoint {path} must hold a dictionary, but holds a {kind}; name another file")
+    return content
 
 
 def evaluate_literal(text: str) -> Any:

@@ -50,6 +50,7 @@ make_environment() {
     fail "$venv was made with another Python than $python: remove it, or choose another place with VENV=/path/to/venv"
   fi
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  [ -z "${DRY_RUN:-}" ] || fail "a dry run must find the environment made, but $venv is not: make it with \`bash scripts/environment.sh\`"
   check_machine "$python"
   [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
   pip="$venv_python -m pip --disable-pip-version-check install -c $root/constraints.txt"

@@ -11,6 +11,7 @@ are printed. Prices are round figures; give yours with --price.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from fairseq import options
-from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.models import build_model
 from side_by_side import print_table, write_json
 from systems import SYSTEMS, model_words, training_words
 from torch import Tensor, nn
@@ -29,6 +26,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 import resmlp_mt
+from resmlp_mt.command_line import CommandParser
 
 USER_DIR = Path(resmlp_mt.__file__).parent
 UTILISATIONS = (0.1, 0.3)
@@ -91,6 +89,13 @@ class Counts:
 
 def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Module, str]:
     """Makes a system's model for a vocabulary of made-up words, and names its optimiser."""
+    # Only here, since fairseq has something to say when it is imported, which a wrong option must not wait for.
+    from fairseq import options
+    from fairseq.data import Dictionary
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.models import build_model
+
+    resmlp_mt.register_with_fairseq()
     words = ["DATA", "--user-dir", str(USER_DIR), "--task", "translation"]
     words += [*model_words(system, size, layers), *training_words(system, size)]
     args = options.parse_args_and_arch(options.get_training_parser(), words)
@@ -137,22 +142,49 @@ def hours(operations: float, gpu: Gpu, utilisation: float) -> float:
     return operations / (gpu.peak * 1e12 * utilisation) / 3600
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _count(text: str, least: int = 1) -> int:
+    """Reads a whole number that is not below the least."""
+    number = int(text) if text.isdecimal() and len(text) < 19 else -1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, but is {text!r}")
+    return number
+
+
+def _vocabulary(text: str) -> int:
+    return _count(text, least=100)  # special tokens, and some to draw sentences from
+
+
+def _prices(parser: argparse.ArgumentParser, given: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Dollars an hour of every GPU: the round figures, or those that are given."""
+    prices = {name: gpu.price for name, gpu in GPUS.items()}
+    for name, text in given:
+        if name not in GPUS:
+            parser.error(f"argument --price: GPU must be one of {', '.join(GPUS)}, but is {name!r}")
+        try:
+            prices[name] = float(text)
+        except ValueError:
+            prices[name] = math.nan
+        if not 0 <= prices[name] < math.inf:
+            parser.error(f"argument --price: DOLLARS must be a number from 0 on, but is {text!r}")
+    return prices
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, dict[str, float]]:
+    """Reads the options, and the price of every GPU."""
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("wmt_en_de", "wmt_en_fr"), default="wmt_en_de")
-    parser.add_argument("--updates", type=int, default=150_000)
-    parser.add_argument("--batch", type=int, default=32_768, help="target tokens of an update")
-    parser.add_argument("--tokens-per-gpu", type=int, default=4096, help="of a batch on one GPU")
-    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--updates", type=_count, default=150_000)
+    parser.add_argument("--batch", type=_count, default=32_768, help="target tokens of an update")
+    parser.add_argument("--tokens-per-gpu", type=_count, default=4096, help="of a batch on one GPU")
+    parser.add_argument("--vocabulary", type=_vocabulary, default=32_000)
     parser.add_argument("--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="an hour")
     parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
-    return parser.parse_args()
+    args = parser.parse_args(argv)
+    return args, _prices(parser, args.price)
 
 
 def main() -> None:
-    args = parse_arguments()
-    resmlp_mt.register_with_fairseq()
-    prices = {**{name: gpu.price for name, gpu in GPUS.items()}, **{name: float(price) for name, price in args.price}}
+    args, prices = parse_arguments()
     systems = [(system, 6) for system in SYSTEMS]
     systems.insert(1, ("resmlp", 12))
     counts = {(system, layers): count(system, args.size, layers, args.vocabulary) for system, layers in systems}

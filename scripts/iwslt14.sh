@@ -5,6 +5,7 @@
 #
 # FROM_DIR holds de-en.tgz, else it is downloaded. What else may be set: scripts/recipe.sh. Not yet run to its end.
 set -euo pipefail
+source "$(dirname "$0")/dry_run.sh"
 source "$(dirname "$0")/environment.sh"
 source "$root/scripts/recipe.sh"
 choose_system iwslt_de_en

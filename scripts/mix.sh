@@ -6,6 +6,7 @@
 # FOLDER holds multi30k, tatoeba.en-de and dotnet-docs.en-de, each with {train,valid,test}.{en,de}.gz. What else may be set:
 # scripts/recipe.sh. Not yet run to its end.
 set -euo pipefail
+source "$(dirname "$0")/dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1" ]; then
   echo "mix.sh: FOLDER must be a folder with multi30k, tatoeba.en-de and dotnet-docs.en-de, but is '${1:-}'; name it" >&2
   exit 2
@@ -19,7 +20,7 @@ data=${DATA:-$root/runs/data/mix.en-de}
 run=${RUN:-$root/runs/mix.en-de.$name}
 
 sets=(multi30k tatoeba.en-de dotnet-docs.en-de)
-if wants data; then # one validation set of all three: the best checkpoint is the one that is best for all
+if wants data && [ -z "${DRY_RUN:-}" ]; then # one validation set of all three: the best checkpoint is the one that is best for all
   mkdir -p "$data.text"
   for lang in en de; do
     for set in "${sets[@]}"; do gzip -dc "$text/$set/valid.$lang.gz"; done >"$data.text/valid.$lang"

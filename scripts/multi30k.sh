@@ -6,6 +6,7 @@
 # FOLDER holds the data set's files (train.en.gz, val.en.gz or valid.en.gz, test_2016_flickr.en.gz or test.en.gz, ...), as in
 # github.com/multi30k/dataset, data/task1/raw. EPOCHS (default 10) and what scripts/recipe.sh says may be set.
 set -euo pipefail
+source "$(dirname "$0")/dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1" ]; then
   echo "multi30k.sh: FOLDER must be a folder with the text of multi30k, but is '${1:-}'; get it from github.com/multi30k/dataset" >&2
   exit 2

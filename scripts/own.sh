@@ -6,16 +6,13 @@
 #
 # --dry-run prints picks and command and ends. STEPS, RUN, MAX_UPDATE, TOKENS_PER_GPU and the machines: scripts/recipe.sh.
 set -euo pipefail
+source "$(dirname "$0")/dry_run.sh"
 if [ $# -lt 1 ] || [ ! -f "$1/manifest.json" ]; then
   echo "own.sh: DATA must be a folder prepared by \`python -m data_prep\`, but is '${1:-}'; prepare it, or name another" >&2
   exit 2
 fi
 data=$(realpath "$1")
 shift
-if [ "${1:-}" = --dry-run ]; then
-  export DRY_RUN=1
-  shift
-fi
 if [ -n "${SYSTEM:-}${LAYERS:-}${SIZE:-}" ]; then
   echo "own.sh: SYSTEM, LAYERS and SIZE must not be set, since own.sh picks a ResMLP for the folder that it is given; unset them" >&2
   exit 2

@@ -7,7 +7,8 @@
 #   DATA, RUN                          folders of the prepared data and of the training
 #   MAX_UPDATE                         where to end
 #   TOKENS_PER_GPU                     most target tokens that one GPU has memory for
-#   NODES, NODE_RANK, HEAD, DRY_RUN    see scripts/launch.py
+#   NODES, NODE_RANK, HEAD             see scripts/launch.py
+#   DRY_RUN=1                          print the commands and do nothing, as the option --dry-run: scripts/dry_run.sh
 #
 # Further words of a recipe's command go to fairseq-train and override the recipe's. Run again, a recipe does what is missing.
 
@@ -25,9 +26,9 @@ take_pair() {
 
 # Prepares a corpus. Usage: prepare_data CORPUS PAIR DATA [options of data_prep...]
 prepare_data() {
-  wants data && [ -z "${DRY_RUN:-}" ] || return 0
+  wants data || return 0
   echo "== Data"
-  python -m data_prep "$1" --pair "$2" --out "$3" "${@:4}"
+  run_or_print python -m data_prep "$1" --pair "$2" --out "$3" "${@:4}"
 }
 
 # Sets `system_words` (model, optimiser, schedule) and `name`, for folders, from the environment. Usage: choose_system SIZE
@@ -75,13 +76,31 @@ train_model() {
     "${@:6}" ${MAX_UPDATE:+--max-update "$MAX_UPDATE"}
 }
 
+# Prints what `finish_model` would run, for one test set. Same usage.
+print_finish() {
+  local data=$1 source=$2 target=$3 run=$4 count=$5 lenpen=$6
+  local to=(--split test --translations "$run/test.$target" --json "$run/test.json")
+  print_command resmlp-mt average "$run" --last "$count" --out "$run/averaged.pt"
+  if [ "${system:-resmlp}" = resmlp ]; then
+    print_command resmlp-mt bundle "$run/averaged.pt" --data "$data" --out "$run/model" --beam 4 --lenpen "$lenpen"
+    print_command resmlp-mt evaluate "$run/model" --data "$data" "${to[@]}" --figure "$run/test.png" --update-card "${@:7}"
+  else
+    print_command python scripts/score_fairseq.py "$run/averaged.pt" --data "$data" --pair "$source-$target" --lenpen "$lenpen" \
+      "${to[@]}" "${@:7}"
+  fi
+}
+
 # Averages the last COUNT checkpoints, or as many as there are, translates every raw test set with beam 4 and scores it. Of a
 # ResMLP it makes a bundle; other systems are translated by fairseq-generate (scripts/score_fairseq.py).
 # Usage: finish_model DATA SOURCE TARGET RUN COUNT LENPEN [--tokenised]
 finish_model() {
-  wants finish && [ -z "${DRY_RUN:-}" ] || return 0
+  wants finish || return 0
   local data=$1 source=$2 target=$3 run=$4 count=$5 lenpen=$6 there text split
   echo "== Scoring"
+  if [ -n "${DRY_RUN:-}" ]; then
+    print_finish "$@"
+    return
+  fi
   there=$(find "$run" -maxdepth 1 \( -name 'checkpoint[0-9]*.pt' -o -name 'checkpoint_[0-9]*.pt' \) | wc -l)
   if [ "$there" -gt 0 ]; then
     resmlp-mt average "$run" --last "$((count < there ? count : there))" --out "$run/averaged.pt"

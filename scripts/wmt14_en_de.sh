@@ -5,6 +5,7 @@
 #
 # FROM_DIR holds the files of WMT14, else they are downloaded. What else may be set: scripts/recipe.sh. Not yet run to its end.
 set -euo pipefail
+source "$(dirname "$0")/dry_run.sh"
 source "$(dirname "$0")/environment.sh"
 source "$root/scripts/recipe.sh"
 # The paper's settings (Adagrad 0.2, linear warm-up over 32,000 updates, LayerScale 0.2, dropout 0.15) are in the table of systems

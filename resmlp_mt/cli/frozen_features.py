@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from resmlp_mt import files
+from resmlp_mt.errors import require_whole_number
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, classifier_files, load_classifier
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.datasets import DATASETS, ImageSet, namesakes
@@ -66,6 +67,7 @@ def load(args: argparse.Namespace) -> LoadedClassifier:
     """
     loaded = load_classifier(args.model, NETWORKS[args.network or "teacher"])
     if args.untrained is not None:
+        require_whole_number("--untrained", args.untrained, 0, 2**63 - 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.untrained)
             loaded = LoadedClassifier(Classifier(loaded.classifier.settings).eval(), [], loaded.preprocessing)

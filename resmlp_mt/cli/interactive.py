@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resmlp_mt.cli import decoding
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.translation.records import Request, Translation
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads and answers until the end of input."""
+    require(sys.stdin is not None, "the standard input", "open", "closed", "start it in a terminal")
     session = Session(decoding.load_translator(args))
     _load_history()
     print(f"{' to '.join(session.translator.config.languages)}; :help for help")

@@ -7,7 +7,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from resmlp_mt.command_line import CommandParser
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.version import __version__
 
@@ -28,7 +30,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="resmlp-mt", description="Attention-free ResMLP translation.")
+    parser = CommandParser(prog="resmlp-mt", description="Attention-free ResMLP translation.")
     parser.add_argument("--version", action="version", version=f"resmlp-mt {__version__}")
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     for name, (module, summary) in SUBCOMMANDS.items():
@@ -49,12 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
+    if sys.stderr is None:  # closed; `print` would write to the standard output instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        message = "the standard output must be open, but is closed; send it somewhere, if only to /dev/null"
+        print(f"resmlp-mt: {message}", file=sys.stderr)
+        return 2
     try:
         args = _parser(chosen).parse_args(words)
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
         status = int(module.run(args))
-        if sys.stdout is not None:
-            sys.stdout.flush()  # a full disk shows only now
+        sys.stdout.flush()  # a full disk shows only now
         return status
     except ResMLPError as error:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
@@ -83,8 +90,7 @@ def _describe(error: OSError) -> str:
 def _drop_unwritable_output() -> None:
     """Keeps Python from failing once more, at its end, with what could not be written."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from resmlp_mt.command_line import CommandParser
+
 # subcommand -> what it does. The module `resmlp_mt.cli.vision_NAME` has add_arguments(parser) and run(args) -> status,
 # and is imported only when its subcommand is used.
 SUBCOMMANDS: dict[str, str] = {
@@ -16,7 +18,7 @@ SUBCOMMANDS: dict[str, str] = {
 }
 
 
-class _LaterParser(argparse.ArgumentParser):
+class _LaterParser(CommandParser):
     """The parser of one subcommand, which imports the module with its options when it is used."""
 
     def parse_known_args(self, args=None, namespace=None):

@@ -67,7 +67,10 @@ def _load(path: Path) -> LoadedClassifier:
     tensors = read_foreign(path)
     if any(name.startswith(CORE) for name in tensors):
         return load_classifier(path)
-    settings, parameters = from_foreign(tensors)
+    try:
+        settings, parameters = from_foreign(tensors)
+    except ResMLPError as error:
+        raise ResMLPError(f"{path}: {error}") from error
     images = Preprocessing(settings.size[0]).with_channels(settings.channels)
     return assemble(settings, parameters, [str(number) for number in range(settings.num_classes)], images)
 

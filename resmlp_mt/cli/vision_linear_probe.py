@@ -9,7 +9,7 @@ import torch
 
 from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
-from resmlp_mt.errors import require
+from resmlp_mt.errors import require_number, require_whole_number
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.bundle import CONFIG, PARAMETERS, LoadedClassifier, save_classifier
 from resmlp_mt.vision.datasets import load_dataset
@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains, and prints the share of right ones."""
     settings = ProbeSettings(args.epochs, args.probe_batch_size, tuple(args.rates), seed=args.seed)
-    require(args.views >= 1, "--views", "at least 1", args.views, "1 means no random crops")
+    require_whole_number("--views", args.views, 1, 1000, "1 means no random crops")
+    require_number("--flip", args.flip, 0, 1, "give a probability")
     bundle = None if args.out is None else [args.out / CONFIG, args.out / PARAMETERS]
     outputs = {"--json": args.json, "--out": bundle}
     frozen_features.check_outputs(args.model, outputs)

@@ -34,6 +34,7 @@ from resmlp_mt.fairseq_compat.generation import (
 )
 from resmlp_mt.fairseq_compat.layers import keep_unused_biases_out_of_training
 from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_compat.requirements import refuse_trainings_that_cannot_run
 from resmlp_mt.fairseq_compat.running import (
     keep_bf16_on_the_gpu,
     keep_the_last_batch,
@@ -101,6 +102,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     let_a_finished_training_rest,
     let_amp_stop_without_a_gpu,
     keep_unused_biases_out_of_training,
+    refuse_trainings_that_cannot_run,
     say_our_errors_in_one_line,
 )
 

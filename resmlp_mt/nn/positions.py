@@ -40,9 +40,17 @@ class PositionalEmbedding(nn.Module):
         super().__init__()
         require_choice("positional embeddings", kind, POSITIONAL_EMBEDDINGS[1:])
         if kind == "learned":
-            self.weight = nn.Parameter(torch.randn(max_len, dim) * dim**-0.5)
+            self.weight = nn.Parameter(torch.empty(max_len, dim))
+            nn.init.normal_(self.weight, std=dim**-0.5)
         else:
-            self.register_buffer("weight", sinusoids(max_len, dim), persistent=False)
+            self.register_buffer("weight", torch.empty(max_len, dim), persistent=False)
+            if not self.weight.is_meta:  # else it is for the reader of a file, see `resmlp_mt.nn.skeleton`
+                self.fill_in()
+
+    def fill_in(self) -> None:
+        """Computes sinusoids anew in a module that was made without memory; they are not in a checkpoint."""
+        if not isinstance(self.weight, nn.Parameter):
+            self.weight = sinusoids(*self.weight.shape)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """Maps (len, batch, dim), whose first position is `start`, to (len, batch, dim)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.errors import ResMLPError, require, require_whole_number
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,6 +16,8 @@ Result = TypeVar("Result")
 _FLOAT_BYTES = 4
 # Logits, their log-probabilities, and what finding the best of them takes.
 _COPIES_OF_LOGITS = 3
+_LARGEST_LIMIT = 1_000_000_000
+ORDINARY_BEAM = 16  # no batch memory is too small for it
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,27 @@ class BatchLimits:
     megabytes: int = 1024
 
     def __post_init__(self) -> None:
-        require(self.sentences >= 1, "the batch size", "at least 1", self.sentences, "change it")
-        require(self.megabytes >= 1, "the memory of a batch", "at least 1 MB", self.megabytes, "change it")
+        require_whole_number("the batch size", self.sentences, 1, _LARGEST_LIMIT)
+        require_whole_number("the memory of a batch in MB", self.megabytes, 1, _LARGEST_LIMIT)
+
+
+def require_beam_fits(memory: MemoryModel, src_len: int, limits: BatchLimits) -> None:
+    """Refuses a beam that is too wide for the memory of a batch, even for one sentence in it.
+
+    Args:
+        memory: what a sentence takes.
+        src_len: sub-words of the longest source.
+        limits: of a batch.
+
+    Raises:
+        ResMLPError: says how wide a beam may be.
+    """
+    without_beam = replace(memory, beam_size=0).sentence_bytes(src_len)
+    of_each = replace(memory, beam_size=1).sentence_bytes(src_len) - without_beam
+    widest = max((limits.megabytes * 2**20 - without_beam) // of_each, ORDINARY_BEAM)
+    rule = f"at most {widest} with {limits.megabytes} MB for a batch and a source of {src_len} sub-words"
+    remedy = "lower it, or give a batch more memory (--batch-memory)"
+    require(memory.beam_size <= widest, "beam_size", rule, memory.beam_size, remedy)
 
 
 def make_batches(lengths: Sequence[int], limits: BatchLimits, memory: MemoryModel) -> list[list[int]]:

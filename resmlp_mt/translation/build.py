@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from resmlp_mt.errors import require
+from resmlp_mt.errors import require, require_flag, require_number, require_whole_number
 from resmlp_mt.translation.decoder import Decoder
 from resmlp_mt.translation.embedding import build_token_embedding
 from resmlp_mt.translation.encoder import Encoder
@@ -37,17 +38,59 @@ class Options(Protocol):
     drop_path: float
 
 
+_LARGEST = 1_000_000  # no size of a model comes near it; refuses sizes made to fill the memory
+_SIZES = (
+    *(f"{side}_{name}" for side in ("encoder", "decoder") for name in ("embed_dim", "ffn_embed_dim", "layers")),
+    *("cross_attention_heads", "max_source_positions", "max_target_positions"),
+)
+_NUMBERS = ("layer_scale", "mixing_init_std")
+_PROBABILITIES = ("dropout", "activation_dropout", "attention_dropout", "drop_path", "embedding_dropout")
+_FLAGS = (
+    *("share_all_embeddings", "share_decoder_input_output_embed"),
+    *("no_scale_embedding", "no_mixing_bias", "no_post_bias"),
+)
+
+
+def option_name(field: str) -> str:
+    """What fairseq-train calls an option."""
+    return f"--{field.replace('_', '-')}"
+
+
+def check_options(options: Options, name_of: Callable[[str], str] = option_name) -> None:
+    """Checks the type and the range of every option that has one.
+
+    Args:
+        options: the architecture.
+        name_of: what the message calls an option.
+
+    Raises:
+        ResMLPError: names the first option that is missing, of another type or out of range.
+    """
+    for field in (*_SIZES, *_NUMBERS, *_PROBABILITIES, *_FLAGS, "norm", "activation_fn", "positional_embeddings"):
+        require(hasattr(options, field), name_of(field), "given", "missing", "get the model again")
+    for field in _SIZES:
+        require_whole_number(name_of(field), getattr(options, field), 1, _LARGEST)
+    for field in _NUMBERS:
+        require_number(name_of(field), getattr(options, field), 0, _LARGEST)
+    for field in _FLAGS:
+        require_flag(name_of(field), getattr(options, field))
+    for field in _PROBABILITIES:
+        value = getattr(options, field)
+        if value is None and field == "embedding_dropout":
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = is_number and 0 <= value < 1
+        require(fits, name_of(field), "at least 0 and below 1", value, "give a probability")
+
+
 def stack_settings(options: Options, side: str) -> StackSettings:
     """Translates the options of one side, "encoder" or "decoder", into terms of the layers.
 
     Raises:
-        ResMLPError: if a probability is none.
+        ResMLPError: see `check_options`.
     """
-    for name in ("dropout", "activation_dropout", "attention_dropout", "drop_path"):
-        value = getattr(options, name)
-        require(0 <= value < 1, f"--{name.replace('_', '-')}", "at least 0 and below 1", value, "give a probability")
+    check_options(options)
     embedding_dropout = options.dropout if options.embedding_dropout is None else options.embedding_dropout
-    require(0 <= embedding_dropout < 1, "--embedding-dropout", "at least 0 and below 1", embedding_dropout, "change it")
     return StackSettings(
         dim=getattr(options, f"{side}_embed_dim"),
         hidden_dim=getattr(options, f"{side}_ffn_embed_dim"),

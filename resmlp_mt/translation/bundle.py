@@ -13,14 +13,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.errors import ResMLPError, require, require_flag
+from resmlp_mt.nn.positions import PositionalEmbedding
+from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.tensor_files import write_safetensors
-from resmlp_mt.translation.build import build_core
+from resmlp_mt.translation.build import build_core, check_options
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS, Segmenter
 from resmlp_mt.translation.step_model import TranslationModel
@@ -29,7 +30,6 @@ from resmlp_mt.translation.text import TextSettings
 FORMAT = 1
 CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
 SIDES = ("source", "target")
-_LARGEST_OPTION = 1_000_000  # no size of a model comes near it; refuses a config made to fill the memory
 _LARGEST_CONFIG_BYTES = 10_000_000
 
 
@@ -80,11 +80,14 @@ class BundleConfig:
         """
         require(content["format"] == FORMAT, "the bundle's format", str(FORMAT), content["format"], "use that version")
         source, target = content["languages"]
+        options = dict(content["options"])
+        check_options(SimpleNamespace(**options), name_of=str)
+        require_flag("joint", content["joint"])
         return cls(
             architecture=str(content["architecture"]),
-            options=dict(content["options"]),
+            options=options,
             languages=(_lang(source), _lang(target)),
-            joint=bool(content["joint"]),
+            joint=content["joint"],
             text=TextSettings(**content["text"]),
             decoding=SearchSettings(**content["decoding"]),
             digests=dict(content["digests"]),
@@ -228,34 +231,51 @@ def _read_model(path: Path, options: dict[str, Any], vocab_sizes: list[int]) -> 
     try:
         with safe_open(path, framework="pt") as content:
             names = list(content.keys())
-            _check_shapes(options, vocab_sizes, {name: content.get_slice(name).get_shape() for name in names})
+            shapes = {name: content.get_slice(name).get_shape() for name in names}
+            try:
+                model = _check_shapes(options, vocab_sizes, shapes)
+            except ResMLPError as error:
+                raise ResMLPError(f"{path.parent}: {error}") from error
             parameters = {name: content.get_tensor(name).float() for name in names}
     except (SafetensorError, OSError) as error:
         raise ResMLPError(
             f"{path} must be a safetensors file, but cannot be read as one ({error}); get it again"
         ) from error
-    with torch.random.fork_rng(devices=[]):
-        model = TranslationModel(*build_core(SimpleNamespace(**options), *vocab_sizes))
-    model.load_state_dict(parameters, strict=False)  # `_check_shapes` has seen to it that none is missing
+    _fill_in(model, parameters)
     return model.eval().requires_grad_(False)
 
 
-def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> None:
+def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> None:
+    """Gives a model without memory its parameters. Those that it shares have one of their names in `parameters`."""
+    names_of: dict[int, list[str]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        names_of.setdefault(id(value), []).append(name)
+    filled: dict[str, Tensor] = {}
+    for names in names_of.values():
+        value = next(parameters[name] for name in names if name in parameters)
+        filled |= dict.fromkeys(names, nn.Parameter(value, requires_grad=False))
+    model.load_state_dict(filled, assign=True)
+    for module in model.modules():
+        if isinstance(module, PositionalEmbedding):
+            module.fill_in()
+
+
+def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> TranslationModel:
     """Compares parameters with the architecture before memory is taken for it.
+
+    Returns:
+        A model of the architecture, without memory.
 
     Raises:
         ResMLPError: names the first difference.
     """
-    for name, value in options.items():
-        if isinstance(value, int | float) and not 0 <= value <= _LARGEST_OPTION:
-            raise ResMLPError(
-                f"the option {name} must be from 0 to {_LARGEST_OPTION}, but is {value}; get the model again"
-            )
-    layers = max(int(options.get(f"{side}_layers", 0)) for side in ("encoder", "decoder"))
+    described = SimpleNamespace(**options)
+    check_options(described, name_of=str)
+    layers = max(described.encoder_layers, described.decoder_layers)
     require(layers <= len(shapes), "the layers", f"at most the {len(shapes)} parameters", layers, "get the model again")
     try:
-        with torch.device("meta"):
-            model = TranslationModel(*build_core(SimpleNamespace(**options), *vocab_sizes))
+        with without_memory():
+            model = TranslationModel(*build_core(described, *vocab_sizes))
     except (AttributeError, TypeError, RuntimeError) as error:
         raise ResMLPError(
             f"the options must describe an architecture, but do not ({error}); get the model again"
@@ -270,3 +290,4 @@ def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mappi
             )
     if unknown := sorted(set(shapes) - set(expected)):
         raise ResMLPError(f"the parameters must be those of the architecture, but {unknown[0]} is none; get them again")
+    return model

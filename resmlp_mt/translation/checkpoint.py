@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     require(path.is_file(), "the checkpoint", "a file", path, "check the name")
     content = read_checkpoint(path)
-    if not isinstance(content.get("model"), dict):
+    model = content.get("model")
+    if not isinstance(model, dict) or not all(_is_parameter(*item) for item in model.items()):
         raise ResMLPError(f"{path} must be a checkpoint of fairseq-train, but holds no model; name another file")
     return content
+
+
+def _is_parameter(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
 
 
 @dataclass(frozen=True)
@@ -60,25 +66,31 @@ def read_trained_model(path: Path) -> TrainedModel:
         ResMLPError: when it cannot be read or holds another kind of model.
     """
     content = load_checkpoint(path)
-    cfg = content.get("cfg") or {}
+    cfg = _as_dict(content.get("cfg"))
     model, task = _as_dict(cfg.get("model")), _as_dict(cfg.get("task"))
     name = model.get("_name") or model.get("arch")
     require(name in ARCHITECTURES, f"the model of {path}", f"one of {', '.join(ARCHITECTURES)}", name, "name another")
     languages = task.get("source_lang"), task.get("target_lang")
-    history = content.get("optimizer_history") or [{}]
+    history = content.get("optimizer_history")
+    newest = _as_dict(history[-1]) if isinstance(history, list) and history else {}
     return TrainedModel(
         architecture=str(name),
         options=SimpleNamespace(**model),
         parameters={_CORE.sub(r"\1.", key): value for key, value in content["model"].items() if _CORE.match(key)},
         languages=(str(languages[0]), str(languages[1])) if all(languages) else None,
-        updates=history[-1].get("num_updates"),
-        validation_loss=(content.get("extra_state") or {}).get("val_loss"),
+        updates=newest.get("num_updates"),
+        validation_loss=_as_dict(content.get("extra_state")).get("val_loss"),
     )
 
 
 def _as_dict(settings: Any) -> dict[str, Any]:
-    """fairseq stores settings as a dictionary, or as a Namespace when they came from `--arch` without a dataclass."""
-    return dict(settings) if isinstance(settings, dict) else dict(vars(settings)) if settings is not None else {}
+    """fairseq stores settings as a dictionary, or as a Namespace when they came from `--arch` without a dataclass.
+
+    Anything else, which only a checkpoint of another program has there, holds no settings.
+    """
+    if isinstance(settings, Namespace):
+        return vars(settings)
+    return settings if isinstance(settings, dict) else {}
 
 
 def last_checkpoints(folder: Path, count: int) -> list[Path]:
@@ -111,9 +123,9 @@ def best_checkpoints(folder: Path, count: int) -> list[Path]:
     rated = []
     for _, path in candidates:
         content = load_checkpoint(path)
-        value = (content.get("extra_state") or {}).get("val_loss")
-        watched = _as_dict((content.get("cfg") or {}).get("checkpoint"))
-        if value is not None:
+        value = _as_dict(content.get("extra_state")).get("val_loss")
+        watched = _as_dict(_as_dict(content.get("cfg")).get("checkpoint"))
+        if isinstance(value, int | float):
             rated.append((-value if watched.get("maximize_best_checkpoint_metric") else value, path))
     require(
         len(rated) >= count, f"the validated checkpoints in {folder}", f"at least {count}", len(rated), "ask for fewer"

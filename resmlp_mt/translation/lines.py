@@ -51,9 +51,11 @@ def open_input(path: Path | None) -> BinaryIO:
     """Opens a file, unpacked if it ends in .gz, or the standard input.
 
     Raises:
-        ResMLPError: when the file cannot be opened.
+        ResMLPError: when the file cannot be opened, or the standard input is closed.
     """
     if path is None:
+        if sys.stdin is None:
+            raise ResMLPError("the standard input must be open, but is closed; give it text, or name a file")
         return sys.stdin.buffer
     try:
         return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))

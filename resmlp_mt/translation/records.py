@@ -2,7 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+from resmlp_mt.errors import ResMLPError, require
+
+Item = TypeVar("Item")
+
+
+def require_strings(name: str, texts: Iterable[str]) -> list[str]:
+    """Makes a list of strings, where a lone string would be taken for a list of its characters.
+
+    Args:
+        name: what the message calls them.
+        texts: any iterable of strings.
+
+    Raises:
+        ResMLPError: when it is something else.
+    """
+    if isinstance(texts, str | bytes):
+        raise ResMLPError(f"{name} must be a list of strings, but is one string; put it in brackets: [{texts[:40]!r}]")
+    found = as_list(name, texts)
+    for number, text in enumerate(found, 1):
+        if not isinstance(text, str):
+            raise ResMLPError(
+                f"{name} must be strings, but number {number} is of type {type(text).__name__}; convert it"
+            )
+    return found
+
+
+def as_list(name: str, items: Iterable[Item]) -> list[Item]:
+    """Makes a list of any iterable.
+
+    Raises:
+        ResMLPError: when it is none.
+    """
+    try:
+        return list(items)
+    except TypeError as error:
+        raise ResMLPError(
+            f"{name} must be a list, but is of type {type(items).__name__}; put it in brackets"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -20,6 +61,13 @@ class Request:
     number: int = 1
     prefix: str = ""
     constraints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("text", "prefix"):
+            value = getattr(self, name)
+            require(isinstance(value, str), f"the {name} of a request", "a string", type(value).__name__, "convert it")
+        if self.constraints:
+            require_strings("the constraints of a request", self.constraints)
 
 
 @dataclass(frozen=True)

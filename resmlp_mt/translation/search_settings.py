@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resmlp_mt.errors import require, require_choice
+from resmlp_mt.errors import require, require_choice, require_flag, require_number, require_whole_number
 
 CONSTRAINT_ORDERS = ("ordered", "unordered")
+_LONGEST = 1_000_000  # in sub-words; no model comes near it
+
+# The least and the greatest value of each setting that is a number, beyond which a search overflows or makes no sense.
+_WHOLE_NUMBERS: dict[str, tuple[int, int]] = {
+    "beam_size": (1, 10_000),  # `Translator` has a lower limit, by the memory of a batch
+    "nbest": (1, 10_000),
+    "min_len": (0, _LONGEST),
+    "max_len_b": (0, _LONGEST),
+    "no_repeat_ngram": (0, _LONGEST),
+    "sampling_topk": (0, _LONGEST),
+    "diverse_groups": (0, 10_000),
+    "seed": (0, 2**63 - 1),
+}
+_NUMBERS: dict[str, tuple[float, float]] = {
+    "length_penalty": (-10.0, 10.0),
+    "unknown_penalty": (-1e9, 1e9),
+    "max_len_a": (0.0, 1000.0),
+    "temperature": (0.001, 1000.0),
+    "sampling_topp": (0.0, 1.0),
+    "diverse_strength": (0.0, 1000.0),
+    "sibling_penalty": (0.0, 1000.0),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,9 @@ class SearchSettings:
         diverse_strength: penalty for a token that an earlier group has chosen in the same step.
         sibling_penalty: penalty for each better continuation of the same beam (Li and Jurafsky 2016); 0 for none.
         constraint_order: whether the words that must occur do so in the order given.
+
+    Raises:
+        ResMLPError: when a value is of another type, outside its range, or does not fit the others.
     """
 
     beam_size: int = 4
@@ -52,16 +77,15 @@ class SearchSettings:
     constraint_order: str = "unordered"
 
     def __post_init__(self) -> None:
-        for name in ("beam_size", "nbest"):
-            _require_at_least(name, getattr(self, name), 1)
-        for name in ("min_len", "max_len_a", "max_len_b", "no_repeat_ngram", "sampling_topk", "diverse_groups", "seed"):
-            _require_at_least(name, getattr(self, name), 0)
+        for name, (least, most) in _WHOLE_NUMBERS.items():
+            require_whole_number(name, getattr(self, name), least, most)
+        for name, (low, high) in _NUMBERS.items():
+            require_number(name, getattr(self, name), low, high)
+        require_flag("sampling", self.sampling)
+        require_choice("constraint_order", self.constraint_order, CONSTRAINT_ORDERS)
         require(
             self.nbest <= self.beam_size, "nbest", f"at most beam_size {self.beam_size}", self.nbest, "raise beam_size"
         )
-        require(self.temperature > 0, "temperature", "above 0", self.temperature, "change it")
-        require(0 <= self.sampling_topp <= 1, "sampling_topp", "from 0 to 1", self.sampling_topp, "give a probability")
-        require_choice("constraint_order", self.constraint_order, CONSTRAINT_ORDERS)
         if not self.sampling:
             for name in ("sampling_topk", "sampling_topp"):
                 require(
@@ -77,7 +101,3 @@ class SearchSettings:
                 self.beam_size,
                 "change one of the two",
             )
-
-
-def _require_at_least(name: str, value: float, least: int) -> None:
-    require(value >= least, name, f"at least {least}", value, "change it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resmlp_mt.errors import require_choice
+from resmlp_mt.errors import require_choice, require_flag
 
 TOKENIZERS = ("none", "moses")
 
@@ -25,6 +25,8 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         require_choice("tokenizer", self.tokenizer, TOKENIZERS)
+        for name in ("normalize_punctuation", "lowercase"):
+            require_flag(name, getattr(self, name))
 
 
 class TextPreparation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from resmlp_mt.errors import ResMLPError, require, require_choice
-from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, run_halving
+from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
 from resmlp_mt.translation.bundle import Bundle, read_bundle
 from resmlp_mt.translation.forcing import ForcedTarget, align_words, force_decode
 from resmlp_mt.translation.planning import Planner
-from resmlp_mt.translation.records import Alignment, Request, Translation
+from resmlp_mt.translation.records import Alignment, Request, Translation, as_list, require_strings
 from resmlp_mt.translation.search import BeamSearch, Hypothesis, Source
 from resmlp_mt.translation.search_settings import SearchSettings
 
@@ -39,6 +39,7 @@ class Translator:
         limits: BatchLimits | None = None,
     ) -> None:
         require_choice("dtype", dtype, tuple(DTYPES))
+        require(bool(bundles), "the models", "one or more", "none", "name a bundle")
         first = bundles[0]
         for other in bundles[1:]:
             same = all(getattr(other, s).symbols == getattr(first, s).symbols for s in ("source", "target"))
@@ -47,6 +48,7 @@ class Translator:
         self.source, self.target = first.source, first.target
         self.models = [bundle.model for bundle in bundles]
         try:
+            torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which is none
             for model in self.models:
                 model.make_fast()
                 model.to(device=torch.device(device), dtype=DTYPES[dtype])
@@ -80,7 +82,7 @@ class Translator:
 
     def translate(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         beam_size: int | None = None,
         settings: SearchSettings | None = None,
         too_long: str = "split",
@@ -97,8 +99,9 @@ class Translator:
             The translation of each line; of a line without any words, the empty one.
 
         Raises:
-            ResMLPError: for a line that is too long, if asked for.
+            ResMLPError: for a line that is too long, if asked for; when `lines` is one string.
         """
+        lines = require_strings("the lines to translate", lines)
         settings = settings or self.config.decoding
         if beam_size is not None:
             settings = replace(settings, beam_size=beam_size, nbest=min(settings.nbest, beam_size))
@@ -107,7 +110,7 @@ class Translator:
 
     def translate_requests(
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         settings: SearchSettings | None = None,
         too_long: str = "split",
         align: bool = False,
@@ -124,8 +127,14 @@ class Translator:
             One translation for each request.
 
         Raises:
-            ResMLPError: for a line that is too long, if asked for; names its number.
+            ResMLPError: for a line that is too long, if asked for; names its number. When `requests` are of another
+                type.
         """
+        requests = as_list("the requests", requests)
+        for number, request in enumerate(requests, 1):
+            remedy = "make it a Request, or use `translate`"
+            is_one = isinstance(request, Request)
+            require(is_one, f"request {number}", "a Request", f"of type {type(request).__name__}", remedy)
         settings = settings or self.config.decoding
         planner = Planner(self.source, self.target, self.max_source_len, too_long)
         encoded = self.source.encode([request.text for request in requests])
@@ -137,22 +146,28 @@ class Translator:
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
         search = BeamSearch(self.models, settings)
         found: list[list[Hypothesis]] = [[] for _ in sources]
-        for batch in self._batches([len(source.tokens) for source in sources], settings):
+        lengths = [len(source.tokens) for source in sources]
+        beam_size = min(settings.beam_size, self.models[0].vocab_size - 1)  # as in the search
+        require_beam_fits(self._memory(beam_size), max(lengths, default=1), self.limits)
+        for batch in self._batches(lengths, beam_size):
             results = run_halving([sources[place] for place in batch], search.search)
             for place, hypotheses in zip(batch, results, strict=True):
                 found[place] = hypotheses
         return found
 
-    def _batches(self, lengths: Sequence[int], settings: SearchSettings) -> list[list[int]]:
+    def _batches(self, lengths: Sequence[int], rows: int) -> list[list[int]]:
+        return make_batches(lengths, self.limits, self._memory(rows))
+
+    def _memory(self, rows: int) -> MemoryModel:
+        """What a sentence takes with so many rows, the beams of a search or the positions of a target."""
         decoder = self.models[0].decoder
-        memory = MemoryModel(
-            beam_size=settings.beam_size,
+        return MemoryModel(
+            beam_size=rows,
             vocab_size=self.models[0].vocab_size,
             dim=decoder.output.in_features,
             layers=len(decoder.layers) * len(self.models),
             max_target_len=decoder.max_len,
         )
-        return make_batches(lengths, self.limits, memory)
 
     def _attend(self, sources: Sequence[Source], found: Sequence[Sequence[Hypothesis]]) -> list[list[Alignment]]:
         """Aligns every hypothesis of every source."""
@@ -168,7 +183,7 @@ class Translator:
         target_words, word_of_target = self.target.words(target)
         return Alignment(source_words, target_words, align_words(forced.attention, word_of_source, word_of_target))
 
-    def score(self, sources: Sequence[str], targets: Sequence[str], length_penalty: float | None = None) -> list[float]:
+    def score(self, sources: Iterable[str], targets: Iterable[str], length_penalty: float | None = None) -> list[float]:
         """Scores translations that are given.
 
         Args:
@@ -182,11 +197,14 @@ class Translator:
         Raises:
             ResMLPError: when there are not as many of both, or a sentence is longer than the model.
         """
-        penalty = self.config.decoding.length_penalty if length_penalty is None else length_penalty
+        settings = self.config.decoding
+        penalty = (
+            settings if length_penalty is None else replace(settings, length_penalty=length_penalty)
+        ).length_penalty
         forced = self._force(*self._encode_pairs(sources, targets))
         return [sum(target.token_scores) / len(target.token_scores) ** penalty for target in forced]
 
-    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Alignment]:
+    def align(self, sources: Iterable[str], targets: Iterable[str]) -> list[Alignment]:
         """Aligns the words of translations that are given to those of their sources, by the attention.
 
         Raises:
@@ -196,7 +214,8 @@ class Translator:
         forced = self._force(source_tokens, target_tokens)
         return [self._align(*pair) for pair in zip(source_tokens, target_tokens, forced, strict=True)]
 
-    def _encode_pairs(self, sources: Sequence[str], targets: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+    def _encode_pairs(self, sources: Iterable[str], targets: Iterable[str]) -> tuple[list[list[int]], list[list[int]]]:
+        sources, targets = require_strings("the sources", sources), require_strings("the targets", targets)
         same = len(sources) == len(targets)
         require(
             same, "the targets", f"as many as the {len(sources)} sources", len(targets), "give a target to each source"
@@ -214,7 +233,7 @@ class Translator:
         lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
         forced: dict[int, ForcedTarget] = {}
         # All positions of a target have logits at once, as many rows of a search would have.
-        for batch in self._batches(lengths, SearchSettings(beam_size=max(lengths, default=1))):
+        for batch in self._batches(lengths, max(lengths, default=1)):
             pairs = [(sources[place], targets[place]) for place in batch]
             forced |= zip(batch, run_halving(pairs, self._force_pairs), strict=True)
         return [forced[place] for place in range(len(lengths))]

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.safe_checkpoint import read_checkpoint
 from resmlp_mt.tensor_files import write_safetensors
 from resmlp_mt.version import __version__
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.settings import LARGEST_NUMBER, ClassifierSettings
 
 FORMAT = 1
 CONFIG, PARAMETERS = "config.json", "model.safetensors"
 CORE = "core."  # what `resmlp_mt.vision.model.ResMLPVisionModel` puts before our names
-_LARGEST_NUMBER = 1_000_000  # no size of a model comes near it; refuses settings made to fill the memory
 _LARGEST_CONFIG_BYTES = 10_000_000
 
 
@@ -127,7 +127,8 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
     content = read_checkpoint(path)
     parameters: Any = content.get("model")
     task_state: Any = content.get("task_state")
-    model = (content.get("cfg") or {}).get("model")
+    cfg: Any = content.get("cfg")
+    model = cfg.get("model") if isinstance(cfg, dict) else None
     try:
         chosen = dict(model if isinstance(model, dict) else vars(model))
         core = {name.removeprefix(network): value for name, value in parameters.items() if name.startswith(network)}
@@ -157,7 +158,7 @@ def assemble(
     """
     _check_parts(settings, classes, preprocessing)
     _check_shapes(settings, {name: tuple(value.shape) for name, value in parameters.items()})
-    with torch.device("meta"):
+    with without_memory():
         classifier = Classifier(settings)
     held = {
         name: value if name.endswith("num_batches_tracked") else value.float() for name, value in parameters.items()
@@ -197,7 +198,7 @@ def read_settings(content: Mapping[str, Any]) -> ClassifierSettings:
             sides = len(value) == 2 and all(_is_number(side, int) for side in value)
             require(sides, name, "one or two whole numbers", value, "get the classifier again")
         elif kind in (int, float):
-            rule = f"a number of type {kind.__name__} from 0 to {_LARGEST_NUMBER}"
+            rule = f"a number of type {kind.__name__} from 0 to {LARGEST_NUMBER}"
             require(_is_number(value, kind), name, rule, repr(value), "get the classifier again")
         else:
             value = str(value) if kind is str else value  # fairseq stores choices as members of an enumeration
@@ -209,7 +210,7 @@ def read_settings(content: Mapping[str, Any]) -> ClassifierSettings:
 def _is_number(value: Any, kind: type) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         return False
-    return math.isfinite(value) and 0 <= value <= _LARGEST_NUMBER
+    return math.isfinite(value) and 0 <= value <= LARGEST_NUMBER
 
 
 def read_preprocessing(content: Mapping[str, Any]) -> Preprocessing:
@@ -219,13 +220,13 @@ def read_preprocessing(content: Mapping[str, Any]) -> Preprocessing:
         ResMLPError: when a value is out of range.
         TypeError, ValueError: when one is unknown or of another type.
     """
-    numbers = {name: tuple(float(value) for value in content[name]) for name in ("mean", "std")}
     return Preprocessing(
-        image_size=int(content["image_size"]),
-        channels=int(content["channels"]),
-        crop=float(content["crop"]),
+        image_size=content["image_size"],
+        channels=content["channels"],
+        mean=tuple(content["mean"]),
+        std=tuple(content["std"]),
+        crop=content["crop"],
         interpolation=str(content["interpolation"]),
-        **numbers,
     )
 
 
@@ -252,7 +253,7 @@ def _check_shapes(settings: ClassifierSettings, shapes: Mapping[str, tuple[int, 
     remedy = "the settings are not those of these parameters"
     require(settings.depth <= len(shapes), "depth", f"at most the {len(shapes)} parameters", settings.depth, remedy)
     try:
-        with torch.device("meta"):
+        with without_memory():
             expected = {name: tuple(value.shape) for name, value in Classifier(settings).state_dict().items()}
     except (RuntimeError, OverflowError) as error:
         raise ResMLPError(f"the settings must describe a classifier, but do not ({error}); get it again") from error

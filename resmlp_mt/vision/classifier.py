@@ -22,6 +22,7 @@ from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock
+from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.interpolate import interpolate_gathering, interpolate_mixing
 from resmlp_mt.vision.settings import ClassifierSettings
 
@@ -221,5 +222,5 @@ class Classifier(nn.Module):
 @lru_cache(maxsize=8)
 def _shape_of(settings: ClassifierSettings) -> Classifier:
     """A classifier without memory of its own, to be called with the parameters of another."""
-    with torch.device("meta"):
+    with without_memory():
         return Classifier(settings)

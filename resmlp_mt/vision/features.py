@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.augmentation import drawing_from
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.datasets import ImageSet, Label
@@ -88,6 +88,8 @@ def extract_features(
     Raises:
         ResMLPError: a picture cannot be read, or none can.
     """
+    require_whole_number("the batch size", batch_size, 1, 1_000_000)
+    require_whole_number("the number of workers", workers, 0, 1024)
     device = next(classifier.parameters()).device
     places = list(range(len(images)) if chosen is None else chosen)
     loader = DataLoader(_Tensors(images, transform, places, seed), batch_size, num_workers=workers, collate_fn=list)

@@ -81,6 +81,7 @@ def classify(
     Raises:
         ResMLPError: if the bank holds fewer features than the largest k.
     """
+    require(min(neighbours) >= 1, "k", "at least 1", min(neighbours), "choose another")
     similarities, places = nearest(queries, bank, max(neighbours))
     known = labels.to(places.device)[places]
     return {k: vote(similarities[:, :k], known[:, :k], num_classes).argmax(1) for k in neighbours}

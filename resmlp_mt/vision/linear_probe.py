@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require
+from resmlp_mt.errors import require, require_number, require_whole_number
 from resmlp_mt.vision.dino import cosine_schedule
 
 
@@ -38,10 +38,13 @@ class ProbeSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", "at least 1", self.epochs, "the authors' are 100")
-        require(self.batch_size >= 1, "batch size", "at least 1", self.batch_size, "the authors' is 1024")
+        require_whole_number("epochs", self.epochs, 1, 1_000_000, "the authors' are 100")
+        require_whole_number("batch size", self.batch_size, 1, 1_000_000, "the authors' is 1024")
+        for rate in self.rates:
+            require_number("learning rate", rate, 0, 1_000_000, "give another")
         positive = bool(self.rates) and min(self.rates) > 0
         require(positive, "learning rates", "one or more numbers above 0", self.rates, "give others")
+        require_whole_number("seed", self.seed, 0, 2**63 - 1)
         require(self.held_out >= 2, "held out", "at least 2, so that some are left", self.held_out, "5 is one in five")
 
 

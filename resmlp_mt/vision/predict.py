@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.bundle import LoadedClassifier
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.datasets import pictures_below
@@ -68,6 +68,7 @@ def make_ready(classifier: Classifier, device: str, fold: bool = True) -> Classi
         ResMLPError: when the device is not there.
     """
     try:
+        torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which is none
         classifier.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0][:120]
@@ -89,8 +90,8 @@ def in_batches(
         batch_size: items in a batch; the last may be smaller.
         workers: threads. Pillow decodes and resizes without holding Python back.
     """
-    require(batch_size >= 1, "the batch size", "at least 1", batch_size, "raise it")
-    require(workers >= 1, "the number of workers", "at least 1", workers, "raise it")
+    require_whole_number("the batch size", batch_size, 1, 1_000_000)
+    require_whole_number("the number of workers", workers, 1, 1024)
     ahead: deque[list[Future[Result]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(items), batch_size):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from resmlp_mt.errors import require, require_choice
+from resmlp_mt.errors import require, require_choice, require_number, require_whole_number
 from resmlp_mt.vision.augmentation import Augmentation, keep_a_bit
 
 if TYPE_CHECKING:
@@ -49,14 +49,17 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
-        require(self.image_size >= 1, "image size", "at least 1 pixel", self.image_size, "raise it")
+        require_whole_number("image size", self.image_size, 1, 1_000_000)
         require(self.channels in (1, 3), "channels", "1 (grey) or 3 (RGB)", self.channels, "choose one of these")
-        require(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop, "the paper's is 0.9")
+        require_number("crop", self.crop, 0, 1, "the paper's is 0.9")
+        require(self.crop > 0, "crop", "above 0 and at most 1", self.crop, "the paper's is 0.9")
         require_choice("interpolation", self.interpolation, INTERPOLATIONS)
         for name, values in (("mean", self.mean), ("std", self.std)):
             require(
                 len(values) == self.channels, name, f"{self.channels} numbers, one a channel", values, "give as many"
             )
+            for value in values:
+                require_number(name, value, 0, 1_000_000, "take the data's own")
         require(min(self.std) > 0, "std", "above 0", self.std, "take the data's own deviation")
 
     def with_channels(self, channels: int) -> Preprocessing:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from resmlp_mt.errors import require, require_choice
+from resmlp_mt.errors import require, require_choice, require_flag, require_number, require_whole_number
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
 
 POOLINGS = ("average", "class_mlp")
+LARGEST_NUMBER = 1_000_000  # no size of a model comes near it; refuses settings made to fill the memory
+_MOST_PATCHES = 16_384  # their mixing matrix takes 1 GiB a layer
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,17 @@ class ClassifierSettings:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.image_size, int):
-            object.__setattr__(self, "image_size", tuple(self.image_size))  # JSON has lists
-        for name in ("patch_size", "channels", "dim", "depth"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name), "give a positive number")
+        if isinstance(self.image_size, list):  # as JSON has it
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size,)
+        require(len(sides) in (1, 2), "image_size", "one or two whole numbers", self.image_size, "change it")
+        for name, value in (*(("image_size", side) for side in sides), *self._sizes()):
+            require_whole_number(name, value, 1, LARGEST_NUMBER)
+        require_whole_number("num_classes", self.num_classes, 0, LARGEST_NUMBER, "0 means no head")
+        for name in ("hidden_ratio", "layer_scale", "init_std", "drop_path"):
+            require_number(name, getattr(self, name), 0, LARGEST_NUMBER)
+        require_flag("post_bias", self.post_bias)
         require(self.hidden_dim >= 1, "hidden_ratio", "above 0", self.hidden_ratio, "the paper's is 4")
-        require(self.num_classes >= 0, "num_classes", "at least 0", self.num_classes, "0 means no head")
         require(0 <= self.drop_path < 1, "drop_path", "at least 0 and below 1", self.drop_path, "give a probability")
         require(self.init_std > 0, "init_std", "above 0", self.init_std, "the authors' is 0.02")
         require_choice("norm", self.norm, IMAGE_NORMS)
@@ -70,6 +77,11 @@ class ClassifierSettings:
         fits = all(side > 0 and side % self.patch_size == 0 for side in self.size)
         rule = f"a multiple of patch_size {self.patch_size}"
         require(fits, "image_size", rule, self.image_size, "change one of the two")
+        most = f"of at most {_MOST_PATCHES} patches"
+        require(self.patches <= _MOST_PATCHES, "image_size", most, f"of {self.patches}", "lower it")
+
+    def _sizes(self) -> list[tuple[str, int]]:
+        return [(name, getattr(self, name)) for name in ("patch_size", "channels", "dim", "depth")]
 
     @property
     def size(self) -> tuple[int, int]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.safe_checkpoint import read_checkpoint
 from resmlp_mt.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
@@ -69,7 +69,9 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise ResMLPError(f"{path} must hold a model's parameters by name, but does not; name another file")
     for prefix in _PREFIXES:
         if content and all(name.startswith(prefix) for name in content):
@@ -96,7 +98,7 @@ def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierSettings, dic
             f"with {', '.join(sorted(tensors)[:3])}; name another file"
         )
     settings = _infer(tensors, layout)
-    with torch.device("meta"):
+    with without_memory():
         expected = Classifier(settings).state_dict()
     named = {_translate(name, layout): name for name in expected}
     unknown, missing = sorted(set(tensors) - set(named)), sorted(set(named) - set(tensors))

@@ -7,6 +7,7 @@ import io
 import math
 import random
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -97,11 +98,15 @@ def write_checkpoint(path: Path, arch: str, *words: object, seed: int = 1, small
 
 
 def write_bundle(
-    folder: Path, arch: str = "resmlp_tiny", decoding: SearchSettings | None = None, seed: int = 1
+    folder: Path,
+    arch: str = "resmlp_tiny",
+    decoding: SearchSettings | None = None,
+    seed: int = 1,
+    options: Sequence[object] = (),
 ) -> Path:
-    """Writes a bundle of a random model."""
+    """Writes a bundle of a random model; `options` are further ones of its architecture."""
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = write_checkpoint(folder / "checkpoint.pt", arch, "--share-all-embeddings", seed=seed)
+    checkpoint = write_checkpoint(folder / "checkpoint.pt", arch, "--share-all-embeddings", *options, seed=seed)
     bundle_checkpoint(checkpoint, data_folder(), folder / "model", decoding or SearchSettings(max_len_b=15))
     return folder / "model"
 

@@ -334,7 +334,11 @@ def test_the_prompt_translates_and_obeys(translator):
     assert "-" in session.answer("a small dog").split("\n")[1]
     assert ":nbest N" in session.answer(":help")
     assert session.answer("") == ""
-    for wrong, said in ((":beam x", "must be given a number"), (":beam 0", "at least 1"), (":what", "type :help")):
+    for wrong, said in (
+        (":beam x", "must be given a number"),
+        (":beam 0", "a whole number from 1 to 10000"),
+        (":what", "type :help"),
+    ):
         with pytest.raises(ResMLPError, match=said):
             session.answer(wrong)
 

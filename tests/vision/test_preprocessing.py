@@ -68,10 +68,13 @@ def test_changing_the_channels_there_and_back_keeps_the_average():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"image_size": 0}, "image size must be at least 1 pixel"),
+        ({"image_size": 0}, "image size must be a whole number from 1"),
         ({"channels": 2}, "channels must be 1"),
-        ({"crop": 1.5}, "crop must be above 0"),
-        ({"crop": math.nan}, "crop must be above 0"),
+        ({"crop": 1.5}, "crop must be a number from 0 to 1"),
+        ({"crop": math.nan}, "crop must be a number from 0 to 1"),
+        ({"image_size": 2.5}, "image size must be a whole number"),
+        ({"std": (0.1, math.nan, 0.1)}, "std must be a number"),
+        ({"mean": (0.1, "x", 0.1)}, "mean must be a number"),
         ({"interpolation": "lanczos9"}, "nearest, bilinear, bicubic"),
         ({"mean": (0.5,)}, "mean must be 3 numbers"),
         ({"std": (0.1, 0.1, 0.0)}, "std must be above 0"),

@@ -1,0 +1,248 @@
+"""Bad input gives one line that says what is wrong, and exit status 2."""
+
+import json
+import math
+import sys
+
+import pytest
+import torch
+from toy_bundles import write_bundle
+from toy_classifiers import CLASSES, square_classifier, square_preprocessing
+
+from data_prep.command_line import main as data_prep
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.batching import BatchLimits, MemoryModel, require_beam_fits
+from resmlp_mt.translation.records import Request
+from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.translator import Translator
+from resmlp_mt.vision.bundle import save_classifier
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def translator(model):
+    return Translator.from_pretrained(model)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    save_classifier(folder, square_classifier(), CLASSES, square_preprocessing())
+    return folder
+
+
+def complaint(capsys, *words) -> str:
+    """What a command says that ends with status 2."""
+    assert main([str(word) for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "resmlp-mt: the following arguments are required: SUBCOMMAND; see `resmlp-mt --help`"),
+        (("translate",), "resmlp-mt translate: the following arguments are required: model; see `resmlp-mt translate"),
+        (("translate", "M", "--beam", "2.5"), "argument --beam: invalid int value: '2.5'; see"),
+        (("evaluate", "M", "--what\never"), "resmlp-mt: unrecognized arguments: --what ever; see"),
+        (("vision",), "resmlp-mt vision: the following arguments are required: SUBCOMMAND; see"),
+        (("vision", "knn", "M", "--k", "x"), "resmlp-mt vision knn: argument --k: invalid int value: 'x'; see"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_points_to_the_help(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_so_is_one_of_data_prep(capsys):
+    with pytest.raises(SystemExit) as ended:
+        data_prep(["demo"])
+    assert ended.value.code == 2
+    expected = (
+        "python -m data_prep: the following arguments are required: --pair, --out; see `python -m data_prep --help`"
+    )
+    assert capsys.readouterr().err == f"{expected}\n"
+
+
+def test_a_closed_standard_output_is_one_line(model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["translate", str(model)]) == 2
+    assert capsys.readouterr().err.startswith("resmlp-mt: the standard output must be open, but is closed")
+
+
+def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    for subcommand in ("translate", "interactive"):
+        assert "the standard input must be open, but is closed" in complaint(capsys, subcommand, model)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--lenpen", "nan"), "length_penalty must be a number from -10 to 10, but is nan"),
+        (("--lenpen", "1e308"), "length_penalty must be a number from -10 to 10, but is 1e+308"),
+        (("--max-len-a", "inf"), "max_len_a must be a number from 0 to 1000, but is inf"),
+        (("--sampling", "--seed", str(2**63)), "seed must be a whole number from 0 to 9223372036854775807"),
+        (("--beam", "100000"), "beam_size must be a whole number from 1 to 10000, but is 100000"),
+        (("--batch-size", "0"), "the batch size must be a whole number from 1"),
+        (("--device", "meta"), "the device must be there, but meta is not"),
+    ],
+)
+def test_translate_refuses_values_out_of_range(words, message, model, tmp_path, capsys):
+    (tmp_path / "text").write_text("a small dog\n")
+    assert message in complaint(capsys, "translate", model, "--input", tmp_path / "text", *words)
+
+
+def test_the_greatest_seed_draws(translator):
+    assert translator.translate(["a dog"], settings=SearchSettings(sampling=True, seed=2**63 - 1, max_len_b=5))
+
+
+def test_a_beam_beyond_the_memory_of_a_batch_is_refused_and_the_widest_is_named(model, monkeypatch):
+    monkeypatch.setattr(Translator, "_memory", lambda self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
+    narrow, wide = (Translator.from_pretrained(model, limits=BatchLimits(megabytes=size)) for size in (1, 1000))
+    assert wide.translate(["a dog"], beam_size=20)
+    assert narrow.translate(["a dog"], beam_size=16)
+    with pytest.raises(ResMLPError, match="beam_size must be at most 16 with 1 MB for a batch and a source of"):
+        narrow.translate(["a dog"], beam_size=17)
+    with pytest.raises(ResMLPError, match="at most ([0-9]+) with 1000 MB") as refused:
+        require_beam_fits(MemoryModel(10_000, 32_000, 512, 6, 256), 50, wide.limits)
+    limit = int(str(refused.value).split("at most ")[1].split()[0])
+    fits = [MemoryModel(beam, 32_000, 512, 6, 256).sentence_bytes(50) <= 1000 * 2**20 for beam in (limit, limit + 1)]
+    assert fits == [True, False]
+
+
+@pytest.mark.parametrize("call", ["translate", "score", "align"])
+def test_one_string_is_not_taken_for_a_list_of_characters(call, translator):
+    arguments = [("a dog",)] if call == "translate" else [("a dog", ["ein hund"]), (["a dog"], "ein hund")]
+    for words in arguments:
+        with pytest.raises(ResMLPError, match=r"must be a list of strings, but is one string; put it in brackets: \['"):
+            getattr(translator, call)(*words)
+
+
+@pytest.mark.parametrize("lines", [[1], ["a", None], [b"a"], 5, None])
+def test_what_is_no_list_of_strings_is_refused(lines, translator):
+    with pytest.raises(ResMLPError, match="the lines to translate must be"):
+        translator.translate(lines)
+
+
+def test_any_iterable_will_do(translator):
+    texts = ["a dog", "two men"]
+    expected = translator.translate(texts)
+    assert translator.translate(iter(texts)) == expected
+    found = translator.translate_requests(Request(text, number) for number, text in enumerate(texts, 1))
+    assert [translation.text for translation in found] == expected
+    assert translator.score(iter(texts), iter(expected)) == translator.score(texts, expected)
+    assert translator.align(iter(texts), iter(expected)) == translator.align(texts, expected)
+
+
+def test_requests_of_another_type_are_refused(translator):
+    with pytest.raises(ResMLPError, match="request 1 must be a Request, but is of type str"):
+        translator.translate_requests(["a dog"])
+    with pytest.raises(ResMLPError, match="the requests must be a list"):
+        translator.translate_requests(Request("a dog"))
+    with pytest.raises(ResMLPError, match="the constraints of a request must be a list of strings"):
+        Request("a dog", constraints="hund")
+    with pytest.raises(ResMLPError, match="the text of a request must be a string, but is int"):
+        Request(3)
+    with pytest.raises(ResMLPError, match="length_penalty must be a number"):
+        translator.score(["a"], ["b"], length_penalty=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "message"),
+    [
+        ("options", "cross_attention_heads", 0, "cross_attention_heads must be a whole number from 1"),
+        ("options", "cross_attention_heads", 5, "divisible by num_heads=5"),
+        ("options", "encoder_layers", 2.0, "encoder_layers must be a whole number from 1"),
+        ("options", "layer_scale", "0.2", "layer_scale must be a number from 0"),
+        ("options", "layer_scale", math.nan, "layer_scale must be a number from 0"),
+        ("options", "dropout", None, "dropout must be at least 0 and below 1, but is None"),
+        ("options", "share_all_embeddings", "yes", "share_all_embeddings must be true or false"),
+        ("decoding", "beam_size", 2.5, "beam_size must be a whole number from 1 to 10000, but is 2.5"),
+        ("decoding", "sampling", None, "sampling must be true or false"),
+        ("text", "lowercase", 1, "lowercase must be true or false"),
+        (None, "joint", "no", "joint must be true or false"),
+    ],
+)
+def test_a_setting_of_another_type_in_a_bundle_names_file_and_field(section, field, value, message, tmp_path, capsys):
+    model = write_bundle(tmp_path)
+    content = json.loads((model / "config.json").read_text())
+    (content[section] if section else content)[field] = value
+    (model / "config.json").write_text(json.dumps(content))
+    err = complaint(capsys, "translate", model)
+    assert message in err
+    assert str(model) in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [torch.zeros(3)],
+        torch.zeros(3),
+        {"model": [1]},
+        {"model": {"a": 1}},
+        {"model": {1: torch.zeros(3)}},
+        {"model": {"a": torch.zeros(3)}, "cfg": [1], "optimizer_history": 3, "extra_state": [2]},
+    ],
+)
+def test_a_checkpoint_that_holds_something_else_is_one_line(content, tmp_path, capsys):
+    path = tmp_path / "checkpoint1.pt"
+    torch.save(content, path)
+    (tmp_path / "data").mkdir()
+    calls = [("bundle", path, "--data", tmp_path / "data", "--out", tmp_path / "out")]
+    calls += [
+        ("average", tmp_path, "--best", 1, "--out", tmp_path / "out.pt"),
+        ("inspect", path, "--out", tmp_path / "page"),
+    ]
+    calls += [("vision", "convert", path, tmp_path / "out"), ("vision", "predict", path, path)]
+    for words in calls:
+        assert str(tmp_path) in complaint(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("knn", "--k", "0", "1"), "k must be at least 1, but is 0"),
+        (("knn", "--batch-size", "0"), "the batch size must be a whole number from 1"),
+        (("knn", "--workers", "-1"), "the number of workers must be a whole number from 0"),
+        (("knn", "--untrained", str(2**64)), "--untrained must be a whole number from 0 to"),
+        (("linear-probe", "--rates", "nan", "1"), "learning rate must be a number from 0"),
+        (("linear-probe", "--rates", "inf"), "learning rate must be a number from 0"),
+        (("linear-probe", "--seed", str(2**64)), "seed must be a whole number from 0 to"),
+        (("linear-probe", "--views", "0"), "--views must be a whole number from 1"),
+        (("linear-probe", "--flip", "nan", "--views", "2"), "--flip must be a number from 0 to 1"),
+        (("evaluate", "--batch-size", "0"), "the batch size must be a whole number from 1"),
+        (("evaluate", "--device", "meta"), "the device must be there, but meta is not"),
+    ],
+)
+def test_vision_commands_refuse_values_out_of_range(words, message, classifier, tmp_path, capsys):
+    from PIL import Image
+
+    for split in ("train", "valid"):
+        for number, name in enumerate(CLASSES):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (15, 15), 30 * number).save(tmp_path / split / name / "1.png")
+    subcommand, *options = words
+    data = ("--dataset-name", "folder", "--root", tmp_path)
+    assert message in complaint(capsys, "vision", subcommand, classifier, *data, *options)
+
+
+@pytest.mark.parametrize("size", [0, -15, 15.5, 15 * 10**6])
+def test_a_classifier_is_not_converted_to_a_size_that_makes_no_sense(size, classifier, tmp_path, capsys):
+    if isinstance(size, float):
+        with pytest.raises(SystemExit):
+            main(["vision", "convert", str(classifier), str(tmp_path / "out"), "--image-size", str(size)])
+        return
+    words = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
+    assert "image_size must be" in complaint(capsys, *words)

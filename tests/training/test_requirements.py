@@ -1,0 +1,34 @@
+"""A training that asks for what is not there is refused before anything is loaded."""
+
+import pytest
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.distributed import utils as distributed_utils
+from fairseq.trainer import Trainer
+from fairseq_cli import train
+from omegaconf import OmegaConf
+
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_compat import repair_all, requirements
+
+repair_all()
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value", "message"),
+    [
+        ("common", "fp16", True, "--fp16 must be used with a GPU"),
+        ("distributed_training", "ddp_backend", "fully_sharded", "used with the package fairscale, which is not inst"),
+    ],
+)
+def test_a_training_without_its_requirements_is_refused(section, option, value, message, monkeypatch):
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements.torch.cuda, "is_available", lambda: False)
+    cfg = OmegaConf.structured(FairseqConfig)
+    cfg[section][option] = value
+    with pytest.raises(ResMLPError, match=message):
+        distributed_utils.call_main(cfg, train.main)
+    with pytest.raises(ResMLPError, match=message):
+        Trainer(cfg, None, None, None)
+    called = []
+    distributed_utils.call_main(cfg, called.append)  # another command than a training
+    assert called == [cfg]
