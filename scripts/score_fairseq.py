@@ -29,7 +29,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="languages")
     parser.add_argument("--split", default="test", help="of the data (default: test)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1.0)")
-    parser.add_argument("--tokenised", action="store_true", help="also tokenised and compound-split BLEU, labelled")
+    parser.add_argument(
+        "--tokenised",
+        action="store_true",
+        help="also BLEU of tokens, of lower-cased tokens and of split compounds, labelled",
+    )
     parser.add_argument("--translations", type=Path, required=True, help="write the translations")
     parser.add_argument("--json", type=Path, required=True, help="write the scores")
     return parser.parse_args()
@@ -77,7 +81,7 @@ def main() -> int:
     print(f"{args.split}: {len(references)} sentences\n")
     for score in scores:
         label = f"  ({score.label})" if score.label else ""
-        print(f"{score.metric:20} {score.score:6.2f} ± {score.interval:.2f}  {score.signature}{label}")
+        print(f"{score.metric:26} {score.score:6.2f} ± {score.interval:.2f}  {score.signature}{label}")
     return 0
 
 

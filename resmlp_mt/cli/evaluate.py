@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, help="raw sources, one a line")
     parser.add_argument("--reference", type=Path, help="raw references, one a line")
     parser.add_argument("--baseline", type=Path, help="another bundle, or its raw translations of the same test set")
-    parser.add_argument("--tokenised", action="store_true", help="also tokenised and compound-split BLEU, labelled")
+    parser.add_argument(
+        "--tokenised",
+        action="store_true",
+        help="also BLEU of tokens, of lower-cased tokens and of split compounds, labelled",
+    )
     parser.add_argument("--json", type=Path, help="write the report with all hashes and settings")
     parser.add_argument("--figure", type=Path, help="draw the scores, by length too (.svg, .png or .pdf)")
     parser.add_argument("--translations", type=Path, help="write the translations")
@@ -82,11 +86,11 @@ def _describe(report: dict[str, Any]) -> str:
     for score in report["scores"]:
         label = f"  ({score['label']})" if score["label"] else ""
         lines.append(
-            f"{score['metric']:20} {score['score']:6.2f} ± {score['interval']:.2f}  {score['signature']}{label}"
+            f"{score['metric']:26} {score['score']:6.2f} ± {score['interval']:.2f}  {score['signature']}{label}"
         )
     for row in report["comparisons"]:
         lines.append(
-            f"{row['metric']:20} {row['system']:6.2f} against {row['baseline']:.2f}  p = {row['p_bootstrap']:.4f} "
+            f"{row['metric']:26} {row['system']:6.2f} against {row['baseline']:.2f}  p = {row['p_bootstrap']:.4f} "
             f"(paired bootstrap), {row['p_randomisation']:.4f} (approximate randomisation)"
         )
     lines += ["", "source sub-words     sentences   BLEU   chrF"]
