@@ -1,9 +1,14 @@
 """Files that are whole or absent."""
 
+import os
+import stat
+import threading
+from pathlib import Path
+
 import pytest
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.files import whole_file, write_text
+from resmlp_mt.files import check_outputs, whole_file, write_text
 
 
 def test_a_place_below_a_file_is_named_in_one_line(tmp_path):
@@ -26,3 +31,95 @@ def test_what_fails_in_the_middle_leaves_the_old_file_and_no_part_of_the_new(tmp
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o027)
+    yield 0o027
+    os.umask(before)
+
+
+def test_permissions_follow_the_umask(tmp_path, umask):
+    path = tmp_path / "file"
+    with whole_file(path) as partial:
+        partial.unlink()  # as safetensors does: it renames a file of its own onto this name
+        partial.touch(mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_symbolic_link_stays_and_what_it_names_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    target, link, chain = tmp_path / "folder" / "target.txt", tmp_path / "link.txt", tmp_path / "chain.txt"
+    link.symlink_to("folder/target.txt")
+    chain.symlink_to(link)
+    write_text(chain, "new")
+    assert chain.is_symlink()
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chain.txt", "folder", "link.txt"]
+
+
+def test_a_device_and_a_pipe_are_written_and_stay(tmp_path):
+    pipe, received = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    write_text(pipe, "text")
+    reader.join()
+    assert received == [b"text"]
+    assert pipe.is_fifo()
+    write_text(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_standard_output_by_name_goes_on_where_it_stands(capfd):
+    print("before")
+    write_text(Path("/dev/stdout"), "between\n")
+    write_text(Path("/dev/fd/1"), "between\n")
+    print("after")
+    assert capfd.readouterr().out == "before\nbetween\nbetween\nafter\n"
+
+
+def test_a_full_device_is_one_line():
+    with pytest.raises(ResMLPError, match=r"/dev/full must be writable, but is not \(No space left on device\)"):
+        write_text(Path("/dev/full"), "text")
+
+
+def test_outputs_overwrite_neither_inputs_nor_one_another(tmp_path):
+    source, hard, soft, other = (tmp_path / name for name in ("in.txt", "hard.txt", "soft.txt", "other.txt"))
+    source.write_text("text")
+    hard.hardlink_to(source)
+    soft.symlink_to(source)
+    for path in (source, hard, soft, tmp_path / "new" / ".." / "in.txt"):
+        with pytest.raises(
+            ResMLPError, match=r"--output must not overwrite .*, which --input reads; name another file"
+        ):
+            check_outputs({"--output": path}, {"--input": source})
+    with pytest.raises(ResMLPError, match="--html must not overwrite .*other.txt, which --output writes"):
+        check_outputs({"--output": other, "--html": other}, {"--input": source})
+    partial = tmp_path / "other.txt.partial"
+    with pytest.raises(ResMLPError, match="--output must not overwrite .*other.txt.partial, which --input reads"):
+        check_outputs({"--output": other}, {"--input": partial})
+    with pytest.raises(ResMLPError, match="--json must not overwrite .*, which MODEL reads"):
+        check_outputs({"--json": source}, {"MODEL": [other, source]})
+    check_outputs({"--output": other, "--html": None, "--json": tmp_path / "new" / "a"}, {"--input": source, "D": None})
+    check_outputs({"--output": Path("/dev/null"), "--html": Path("/dev/null")}, {"--input": Path("/dev/null")})
+
+
+def test_what_cannot_be_written_is_noticed_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "loop").symlink_to("loop")
+    for path, said in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "file" / "a" / "b", "is a file"),
+        (tmp_path / "loop", "back to itself"),
+    ):
+        with pytest.raises(ResMLPError, match=f"--output must be .* {said}"):
+            check_outputs({"--output": path}, {})
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)
+    with pytest.raises(ResMLPError, match="the folder .* is write-protected"):
+        check_outputs({"--output": tmp_path / "a" / "b"}, {})
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place).name != "file")
+    with pytest.raises(ResMLPError, match="file is write-protected"):
+        check_outputs({"--output": tmp_path / "file"}, {})
