@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: everything is written under a temporary name and then renamed."""
+"""Files that are either whole or absent, as `resmlp_mt.files` writes them, and what else data sets are written with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-PARTIAL_SUFFIX = ".partial"
+from resmlp_mt import files
 
 
 @contextmanager
@@ -26,17 +26,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         The open temporary file, which lies in the same folder.
 
     Raises:
-        OSError: when the disk is full or the folder cannot be written; nothing is left behind.
+        ResMLPError: when the disk is full or the folder cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with files.whole_file(path) as partial, partial.open("wb") as file:
+        yield file
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import PARTIAL_SUFFIX, read_json, write_json
+from data_prep.files import read_json, write_json
+from resmlp_mt.files import PARTIAL_SUFFIX
 
 
 class Steps:

@@ -36,19 +36,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         ResMLPError: when the file cannot be written.
     """
     if is_stream(path):
-        with tempfile.TemporaryDirectory() as folder, _reported(path):
+        with tempfile.TemporaryDirectory() as folder:
             partial = Path(folder, "content")
-            yield partial
-            _copy_into_stream(partial, path)
+            with _reported(path, partial):
+                yield partial
+            with _reported(path):
+                _copy_into_stream(partial, path)
         return
     target = destination(path)
     partial = partial_name(target)
+    with _reported(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.open("wb").close()
+        mode = partial.stat().st_mode
     try:
-        with _reported(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.open("wb").close()
-            mode = partial.stat().st_mode
+        with _reported(path, partial):
             yield partial
+        with _reported(path):
             if partial.stat().st_mode != mode:  # safetensors makes files that only their owner can read
                 partial.chmod(mode)
             partial.replace(target)
@@ -58,12 +62,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
+    """Turns errors into one line; where `written` is given, those that name another file are left to the caller."""
     try:
         yield
     except BrokenPipeError:
         raise  # of the standard output, which the caller writes meanwhile
     except OSError as error:
+        if written is not None and error.filename not in (None, written, str(written)):
+            raise
         raise unwritable(path, error) from error
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from compare_systems import Contestant
 from processes import ROOT, Commands, Finished
 from training_log import read_log
 
 from resmlp_mt.errors import require
-from resmlp_mt.files import whole_file, write_json
+from resmlp_mt.files import write_json
 from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.tensor_files import write_checkpoint
 from resmlp_mt.translation.checkpoint import average_checkpoints
 from resmlp_mt.translation.evaluate import refuse_segmented
 from resmlp_mt.translation.evaluate_scores import (
@@ -199,8 +199,7 @@ def _average(folder: Path, count: int) -> None:
         if path.name != "checkpoint_best.pt":
             by_update[read_checkpoint(path)["optimizer_history"][-1]["num_updates"]] = path
     content = average_checkpoints([by_update[update] for update in sorted(by_update)[-count:]])
-    with whole_file(folder / "averaged.pt") as partial:
-        torch.save(content, partial)
+    write_checkpoint(folder / "averaged.pt", content)
 
 
 def _vocabulary_parameters(plan: Plan, checkpoint: Path) -> int:

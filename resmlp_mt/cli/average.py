@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resmlp_mt import files
 from resmlp_mt.errors import require
+from resmlp_mt.tensor_files import write_checkpoint
 from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
 
 
@@ -21,8 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Averages."""
-    import torch
-
     paths = args.checkpoints
     if args.last is not None or args.best is not None:
         count = args.last if args.last is not None else args.best
@@ -31,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
         )
         require(count >= 1, "the number of checkpoints", "at least 1", count, "change it")
         paths = last_checkpoints(paths[0], count) if args.last is not None else best_checkpoints(paths[0], count)
+    files.check_outputs({"--out": args.out}, {"CHECKPOINTS": paths})
     content = average_checkpoints(paths)
-    with files.whole_file(args.out) as partial:
-        torch.save(content, partial)
+    write_checkpoint(args.out, content)
     print(f"{args.out}: the average of {', '.join(path.name for path in paths)}")
     return 0

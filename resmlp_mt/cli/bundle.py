@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from resmlp_mt import files
 from resmlp_mt.errors import require
+from resmlp_mt.translation.bundle import bundle_files
 from resmlp_mt.translation.packaging import bundle_checkpoint
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.text import TOKENIZERS, TextSettings
+from resmlp_mt.translation.training_data import data_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Makes the bundle."""
     require(args.data.is_dir(), "--data", "a folder", args.data, "check the name")
+    inputs = {"CHECKPOINT": args.checkpoint, "--data": data_files(args.data)}
+    files.check_outputs({"--out": bundle_files(args.out)}, inputs)
     given = args.tokenizer or args.normalize_punctuation or args.lowercase
     text = TextSettings(args.tokenizer or "none", args.normalize_punctuation, args.lowercase) if given else None
     decoding = SearchSettings(

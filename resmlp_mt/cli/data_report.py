@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.training_data import data_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ResMLPError: when the folder holds no data set, or matplotlib is missing.
     """
+    inputs = {"DIR": data_files(args.folder)}
+    files.check_outputs({"--output": args.output or args.folder / "report.html"}, inputs)
     try:
         from data_prep.report import write_report
     except ImportError as error:

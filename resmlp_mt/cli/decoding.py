@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.translation.batching import BatchLimits
+from resmlp_mt.translation.bundle import bundle_files
 from resmlp_mt.translation.planning import TOO_LONG
 from resmlp_mt.translation.search_settings import CONSTRAINT_ORDERS, SearchSettings
 from resmlp_mt.translation.translator import DTYPES, Translator
@@ -44,6 +45,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-memory", type=int, default=1024, metavar="MB", help="memory of a batch (default: 1024)"
     )
+
+
+def model_inputs(args: argparse.Namespace) -> dict[str, list[Path]]:
+    """The files that the models of `add_model_arguments` consist of, for `files.check_outputs`."""
+    further = [file for folder in args.ensemble for file in bundle_files(folder)]
+    return {"MODEL": bundle_files(args.model), "--ensemble": further}
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:

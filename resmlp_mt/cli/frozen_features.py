@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from resmlp_mt.vision.bundle import CORE, LoadedClassifier, load_classifier
+from resmlp_mt import files
+from resmlp_mt.vision.bundle import CORE, LoadedClassifier, classifier_files, load_classifier
 from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import DATASETS, ImageSet
+from resmlp_mt.vision.datasets import DATASETS, ImageSet, namesakes
 from resmlp_mt.vision.evaluate import wilson_interval
 from resmlp_mt.vision.features import Features, extract_features
 from resmlp_mt.vision.images import CORRUPT_IMAGES
@@ -43,6 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop at a picture that cannot be read, or name it and go on (default: refuse)",
     )
     parser.add_argument("--json", type=Path, help="write the scores")
+
+
+def check_outputs(model: Path, outputs: Mapping[str, files.Paths], *image_sets: ImageSet) -> None:
+    """Checks that outputs can be written and overwrite neither a file of the model nor a picture.
+
+    Raises:
+        ResMLPError: names the option and the file.
+    """
+    named = [path for path in outputs.values() if isinstance(path, Path)]
+    pictures = [file for images in image_sets for file in namesakes(images, named)]
+    files.check_outputs(outputs, {"MODEL": classifier_files(model), "--root": pictures})
 
 
 def load(args: argparse.Namespace) -> LoadedClassifier:

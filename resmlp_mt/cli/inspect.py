@@ -14,7 +14,7 @@ from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.inspect.matrices import Stack, find_stacks
 from resmlp_mt.inspect.report import PAGE, inspect_stacks
-from resmlp_mt.translation.bundle import CONFIG, PARAMETERS, read_bundle
+from resmlp_mt.translation.bundle import CONFIG, PARAMETERS, bundle_files, read_bundle
 from resmlp_mt.translation.checkpoint import load_checkpoint
 from resmlp_mt.versions import versions
 
@@ -47,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
     """
     free = args.out.is_dir() or not args.out.exists()
     require(free, "--out", "a folder or a new name", f"{args.out}, which is a file", "name another place")
+    inputs = {"MODEL": bundle_files(args.model) if args.model.is_dir() else args.model}
+    files.check_outputs({"--out": args.out / PAGE}, inputs)
     stacks, about = read_stacks(args.model)
     contents = inspect_stacks(stacks, args.model.name or str(args.model), about, args.length)
+    files.check_outputs({"--out": [args.out / name for name in contents]}, inputs)
     for name, content in contents.items():
         with files.whole_file(args.out / name) as partial:
             partial.write_bytes(content)

@@ -29,8 +29,9 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise ResMLPError(f"report needs the package {error.name}; run `pip install {error.name}`") from error
     from resmlp_mt import files
-    from resmlp_mt.training.history import read_histories
+    from resmlp_mt.training.history import read_histories, run_files
 
+    files.check_outputs({"--out": args.out}, {"RUN": run_files(args.runs)})
     files.write_text(args.out, report_page.page(read_histories(args.runs, args.names)))
     print(args.out)
     return 0

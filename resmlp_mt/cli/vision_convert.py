@@ -7,7 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.vision.bundle import CORE, LoadedClassifier, assemble, load_classifier, save_classifier
+from resmlp_mt.files import check_outputs, unreadable
+from resmlp_mt.vision.bundle import (
+    CONFIG,
+    CORE,
+    PARAMETERS,
+    LoadedClassifier,
+    assemble,
+    classifier_files,
+    load_classifier,
+    save_classifier,
+)
 from resmlp_mt.vision.preprocessing import Preprocessing
 from resmlp_mt.vision.weights import LAYOUTS, architecture_of, from_foreign, read_foreign, to_foreign, write_foreign
 
@@ -29,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Converts."""
+    names = None if args.classes in (None, IMAGENET) else Path(args.classes)
+    written = [args.out / CONFIG, args.out / PARAMETERS] if args.to == "ours" else args.out
+    check_outputs({"OUT": written}, {"SOURCE": classifier_files(args.source), "--classes": names})
     loaded = _load(args.source)
     classifier, classes, preprocessing = loaded.classifier, loaded.classes, loaded.preprocessing
     if args.classes is not None:
@@ -70,6 +83,8 @@ def _read_names(source: str, count: int) -> list[str]:
         require(path.is_file(), "--classes", f"a file or {IMAGENET}", path, "check the name")
         try:
             names = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        except OSError as error:
+            raise unreadable(path, error) from error
         except UnicodeDecodeError as error:
             raise ResMLPError(f"{path} must be UTF-8 text, but is not; save it as UTF-8") from error
     require(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt import files
+from resmlp_mt.cli.frozen_features import check_outputs
 from resmlp_mt.errors import require_choice
 from resmlp_mt.vision import evaluate as evaluation
 from resmlp_mt.vision.bundle import PARAMETERS, load_classifier
@@ -47,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
         ResMLPError: when model or data cannot be read, or their classes differ.
     """
     require_choice("--corrupt-images", args.corrupt_images, CORRUPT_IMAGES)
+    outputs = {"--json": args.json, "--figure": args.figure}
+    check_outputs(args.model, outputs)
     loaded = load_classifier(args.model)
     images = load_dataset(args.dataset_name, args.root, args.split)
+    check_outputs(args.model, outputs, images)
     named = evaluation.require_same_classes(loaded.classes, images.classes)
     make_ready(loaded.classifier, args.device, not args.no_fold)
     skip_corrupt = args.corrupt_images == "skip"

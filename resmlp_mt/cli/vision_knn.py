@@ -20,9 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Classifies, and prints the share of right ones for each number of neighbours."""
+    frozen_features.check_outputs(args.model, {"--json": args.json})
     loaded = frozen_features.load(args)
     transform = loaded.preprocessing.evaluation_transform()
     pictures = [load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split)]
+    frozen_features.check_outputs(args.model, {"--json": args.json}, *pictures)
     bank, queries = (frozen_features.extract(args, loaded, images, transform) for images in pictures)
     found = classify(
         queries.vectors.to(args.device),

@@ -11,7 +11,7 @@ from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
 from resmlp_mt.errors import require
 from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
+from resmlp_mt.vision.bundle import CONFIG, PARAMETERS, LoadedClassifier, save_classifier
 from resmlp_mt.vision.datasets import load_dataset
 from resmlp_mt.vision.linear_probe import Probe, ProbeSettings, train_probe
 
@@ -46,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
     """Trains, and prints the share of right ones."""
     settings = ProbeSettings(args.epochs, args.probe_batch_size, tuple(args.rates), seed=args.seed)
     require(args.views >= 1, "--views", "at least 1", args.views, "1 means no random crops")
+    bundle = None if args.out is None else [args.out / CONFIG, args.out / PARAMETERS]
+    outputs = {"--json": args.json, "--out": bundle}
+    frozen_features.check_outputs(args.model, outputs)
     loaded = frozen_features.load(args)
     train, measured = (load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split))
+    frozen_features.check_outputs(args.model, outputs, train, measured)
     plain = loaded.preprocessing.evaluation_transform()
     transforms = [plain]
     if args.views > 1:

@@ -20,6 +20,7 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat.patching import put_around
 from resmlp_mt.files import PARTIAL_SUFFIX
+from resmlp_mt.tensor_files import cause as operating_system_error
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,6 @@ def _appears_whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def _cause(error: BaseException | None) -> OSError | None:
-    """What the file system said: torch hides it behind an error of its own."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__context__
-    return error
-
-
 def _attempt(write: Callable[[Path], None], path: Path) -> None:
     """Writes a file whole, as often as fairseq tries; where there is no room, once.
 
@@ -61,7 +55,7 @@ def _attempt(write: Callable[[Path], None], path: Path) -> None:
                 write(partial)
             return
         except Exception as error:
-            cause = _cause(error)
+            cause = operating_system_error(error)
             if cause is None:
                 raise
             if cause.errno in _NO_ROOM or attempt == _ATTEMPTS:

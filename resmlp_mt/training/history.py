@@ -80,6 +80,11 @@ def read_histories(paths: Sequence[Path], names: Sequence[str] | None) -> list[H
     return [_read(path, name) for path, name in zip(paths, names, strict=True)]
 
 
+def run_files(paths: Sequence[Path]) -> list[Path]:
+    """The files that `read_histories` may read."""
+    return [file for path in paths for file in (path, path / METRICS, path / RUN, *path.glob("*.log"))]
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     whole = [path.absolute() for path in paths]
     most = max(len(path.parts) for path in whole)

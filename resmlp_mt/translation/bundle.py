@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.tensor_files import write_safetensors
 from resmlp_mt.translation.build import build_core
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS, Segmenter
@@ -114,6 +114,12 @@ def side_files(joint: bool) -> list[tuple[str, str]]:
     return [(f"sentencepiece{name}.model", f"vocabulary{name}.txt") for name in names]
 
 
+def bundle_files(folder: Path) -> list[Path]:
+    """The files that a bundle in this folder has, or will have, its model card among them."""
+    sides = (name for joint in (True, False) for names in side_files(joint) for name in names)
+    return [folder / name for name in (CONFIG, PARAMETERS, CARD, *sides)]
+
+
 def write_bundle(
     out: Path, config: BundleConfig, parameters: Mapping[str, Tensor], sides: tuple[Side, Side]
 ) -> BundleConfig:
@@ -129,7 +135,8 @@ def write_bundle(
         The configuration that was written.
 
     Raises:
-        ResMLPError: when the folder holds something else, or the parameters are not those of the architecture.
+        ResMLPError: when the folder holds something else or cannot be written, or the parameters are not those of the
+            architecture.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG).is_file())):
         raise ResMLPError(f"--out must be a new folder or a bundle, but {out} is neither; name another")
@@ -137,15 +144,17 @@ def write_bundle(
     _check_shapes(
         config.options, [len(side.symbols) for side in sides], {k: list(v.shape) for k, v in parameters.items()}
     )
-    (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
+    try:
+        (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
+    except OSError as error:
+        raise files.unwritable(out, error) from error
     digests: dict[str, str] = {}
     for (model_name, vocabulary_name), side in zip(side_files(joint), sides, strict=False):
         with files.whole_file(out / model_name) as partial:
             partial.write_bytes(side.sentencepiece)
         files.write_text(out / vocabulary_name, "".join(f"{symbol}\n" for symbol in side.symbols))
         digests |= {name: files.file_digest(out / name) for name in (model_name, vocabulary_name)}
-    with files.whole_file(out / PARAMETERS) as partial:
-        save_file(_without_shared(parameters), partial, metadata={"format": "pt"})
+    write_safetensors(out / PARAMETERS, _without_shared(parameters))
     digests[PARAMETERS] = files.file_digest(out / PARAMETERS)
     written = BundleConfig(**{**vars(config), "joint": joint, "digests": digests})
     files.write_json(out / CONFIG, written.as_json())
@@ -204,6 +213,8 @@ def read_bundle(path: Path) -> Bundle:
 def _read_symbols(path: Path) -> list[str]:
     try:
         symbols = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except OSError as error:
+        raise files.unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise ResMLPError(f"{path} must be UTF-8 text, but is not; get the bundle again") from error
     begins = tuple(symbols[: len(SPECIAL_SYMBOLS)]) == SPECIAL_SYMBOLS

@@ -15,9 +15,8 @@ from resmlp_mt.translation.checkpoint import read_trained_model
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.segmenter import Segmenter, read_dictionary
 from resmlp_mt.translation.text import TextSettings
+from resmlp_mt.translation.training_data import MANIFEST
 from resmlp_mt.versions import versions
-
-MANIFEST = "manifest.json"
 
 
 def bundle_checkpoint(

@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 from resmlp_mt.errors import ResMLPError
 
+MANIFEST = "manifest.json"
 _MAGIC = b"MMIDIDX\x00\x00"  # fairseq.data.indexed_dataset.MMapIndexedDataset
 _HEADER = struct.Struct("<QBQ")  # version, type code, number of sentences
 _TYPES: dict[int, type[np.integer]] = {4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32}
+
+
+def data_files(data: Path) -> list[Path]:
+    """The files of a data folder: what `python -m data_prep` or `fairseq-preprocess` has made, but for its report."""
+    patterns = (MANIFEST, "raw/*", "dict.*", "spm*.model", "*.bin", "*.idx", "shard*/*")
+    return [path for pattern in patterns for path in data.glob(pattern)]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.tensor_files import write_safetensors
 from resmlp_mt.version import __version__
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.preprocessing import Preprocessing
@@ -47,6 +47,11 @@ class LoadedClassifier:
     preprocessing: Preprocessing
 
 
+def classifier_files(path: Path) -> list[Path]:
+    """The files that a classifier is read from: a bundle's in their folder, or a checkpoint."""
+    return [path / CONFIG, path / PARAMETERS] if path.is_dir() else [path]
+
+
 def save_classifier(folder: Path, classifier: Classifier, classes: Sequence[str], preprocessing: Preprocessing) -> None:
     """Writes a bundle.
 
@@ -67,9 +72,8 @@ def save_classifier(folder: Path, classifier: Classifier, classes: Sequence[str]
     try:
         (folder / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
     except OSError as error:
-        raise ResMLPError(f"{folder} must be writable, but is not ({error.strerror}); name another place") from error
-    with files.whole_file(folder / PARAMETERS) as partial:
-        save_file(parameters, partial, metadata={"format": "pt"})
+        raise files.unwritable(folder, error) from error
+    write_safetensors(folder / PARAMETERS, parameters)
     content = {
         "format": FORMAT,
         "settings": asdict(classifier.settings),

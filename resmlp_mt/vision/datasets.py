@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from resmlp_mt.errors import require, require_choice
+from resmlp_mt.files import destination
 from resmlp_mt.vision.images import SUFFIXES, open_image
 from resmlp_mt.vision.preprocessing import Preprocessing
 
@@ -37,6 +38,15 @@ class ImageSet(Protocol):
 
     def name_of(self, index: int) -> str:
         """What to call a picture: its file, or its place in the data set."""
+
+
+def namesakes(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
+    """The files of pictures that are called as an output is: all that it could overwrite, and few to look at."""
+    names = {destination(path).name for path in outputs}
+    if not names:
+        return []
+    files = (images.name_of(index) for index in range(len(images)))
+    return [Path(file) for file in files if file.rpartition(os.sep)[2] in names]
 
 
 class FileSet:

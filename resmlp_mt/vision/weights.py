@@ -16,12 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from resmlp_mt import files
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.bundle import read_tensors
 from resmlp_mt.vision.classifier import Classifier
@@ -147,11 +146,10 @@ def write_foreign(path: Path, tensors: dict[str, Tensor]) -> None:
     Raises:
         ResMLPError: when the file cannot be written.
     """
-    with files.whole_file(path) as partial:
-        if path.suffix == ".safetensors":
-            save_file(tensors, partial, metadata={"format": "pt"})
-        else:
-            torch.save(tensors, partial)
+    if path.suffix == ".safetensors":
+        write_safetensors(path, tensors)
+    else:
+        write_checkpoint(path, tensors)
 
 
 def _translate(ours: str, layout: str) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from toy_corpora import contents, make_pairs, write_pairs
 
-from data_prep import cleaning, files
+from data_prep import cleaning
 from data_prep.command_line import main
+from resmlp_mt import files
 
 
 @pytest.fixture
