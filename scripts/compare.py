@@ -27,9 +27,10 @@ from side_by_side import describe_machine
 from systems import SIZES, SYSTEMS
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.files import write_json, write_text
+from resmlp_mt.files import check_outputs, write_json, write_text
 
 MAX_EPOCHS = 200  # of a training until convergence, should it never end by itself
+PICTURES = (".svg", ".png")
 PLACES = ("data", "work", "output", "own")  # of this machine, and so no settings
 
 
@@ -93,9 +94,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
     """What all runs share, from the arguments that a comparison and a sweep have in common."""
-    for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads", "resamples"):
+    for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads"):
         value = getattr(arguments, name)
         require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
+    require(arguments.resamples >= 2, "--resamples", "at least 2", arguments.resamples, "change it")
     require(arguments.pair.count("-") == 1, "--pair", "SOURCE-TARGET", repr(arguments.pair), "as en-de")
     require(arguments.data.is_dir(), "--data", "a folder", arguments.data, "prepare it with `python -m data_prep`")
     source, target = arguments.pair.split("-")
@@ -153,6 +155,8 @@ def patience_of(arguments: argparse.Namespace) -> int:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Trains, translates, measures and writes; returns the exit status."""
+    outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *PICTURES)}
+    check_outputs({"--output": arguments.output, **outputs}, {"--own": arguments.own})
     own = own_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
     contestants = choose(arguments.systems, arguments.size, own, arguments.training_of)
     plan = plan_of(
@@ -191,10 +195,10 @@ def compare(arguments: argparse.Namespace) -> int:
         {"machine": machine, "settings": settings, "failed": {f"{n}.{s}": e for (n, s), e in failed.items()}, **report},
     )
     write_text(arguments.output.with_suffix(".md"), report["table"])
-    print(report["table"], end="")
     if results:
-        for ending in (".svg", ".png"):
+        for ending in PICTURES:
             draw_comparison(arguments.output.with_suffix(ending), results)
+    print(report["table"], end="")
     for (name, seed), error in failed.items():
         print(f"compare.py: {name}, seed {seed}, failed and is left out: {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -228,6 +228,15 @@ def test_patience_belongs_to_convergence(monkeypatch, options, message):
         compare.patience_of(compare.parse_arguments())
 
 
+def test_outputs_of_a_comparison_overwrite_nothing(monkeypatch, tmp_path):
+    given = ["compare.py", "--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
+    for name, message in (("own.json", "which --own reads"), ("out.md", "which --output writes")):
+        (tmp_path / "own.json").write_text("{}")
+        monkeypatch.setattr("sys.argv", [*given, "--output", str(tmp_path / name)])
+        with pytest.raises(ResMLPError, match=message):
+            compare.compare(compare.parse_arguments())
+
+
 def test_scores_of_earlier_versions_gain_the_lower_cased_one_without_translating_again(tmp_path):
     made, contestant = plan(tmp_path), Contestant("resmlp", "ResMLP", ())
     kept = compare_runs.run_folder(made, contestant, 1) / "test.beam5.lenpen1.0.json"
