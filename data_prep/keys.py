@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmlp_mt.translation.text import normal_form
+
 KEY_BYTES = 8
 # Columns of a key table.
 PAIR, NEAR_PAIR, SRC, TGT = range(4)
-_NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
-
-
-def normal_form(text: str) -> str:
-    """What two near-equal sentences share: their letters and digits, without case, punctuation and spaces.
-
-    A sentence without letters and digits is its own normal form.
-    """
-    return _NOT_LETTER_OR_DIGIT.sub("", text.casefold()) or text
 
 
 def key_table(src_lines: Sequence[str], tgt_lines: Sequence[str]) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from compare_figures import draw_comparison
-from compare_runs import Plan, measure_generation, train, translate
+from compare_runs import PATIENCE, Plan, measure_generation, train, translate
 from compare_systems import Contestant, choose, own_systems
 from compare_table import describe_comparison, summarise
 from processes import CommandError, Commands, run_jobs
@@ -27,8 +27,10 @@ from side_by_side import describe_machine
 from systems import SIZES, SYSTEMS
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.files import write_json, write_text
+from resmlp_mt.files import check_outputs, write_json, write_text
 
+MAX_EPOCHS = 200  # of a training until convergence, should it never end by itself
+PICTURES = (".svg", ".png")
 PLACES = ("data", "work", "output", "own")  # of this machine, and so no settings
 
 
@@ -62,6 +64,17 @@ def parse_arguments() -> argparse.Namespace:
     budget.add_argument(
         "--minutes", type=float, help="of each training, validations included, as long as a stretch ends"
     )
+    budget.add_argument(
+        "--until-converged", action="store_true", help="until validation BLEU has stopped rising, see --patience"
+    )
+    parser.add_argument(
+        "--patience",
+        type=int,
+        help=f"with --until-converged: validations without a better BLEU that end a training (default: {PATIENCE})",
+    )
+    parser.add_argument(
+        "--max-epochs", type=int, help=f"with --until-converged: of each training at most (default: {MAX_EPOCHS})"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training of each system for each")
     parser.add_argument(
         "--systems", nargs="+", metavar="NAME", help=f"{', '.join(SYSTEMS)}, or own ones; all unless given"
@@ -81,9 +94,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
     """What all runs share, from the arguments that a comparison and a sweep have in common."""
-    for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads", "resamples"):
+    for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads"):
         value = getattr(arguments, name)
         require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
+    require(arguments.resamples >= 2, "--resamples", "at least 2", arguments.resamples, "change it")
     require(arguments.pair.count("-") == 1, "--pair", "SOURCE-TARGET", repr(arguments.pair), "as en-de")
     require(arguments.data.is_dir(), "--data", "a folder", arguments.data, "prepare it with `python -m data_prep`")
     source, target = arguments.pair.split("-")
@@ -106,9 +120,11 @@ def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
 
 def budget_words(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The words of fairseq-train that end a training where the budget ends."""
-    for name in ("updates", "epochs", "tokens", "minutes"):
+    for name in ("updates", "epochs", "tokens", "minutes", "max_epochs"):
         value = getattr(arguments, name)
-        require(value is None or value > 0, f"--{name}", "more than 0", value, "change it")
+        require(value is None or value > 0, f"--{name.replace('_', '-')}", "more than 0", value, "change it")
+    if arguments.until_converged:
+        return ("--max-epoch", str(arguments.max_epochs or MAX_EPOCHS))
     if arguments.epochs is not None:
         return ("--max-epoch", str(arguments.epochs))
     if arguments.minutes is not None:
@@ -121,11 +137,34 @@ def budget_words(arguments: argparse.Namespace) -> tuple[str, ...]:
     return ("--max-update", str(math.ceil(batches / arguments.update_freq)))
 
 
+def patience_of(arguments: argparse.Namespace) -> int:
+    """Validations without a better BLEU that end a training; 0 where the budget alone ends it.
+
+    Raises:
+        ResMLPError: when it is not positive, or given without --until-converged.
+    """
+    if not arguments.until_converged:
+        for option, value in (("--patience", arguments.patience), ("--max-epochs", arguments.max_epochs)):
+            if value is not None:
+                raise ResMLPError(f"{option} requires --until-converged; add it or leave {option} out")
+        return 0
+    patience = PATIENCE if arguments.patience is None else arguments.patience
+    require(patience > 0, "--patience", "more than 0", patience, "change it")
+    return patience
+
+
 def compare(arguments: argparse.Namespace) -> int:
     """Trains, translates, measures and writes; returns the exit status."""
+    outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *PICTURES)}
+    check_outputs({"--output": arguments.output, **outputs}, {"--own": arguments.own})
     own = own_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
     contestants = choose(arguments.systems, arguments.size, own, arguments.training_of)
-    plan = plan_of(arguments, budget=budget_words(arguments), validate_every=arguments.validate_every)
+    plan = plan_of(
+        arguments,
+        budget=budget_words(arguments),
+        validate_every=arguments.validate_every,
+        patience=patience_of(arguments),
+    )
     plan.references()
     commands = Commands()
 
@@ -149,16 +188,17 @@ def compare(arguments: argparse.Namespace) -> int:
     results = [summarise(c, [found[c.name, seed] for seed in arguments.seeds], speeds[c.name]) for c in whole]
     report = describe_comparison(results, plan, arguments.baseline)
     settings = {name: str(value) for name, value in vars(arguments).items() if name not in PLACES}
+    settings |= {"patience": str(plan.patience), "budget": " ".join(plan.budget)}  # what was not given is filled in
     machine = describe_machine(arguments.threads)
     write_json(
         arguments.output,
         {"machine": machine, "settings": settings, "failed": {f"{n}.{s}": e for (n, s), e in failed.items()}, **report},
     )
     write_text(arguments.output.with_suffix(".md"), report["table"])
-    print(report["table"], end="")
     if results:
-        for ending in (".svg", ".png"):
+        for ending in PICTURES:
             draw_comparison(arguments.output.with_suffix(ending), results)
+    print(report["table"], end="")
     for (name, seed), error in failed.items():
         print(f"compare.py: {name}, seed {seed}, failed and is left out: {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -50,12 +50,10 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     time.set_xlabel("minutes of training, validations not counted")
     several = len(results[0]["runs"]) > 1
     for axes in (cost, speed):
-        if not axes.has_data():  # generation was not timed
-            axes.remove()
-            continue
         axes.set_ylabel(f"BLEU, {'mean and standard deviation of seeds' if several else '95% bootstrap interval'}")
         axes.margins(x=0.1)
-        axes.legend()
+        if axes.has_data():
+            axes.legend()
     updates.set_title("learning curves")
     time.set_title("learning curves over time")
     cost.set_title("quality over training time")
@@ -65,6 +63,8 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     for axes in (updates, time, cost, speed):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+    if not speed.has_data():  # generation was not timed
+        speed.remove()
     save(figure, path)
 
 

@@ -18,11 +18,20 @@ from resmlp_mt.safe_checkpoint import read_checkpoint
 from resmlp_mt.tensor_files import write_checkpoint
 from resmlp_mt.translation.checkpoint import average_checkpoints
 from resmlp_mt.translation.evaluate import refuse_segmented
-from resmlp_mt.translation.evaluate_scores import all_scores, as_json, check_counts
+from resmlp_mt.translation.evaluate_scores import (
+    LOWER_CASED_BLEU,
+    all_scores,
+    as_json,
+    check_counts,
+    lower_cased_score,
+)
 from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import read_manifest, read_segmenter
 from resmlp_mt.translation.segmenter import read_dictionary
 
+PATIENCE = 10
+# Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
+VALIDATION_SEARCH = '{"beam": 1, "max_len_a": 2, "max_len_b": 10}'
 _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
 
 
@@ -39,6 +48,7 @@ class Plan:
         max_tokens: of a batch, padding included.
         update_freq: batches of an update.
         validate_every: updates between validations and checkpoints; 0 for every epoch.
+        patience: validations without a better BLEU that end a training; 0: validation is of the loss alone.
         average: how many of the last checkpoints are averaged.
         beam, length_penalty: of the search.
         threads: of each command.
@@ -55,6 +65,7 @@ class Plan:
     max_tokens: int = 2048
     update_freq: int = 1
     validate_every: int = 0
+    patience: int = 0
     average: int = 5
     beam: int = 5
     length_penalty: float = 1.0
@@ -63,10 +74,10 @@ class Plan:
     resamples: int = 1000
     on_cpu: bool = False
 
-    def languages(self) -> tuple[str, ...]:
+    def languages(self, task: str = "translation") -> tuple[str, ...]:
         """The words that every command of fairseq's gets."""
         cpu = ("--cpu",) if self.on_cpu else ()
-        return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", "translation", *_sides(self.pair), *cpu)
+        return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", task, *_sides(self.pair), *cpu)
 
     def training(self, contestant: Contestant, seed: int) -> tuple[str, ...]:
         """The words of fairseq-train, but for the folder."""
@@ -75,8 +86,15 @@ class Plan:
             every = (*every, "--no-epoch-checkpoints", "--validate-interval", 1_000_000)
         else:
             every = ("--keep-last-epochs", self.average)
+        task, validation = "translation", ()
+        if self.patience:
+            task = "resmlp_translation"
+            validation = (
+                *("--eval-bleu", "--eval-bleu-args", VALIDATION_SEARCH, "--best-checkpoint-metric", "bleu"),
+                *("--maximize-best-checkpoint-metric", "--patience", self.patience),
+            )
         words = (
-            *(str(self.data), *self.languages(), "--criterion", "resmlp_label_smoothed_cross_entropy"),
+            *(str(self.data), *self.languages(task), *validation, "--criterion", "resmlp_label_smoothed_cross_entropy"),
             *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
             *("--num-workers", 0, "--no-progress-bar"),
             *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
@@ -130,7 +148,7 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
     words = list(plan.training(contestant, seed))
     claim(folder, words)
     if finished.exists():
-        return load(finished)
+        return _completed(load(finished), folder)
     done = commands.run(folder / "train.log", plan.threads, "fairseq-train", *words, "--save-dir", folder)
     log = (folder / "train.log").read_text(encoding="utf-8", errors="replace")
     training = read_log(log)
@@ -139,6 +157,8 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
         "parameters": training.parameters,
         "parameters_without_embeddings": training.parameters - _vocabulary_parameters(plan, folder / "averaged.pt"),
         "updates": training.updates,
+        "epochs": training.epochs,
+        "converged": training.converged,
         "target_tokens": training.target_tokens,
         "training_seconds": training.seconds,
         "tokens_per_second": training.tokens_per_second,
@@ -151,6 +171,14 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
     for checkpoint in folder.glob("checkpoint*.pt"):
         checkpoint.unlink()
     return result
+
+
+def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Adds what results of earlier versions lack."""
+    if "epochs" in result:
+        return result
+    training = read_log((folder / "train.log").read_text(encoding="utf-8", errors="replace"))
+    return {**result, "epochs": training.epochs, "converged": training.converged}
 
 
 def claim(folder: Path, words: list[str]) -> None:
@@ -194,14 +222,18 @@ def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands)
     """
     folder = run_folder(plan, contestant, seed)
     finished = folder / f"{plan.split}.beam{plan.beam}.lenpen{plan.length_penalty}.json"
-    if finished.exists():
-        return load(finished)
-    said = generate(plan, folder, commands).said
-    hypotheses = raw_translations(plan, said)
+    done = load(finished) if finished.exists() else {}
+    if any(score["metric"] == LOWER_CASED_BLEU for score in done.get("scores", ())):
+        return done
+    # Earlier versions kept the translations without this score.
+    hypotheses = done.get("translations") or raw_translations(plan, generate(plan, folder, commands).said)
     references = plan.references()
     check_counts(translations=hypotheses, references=references)
-    scores = all_scores(hypotheses, references, plan.pair[1], plan.resamples)
-    result = {"scores": as_json([score for score in scores if score.metric != "TER"]), "translations": hypotheses}
+    scores = [
+        score for score in all_scores(hypotheses, references, plan.pair[1], plan.resamples) if score.metric != "TER"
+    ]
+    scores.append(lower_cased_score(hypotheses, references, plan.pair[1], plan.resamples))
+    result = {"scores": as_json(scores), "translations": hypotheses}
     write_json(finished, result)
     return result
 

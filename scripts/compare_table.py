@@ -10,10 +10,11 @@ from compare_runs import Plan
 from compare_systems import Contestant
 
 from resmlp_mt.files import lines_digest
-from resmlp_mt.translation.evaluate_scores import as_json, compare
+from resmlp_mt.translation.evaluate_scores import LOWER_CASED_BLEU, NOT_COMPARABLE, as_json, compare
 from resmlp_mt.versions import versions
 
-METRICS = ("BLEU", "chrF")
+METRICS = ("BLEU", "chrF")  # of the paired tests
+SCORES = (*METRICS, LOWER_CASED_BLEU)
 
 
 def summarise(contestant: Contestant, runs: Sequence[Mapping[str, Any]], speeds: Sequence[float]) -> dict[str, Any]:
@@ -38,10 +39,10 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def mean_in_words(values: Sequence[float]) -> str:
-    """The mean with two decimals, and the standard deviation where there are several values."""
+def mean_in_words(values: Sequence[float], decimals: int = 2) -> str:
+    """The mean, and the standard deviation where there are several values."""
     mean, spread = mean_and_spread(values)
-    return f"{mean:.2f}" if spread is None else f"{mean:.2f} (s {spread:.2f})"
+    return f"{mean:.{decimals}f}" if spread is None else f"{mean:.{decimals}f} (s {spread:.{decimals}f})"
 
 
 def scores_of(result: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
@@ -87,8 +88,8 @@ def _tests(translations: list[str], baseline: list[str], references: list[str], 
 def _table(
     results: list[dict[str, Any]], against: Mapping[str, Any] | None, signatures: Mapping[str, str], plan: Plan
 ) -> str:
-    header = ["system", "parameters", "without embeddings", "updates", "training tokens/s", "peak MiB"]
-    header += ["generation tokens/s", *METRICS]
+    header = ["system", "parameters", "without embeddings", "epochs", "updates", "training minutes"]
+    header += ["training tokens/s", "peak MiB", "generation tokens/s", *SCORES]
     if against is not None:
         header += [f"p, {metric}" for metric in METRICS]
     rows = [_row(result, against) for result in results]
@@ -106,11 +107,13 @@ def _row(result: Mapping[str, Any], against: Mapping[str, Any] | None) -> list[s
         result["title"],
         f"{runs[0]['parameters']:,}",
         f"{runs[0]['parameters_without_embeddings']:,}",
+        _span([run["epochs"] for run in runs]),
         _span([run["updates"] for run in runs]),
+        f"{mean_in_words([run['training_seconds'] / 60 for run in runs], 1)}{alone}",
         f"{statistics.median(run['tokens_per_second'] for run in runs):,.0f}{alone}",
         f"{statistics.median(run['peak_mib'] for run in runs):,.0f}",
         f"{statistics.median(speeds):,.0f}" if speeds else "-",
-        *(_score(scores_of(result, metric)) for metric in METRICS),
+        *(_score(scores_of(result, metric)) for metric in SCORES),
     ]
     if against is not None:
         cells += [_significance(result, metric) for metric in METRICS]
@@ -143,8 +146,15 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
     notes = [
         f"{plan.split} of {plan.data.name}, {plan.pair[0]} to {plan.pair[1]}, beam {plan.beam}, length penalty "
         f"{plan.length_penalty:g}, at most {plan.average} checkpoints averaged. Tokens are target sub-words; "
-        "parameters without embeddings are those outside tables with a row for each word."
+        "parameters without embeddings are those outside tables with a row for each word. "
+        "Training minutes are of the median speed, without validations.",
+        f"The {LOWER_CASED_BLEU} is {NOT_COMPARABLE}.",
     ]
+    if plan.patience:
+        notes.append(f"Trained until {plan.patience} validations brought no better BLEU (greedy search).")
+        for result in results:
+            if not all(run["converged"] for run in result["runs"]):
+                notes.append(f"NOT CONVERGED: {result['title']} was ended by the largest number of epochs.")
     notes.append(
         "Scores are the mean over seeds and their standard deviation s."
         if several

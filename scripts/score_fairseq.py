@@ -16,8 +16,9 @@ from pathlib import Path
 from compare_runs import Plan, raw_translations
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.files import file_digest, write_json, write_text
+from resmlp_mt.files import check_outputs, file_digest, write_json, write_text
 from resmlp_mt.translation.evaluate_scores import all_scores, as_json, check_counts, tokenised_scores
+from resmlp_mt.translation.training_data import data_files
 
 BEAM = 4
 
@@ -29,7 +30,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="languages")
     parser.add_argument("--split", default="test", help="of the data (default: test)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1.0)")
-    parser.add_argument("--tokenised", action="store_true", help="also tokenised and compound-split BLEU, labelled")
+    parser.add_argument(
+        "--tokenised",
+        action="store_true",
+        help="also BLEU of tokens, of lower-cased tokens and of split compounds",
+    )
     parser.add_argument("--translations", type=Path, required=True, help="write the translations")
     parser.add_argument("--json", type=Path, required=True, help="write the scores")
     return parser.parse_args()
@@ -61,6 +66,8 @@ def main() -> int:
     source, _, target = args.pair.partition("-")
     plan = Plan(data=args.data, pair=(source, target), work=args.checkpoint.parent, budget=(), split=args.split)
     try:
+        outputs = {"--translations": args.translations, "--json": args.json}
+        check_outputs(outputs, {"CHECKPOINT": args.checkpoint, "--data": data_files(args.data)})
         references = plan.references()
         translations = raw_translations(plan, generate(args, source, target))
         check_counts(translations=translations, references=references)
@@ -76,8 +83,7 @@ def main() -> int:
         return 2
     print(f"{args.split}: {len(references)} sentences\n")
     for score in scores:
-        label = f"  ({score.label})" if score.label else ""
-        print(f"{score.metric:20} {score.score:6.2f} ± {score.interval:.2f}  {score.signature}{label}")
+        print(score)
     return 0
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -180,7 +181,7 @@ def _train_all(
         row["validation_perplexity"] = [run["validations"][-1]["perplexity"] for run in runs]
         for split in runs[0]["scores"]:
             for score in runs[0]["scores"][split]:
-                name = f"{split}_{score['metric'].lower()}"
+                name = re.sub(r"\W+", "_", f"{split}_{score['metric'].lower()}")
                 row[name] = [s["score"] for run in runs for s in run["scores"][split] if s["metric"] == score["metric"]]
         rows.append({**row, "signatures": {s["metric"]: s["signature"] for s in runs[0]["scores"]["validation"]}})
     return rows

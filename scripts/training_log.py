@@ -13,6 +13,7 @@ from resmlp_mt.training.run_record import TRAIN
 
 _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 _LEFT_OUT = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
+_OUT_OF_PATIENCE = re.compile(r"early stop since valid performance|nothing to train: no progress in the last")
 _GPU_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
 
 
@@ -23,16 +24,20 @@ class TrainingLog:
     Attributes:
         parameters: of the model, shared ones once.
         updates: at its end.
+        epochs: begun, the last one included.
+        converged: whether patience ended it (--patience of fairseq-train).
         target_tokens: that it was trained on, padding not counted.
         tokens_per_second: median over stretches of ten updates, so that validations and pauses do not count.
         peak_gpu_mib: largest memory of the GPU, to a tenth of a GiB; None on CPU.
         left_out: pairs longer than the model, which fairseq left out.
-        validations: in order, each with "updates", "target_tokens", "seconds" (of training at the median speed) and
-            "perplexity".
+        validations: in order, each with "updates", "target_tokens", "seconds" (of training at the median speed),
+            "perplexity" and, where translations were validated, "bleu".
     """
 
     parameters: int
     updates: int
+    epochs: int
+    converged: bool
     target_tokens: float
     tokens_per_second: float
     peak_gpu_mib: float | None
@@ -53,7 +58,7 @@ def read_log(text: str) -> TrainingLog:
     """
     records, _ = parse_log(text.splitlines())
     stretches = {record["update"]: record for record in records if record["kind"] == TRAIN}
-    validations = {record["update"]: record["ppl"] for record in records if record.get("subset") == "valid"}
+    validations = {record["update"]: record for record in records if record.get("subset") == "valid"}
     said = "train longer: speeds are told every ten updates"
     require(bool(stretches and validations), "a training", "at least ten updates long, with a validation", "not", said)
     speeds = [record["wps"] for record in stretches.values()]
@@ -64,6 +69,8 @@ def read_log(text: str) -> TrainingLog:
     return TrainingLog(
         parameters=_number(parameters[1]),
         updates=max(*validations, *stretches),
+        epochs=int(max(record["epoch"] for record in records)),
+        converged=_OUT_OF_PATIENCE.search(text) is not None,
         target_tokens=tokens(max(*validations, *stretches)),
         tokens_per_second=speed,
         peak_gpu_mib=_peak_gpu_mib(text, stretches),
@@ -73,7 +80,8 @@ def read_log(text: str) -> TrainingLog:
                 "updates": update,
                 "target_tokens": tokens(update),
                 "seconds": tokens(update) / speed,
-                "perplexity": validations[update],
+                "perplexity": validations[update]["ppl"],
+                **({"bleu": validations[update]["bleu"]} if "bleu" in validations[update] else {}),
             }
             for update in sorted(validations)
         ],

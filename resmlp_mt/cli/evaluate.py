@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,15 @@ from resmlp_mt import files
 from resmlp_mt.cli import decoding
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation import evaluate as evaluation
-from resmlp_mt.translation.evaluate_scores import RESAMPLES, TRIALS
+from resmlp_mt.translation.bundle import CARD, CONFIG, bundle_files
+from resmlp_mt.translation.evaluate_figure import check_figure, draw_scores
+from resmlp_mt.translation.evaluate_scores import RESAMPLES, TRIALS, Comparison, Score, check_resampling
 from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import add_scores
+from resmlp_mt.translation.training_data import data_files
 from resmlp_mt.translation.translator import Translator
+
+_PAST = {"split": "split", "truncate": "truncated", "copy": "copied"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,72 +30,116 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, help="prepared data folder, with raw/SPLIT.LANG; also to look for leaks in"
     )
     parser.add_argument("--split", default="test", help="of --data (default: test)")
-    parser.add_argument("--source", type=Path, help="raw sources, one a line")
-    parser.add_argument("--reference", type=Path, help="raw references, one a line")
+    parser.add_argument("--source", type=Path, help="raw sources, one a line; requires --reference")
+    parser.add_argument("--reference", type=Path, help="raw references, one a line; requires --source")
     parser.add_argument("--baseline", type=Path, help="another bundle, or its raw translations of the same test set")
-    parser.add_argument("--tokenised", action="store_true", help="also tokenised and compound-split BLEU, labelled")
+    parser.add_argument(
+        "--tokenised", action="store_true", help="also BLEU of tokens, of lower-cased tokens and of split compounds"
+    )
     parser.add_argument("--json", type=Path, help="write the report with all hashes and settings")
     parser.add_argument("--figure", type=Path, help="draw the scores, by length too (.svg, .png or .pdf)")
     parser.add_argument("--translations", type=Path, help="write the translations")
     parser.add_argument("--update-card", action="store_true", help="write the scores into the bundle's model card")
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of the bootstrap (default: {RESAMPLES})")
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"of the randomisation (default: {TRIALS})")
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, help=f"of the bootstrap; 0 for none (default: {RESAMPLES})"
+    )
+    parser.add_argument(
+        "--trials", type=int, default=TRIALS, help=f"of the randomisation; 0 for none (default: {TRIALS})"
+    )
     decoding.add_search_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates, prints the scores, and writes what was asked for."""
+    """Evaluates, writes what was asked for, and prints the scores."""
+    _check(args)
     translator = decoding.load_translator(args)
-    settings = decoding.search_settings(args, translator.config.decoding)
+    job = _job(args, translator)
     test_set = evaluation.load_test_set(args.data, args.split, args.source, args.reference, translator.config.languages)
-    baseline = _load_baseline(args, test_set)
+    baseline = _load_baseline(args, test_set, translator)
     report, texts = evaluation.evaluate(
-        translator, test_set, settings, baseline, args.tokenised, args.resamples, args.trials
+        translator, test_set, job, baseline, args.tokenised, args.resamples, args.trials
     )
-    print(_describe(report))
+    report["models"] = [
+        {"path": str(path), "digests": digests}
+        for path, digests in zip((args.model, *args.ensemble), translator.identity["models"], strict=True)
+    ]
+    try:
+        _write(args, report, texts)
+    except ResMLPError:
+        with suppress(BrokenPipeError):
+            print(_describe(report), flush=True)
+        raise
+    print(_describe(report))  # last: whoever reads it may stop early
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses, before the work, options that contradict each other and outputs that cannot be written."""
+    check_resampling(args.resamples, args.trials)
+    if args.ensemble and args.update_card:
+        raise ResMLPError(
+            "--update-card must not be given with --ensemble, whose score is not the model's; leave one out"
+        )
+    if args.figure:
+        check_figure(args.figure)
+    outputs = {"--json": args.json, "--figure": args.figure, "--translations": args.translations}
+    inputs = {
+        **decoding.model_inputs(args),
+        "--data": data_files(args.data) if args.data else None,
+        "--source": args.source,
+        "--reference": args.reference,
+        "--baseline": bundle_files(args.baseline) if args.baseline and args.baseline.is_dir() else args.baseline,
+    }
+    files.check_outputs(outputs, inputs)
+    if args.update_card:
+        files.check_outputs({"--update-card": [args.model / CONFIG, args.model / CARD]}, {})
+
+
+def _job(args: argparse.Namespace, translator: Translator) -> evaluation.Job:
+    settings = decoding.search_settings(args, translator.config.decoding)
+    return evaluation.job_of(settings, args.too_long, bool(args.constraints))
+
+
+def _load_baseline(
+    args: argparse.Namespace, test_set: evaluation.TestSet, translator: Translator
+) -> evaluation.Baseline | None:
+    """Reads the baseline's translations, or makes them as the system's: with the options given, else its own."""
+    path = args.baseline
+    if path is None:
+        return None
+    if path.is_dir():
+        other = Translator.from_pretrained(path, device=args.device, dtype=args.dtype, limits=translator.limits)
+        job = _job(args, other)
+        texts = evaluation.translate_test_set(other, test_set, job).texts
+        about = {"path": str(path), "digests": other.config.digests, "settings": asdict(job.settings)}
+        return evaluation.Baseline(texts, about)
+    lines = read_lines(path)
+    if len(lines) != len(test_set.references):
+        raise ResMLPError(
+            f"{path} must have a line for each of the {len(test_set.references)} references, but has "
+            f"{len(lines)}; give the translations of this test set"
+        )
+    evaluation.refuse_segmented(str(path), lines)
+    return evaluation.Baseline(lines, {"path": str(path), "digest": files.file_digest(path)})
+
+
+def _write(args: argparse.Namespace, report: dict[str, Any], texts: list[str]) -> None:
     if args.json:
         files.write_json(args.json, report)
     if args.translations:
         files.write_text(args.translations, "".join(f"{text}\n" for text in texts))
     if args.figure:
-        from resmlp_mt.translation.evaluate_figure import draw_scores
-
         draw_scores(args.figure, report)
     if args.update_card:
         scores = [{**score, "test_set": report["test_set"]} for score in report["scores"] if not score["label"]]
         add_scores(args.model, scores)
-    return 0
-
-
-def _load_baseline(args: argparse.Namespace, test_set: evaluation.TestSet) -> list[str] | None:
-    if args.baseline is None:
-        return None
-    if args.baseline.is_dir():
-        other = Translator.from_pretrained(args.baseline, device=args.device, dtype=args.dtype)
-        return evaluation.translate_test_set(other, test_set, other.config.decoding).texts
-    lines = read_lines(args.baseline)
-    if len(lines) != len(test_set.references):
-        raise ResMLPError(
-            f"{args.baseline} must have a line for each of the {len(test_set.references)} references, but has "
-            f"{len(lines)}; give the translations of this test set"
-        )
-    evaluation.refuse_segmented(str(args.baseline), lines)
-    return lines
 
 
 def _describe(report: dict[str, Any]) -> str:
     """The report in words, for a terminal."""
     lines = [f"{report['test_set']}: {report['sentences']} sentences", ""]
-    for score in report["scores"]:
-        label = f"  ({score['label']})" if score["label"] else ""
-        lines.append(
-            f"{score['metric']:20} {score['score']:6.2f} ± {score['interval']:.2f}  {score['signature']}{label}"
-        )
-    for row in report["comparisons"]:
-        lines.append(
-            f"{row['metric']:20} {row['system']:6.2f} against {row['baseline']:.2f}  p = {row['p_bootstrap']:.4f} "
-            f"(paired bootstrap), {row['p_randomisation']:.4f} (approximate randomisation)"
-        )
+    lines += [str(Score(**score)) for score in report["scores"]]
+    lines += [str(Comparison(**row)) for row in report["comparisons"]]
     lines += ["", "source sub-words     sentences   BLEU   chrF"]
     for bucket in report["by_length"]:
         beyond = "  longer than any in training" if bucket["beyond_training"] else ""
@@ -101,7 +152,7 @@ def _describe(report: dict[str, Any]) -> str:
         _describe_leaks(report["in_training"], report["sentences"]),
     ]
     if cut := report["lines_not_translated_whole"]:
-        lines.append(f"{len(cut)} lines are longer than the model and were split")
+        lines.append(f"{len(cut)} lines are longer than the model and were {_PAST[report['too_long']]}")
     return "\n".join(lines)
 
 

@@ -12,11 +12,14 @@ from typing import Any
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.files import lines_digest
 from resmlp_mt.translation import evaluate_scores as scoring
+from resmlp_mt.translation.evaluate_leaks import find_leaks
+from resmlp_mt.translation.jobs import Job
 from resmlp_mt.translation.lines import read_lines
-from resmlp_mt.translation.packaging import MANIFEST, read_manifest
-from resmlp_mt.translation.records import Request, Translation
+from resmlp_mt.translation.output import OutputFormat
+from resmlp_mt.translation.packaging import read_manifest
+from resmlp_mt.translation.records import Translation
 from resmlp_mt.translation.search_settings import SearchSettings
-from resmlp_mt.translation.training_data import has_training_data, longest_sources, read_binarised, training_folders
+from resmlp_mt.translation.training_data import longest_sources
 from resmlp_mt.translation.translator import Translator
 from resmlp_mt.versions import versions
 
@@ -47,8 +50,12 @@ def load_test_set(
     """Reads a test set from a prepared data folder, or from two files.
 
     Raises:
-        ResMLPError: when there are none, they differ in length, or the references are not raw text.
+        ResMLPError: when there are none or only one of two files, they differ in length, or the references are not
+            raw text.
     """
+    for given, missing, path in (("--source", "--reference", reference), ("--reference", "--source", source)):
+        if path is None and (source is not None or reference is not None):
+            raise ResMLPError(f"{given} requires {missing}; give both files, or neither with --data")
     name = split
     if source is None or reference is None:
         require(
@@ -84,6 +91,19 @@ def refuse_segmented(name: str, lines: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """Another system's translations of a test set.
+
+    Attributes:
+        texts: raw.
+        about: what made them, for the report.
+    """
+
+    texts: list[str]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Run:
     """What translating a test set gave and took: seconds of translating alone, and peak memory of the process."""
 
@@ -96,11 +116,15 @@ class Run:
         return [translation.text for translation in self.translations]
 
 
-def translate_test_set(translator: Translator, test_set: TestSet, settings: SearchSettings) -> Run:
-    """Translates the sources of a test set; lines longer than the model are split."""
-    requests = [Request(line, number) for number, line in enumerate(test_set.sources, 1)]
+def job_of(settings: SearchSettings, too_long: str = "split", constraints: bool = False) -> Job:
+    """How a test set is translated: into plain text, otherwise as `resmlp-mt translate` does."""
+    return Job(settings, OutputFormat(), too_long, constraints)
+
+
+def translate_test_set(translator: Translator, test_set: TestSet, job: Job) -> Run:
+    """Translates the sources of a test set."""
     start = time.perf_counter()
-    translations = translator.translate_requests(requests, settings)
+    translations = job.translate(translator, test_set.sources, 1)
     seconds = time.perf_counter() - start
     # The peak of the process is in KiB on Linux.
     return Run(translations, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIBIBYTE)
@@ -109,8 +133,8 @@ def translate_test_set(translator: Translator, test_set: TestSet, settings: Sear
 def evaluate(
     translator: Translator,
     test_set: TestSet,
-    settings: SearchSettings,
-    baseline: Sequence[str] | None = None,
+    job: Job,
+    baseline: Baseline | None = None,
     tokenised: bool = False,
     resamples: int = scoring.RESAMPLES,
     trials: int = scoring.TRIALS,
@@ -120,11 +144,11 @@ def evaluate(
     Args:
         translator: of the system.
         test_set: what to translate.
-        settings: of the search.
-        baseline: raw translations of the same test set by another system.
+        job: of `job_of`.
+        baseline: another system.
         tokenised: whether tokenised scores are wanted too.
-        resamples: of the bootstrap.
-        trials: of the approximate randomisation.
+        resamples: of the bootstrap; 0 for no intervals and no paired bootstrap.
+        trials: of the approximate randomisation; 0 for none.
 
     Returns:
         The report, as JSON holds it, and the translations.
@@ -133,18 +157,18 @@ def evaluate(
         ResMLPError: when numbers of lines differ.
     """
     lang = translator.config.languages[1]
-    run = translate_test_set(translator, test_set, settings)
+    run = translate_test_set(translator, test_set, job)
     texts, references = run.texts, test_set.references
     scores = scoring.all_scores(texts, references, lang, resamples)
     if tokenised:
         scores += scoring.tokenised_scores(texts, references, lang, resamples)
-    comparisons = [] if baseline is None else scoring.compare(texts, baseline, references, lang, resamples, trials)
-    encoded = translator.source.encode(test_set.sources)
-    lengths = [max(len(tokens) - 1, 1) for tokens in encoded]
+    others = None if baseline is None else baseline.texts
+    comparisons = [] if others is None else scoring.compare(texts, others, references, lang, resamples, trials)
+    sources = [job.request(line, 1).text for line in test_set.sources]  # without their constraints
+    lengths = [max(len(tokens) - 1, 1) for tokens in translator.source.encode(sources)]
     manifest = read_manifest(test_set.data) if test_set.data else {}
-    buckets = scoring.by_length(
-        lengths, texts, references, lang, _longest_trained(translator, test_set, manifest), baseline
-    )
+    longest = _longest_trained(translator, test_set, manifest)
+    buckets = scoring.by_length(lengths, texts, references, lang, longest, others)
     report = {
         "format": FORMAT,
         "test_set": test_set.name,
@@ -153,7 +177,7 @@ def evaluate(
         "comparisons": scoring.as_json(comparisons),
         "by_length": scoring.as_json(buckets),
         "lines_not_translated_whole": [t.note for t in run.translations if t.note],
-        "in_training": find_leaks(test_set, encoded, manifest, translator.config.languages),
+        "in_training": find_leaks(sources, translator.source, test_set.data, manifest, translator.config.languages),
         "speed": {
             "seconds": run.seconds,
             "sentences_per_second": len(texts) / run.seconds,
@@ -165,10 +189,13 @@ def evaluate(
             "sources": lines_digest(test_set.sources),
             "references": lines_digest(references),
             "translations": lines_digest(texts),
-            "baseline": None if baseline is None else lines_digest(baseline),
+            "baseline": None if others is None else lines_digest(others),
             "model": translator.config.digests,
         },
-        "settings": asdict(settings),
+        "settings": asdict(job.settings),
+        "too_long": job.too_long,
+        "constraints": job.constraints,
+        "baseline": None if baseline is None else baseline.about,
         "versions": versions(),
     }
     return report, texts
@@ -180,30 +207,3 @@ def _longest_trained(translator: Translator, test_set: TestSet, manifest: dict[s
         return None
     longest = longest_sources(test_set.data, manifest, translator.config.languages)
     return None if longest is None else longest - 1
-
-
-def find_leaks(
-    test_set: TestSet, encoded: Sequence[Sequence[int]], manifest: dict[str, Any], languages: tuple[str, str]
-) -> dict[str, Any]:
-    """Says which test sources occur in the training data, as far as that can be known.
-
-    Args:
-        test_set: the test set.
-        encoded: its sources in tokens.
-        manifest: of its data folder.
-        languages: source and target.
-
-    Returns:
-        "checked", and either the numbers of the "lines" found (from 1), or the "reason" why nothing was checked.
-    """
-    data = test_set.data
-    if data is None or not has_training_data(data, languages):
-        return {"checked": False, "reason": "no binarised training data; give the data folder with --data"}
-    if manifest.get("settings", {}).get("bpe_dropout"):
-        return {"checked": False, "reason": f"segmented at random (bpe_dropout in {MANIFEST})"}
-    found: set[int] = set()
-    for folder in training_folders(data, manifest):
-        found |= set(
-            read_binarised(folder / f"train.{languages[0]}-{languages[1]}.{languages[0]}").positions_of(encoded)
-        )
-    return {"checked": True, "lines": [position + 1 for position in sorted(found)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ from resmlp_mt.errors import ResMLPError, require_choice
 
 _KINDS = (".svg", ".png", ".pdf")
 _SYSTEM, _BASELINE = "#2a7", "#999"
+
+
+def check_figure(path: Path) -> None:
+    """Makes sure, before the work, that a picture can be drawn.
+
+    Raises:
+        ResMLPError: when matplotlib is not installed or the ending is unknown.
+    """
+    require_choice("the ending of --figure", path.suffix, _KINDS)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ResMLPError("--figure requires matplotlib; run `pip install matplotlib`, or leave it out")
 
 
 def draw_scores(path: Path, report: dict[str, Any]) -> None:
@@ -23,12 +35,8 @@ def draw_scores(path: Path, report: dict[str, Any]) -> None:
     Raises:
         ResMLPError: when matplotlib is not installed or the ending is unknown.
     """
-    require_choice("the ending of --figure", path.suffix, _KINDS)
-    try:
-        figure_class = importlib.import_module("matplotlib.figure").Figure
-    except ImportError as error:
-        raise ResMLPError("--figure needs matplotlib; run `pip install matplotlib`, or leave it out") from error
-    figure = figure_class(figsize=(10, 4), layout="constrained")
+    check_figure(path)
+    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(10, 4), layout="constrained")
     scores_axes, length_axes = figure.subplots(1, 2, width_ratios=[1, 2])
     baselines = {row["metric"]: row["baseline"] for row in report["comparisons"]}
     scores = [score for score in report["scores"] if not score["label"]]
@@ -37,7 +45,7 @@ def draw_scores(path: Path, report: dict[str, Any]) -> None:
     scores_axes.errorbar(
         _places(names, bool(baselines)),
         [s["score"] for s in scores],
-        [s["interval"] for s in scores],
+        [s["interval"] or 0.0 for s in scores],
         fmt="none",
         ecolor="k",
     )

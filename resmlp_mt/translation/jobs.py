@@ -49,12 +49,13 @@ class Job:
 
     def translate(self, translator: Translator, lines: list[str], first: int) -> list[Translation]:
         """Translates lines, the first of which has the number `first`."""
-        requests = [self._request(line, number) for number, line in enumerate(lines, first)]
+        requests = [self.request(line, number) for number, line in enumerate(lines, first)]
         return translator.translate_requests(
             requests, self.settings, self.too_long, self.align or self.output.alignments
         )
 
-    def _request(self, line: str, number: int) -> Request:
+    def request(self, line: str, number: int) -> Request:
+        """What is asked of the translator for a line."""
         if not self.constraints:
             return Request(line, number)
         text, *constraints = line.split("\t")

@@ -9,10 +9,11 @@ import sentencepiece
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.translation.step_model import SYMBOLS
-from resmlp_mt.translation.text import TextPreparation, TextSettings
+from resmlp_mt.translation.text import TextPreparation, TextSettings, normal_form
 
 SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's, in its places
 WORD_START = "\u2581"
+UNKNOWN_LETTER = "\ua66e"  # a letter that hardly any text has
 
 
 def read_dictionary(path: Path) -> list[str]:
@@ -74,6 +75,15 @@ class Segmenter:
         """Puts a raw sentence together; special tokens but the unknown one leave no trace."""
         text = self._pieces.decode_pieces(self._ordinary(tokens))
         return self._prepare.restore(text).replace("\n", " ")  # a line end can be spelled in bytes
+
+    def normal_form(self, tokens: Sequence[int]) -> str:
+        """The normal form of a sentence in tokens, by which leaks are found; see `text.normal_form`.
+
+        Unknown tokens count as the letter `UNKNOWN_LETTER`. Moses tokens stay as they are.
+        """
+        known = (token for token in tokens if token >= SYMBOLS.unknown)
+        pieces = [UNKNOWN_LETTER if token == SYMBOLS.unknown else self.symbols[token] for token in known]
+        return normal_form(self._pieces.decode_pieces(pieces))
 
     def words(self, tokens: Sequence[int]) -> tuple[list[str], list[int]]:
         """Puts the words together of which tokens are parts.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from resmlp_mt.errors import require_choice, require_flag
 
 TOKENIZERS = ("none", "moses")
+_NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,16 @@ class TextPreparation:
     def restore(self, text: str) -> str:
         """Undoes the tokens, as far as that can be."""
         return self._detokenise(text.split()) if self._detokenise else text
+
+
+def letters_and_digits(text: str) -> str:
+    """The letters and digits of a text, without case."""
+    return _NOT_LETTER_OR_DIGIT.sub("", text.casefold())
+
+
+def normal_form(text: str) -> str:
+    """What two near-equal sentences share: their letters and digits, without case, punctuation and spaces.
+
+    A sentence without letters and digits is its own normal form.
+    """
+    return letters_and_digits(text) or text

@@ -1,9 +1,8 @@
-"""What the binarised files tell of a training set: its longest sentences, and whether it holds a test line."""
+"""What the binarised files tell of a training set: its sentences, and the longest of them."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,20 +34,6 @@ class BinarisedText:
 
     sizes: NDArray[np.int32]
     tokens: NDArray[np.integer]
-
-    def positions_of(self, sentences: Sequence[Sequence[int]]) -> list[int]:
-        """Which of the sentences, given in tokens, occur here."""
-        wanted: dict[bytes, list[int]] = {}
-        for position, sentence in enumerate(sentences):
-            wanted.setdefault(np.asarray(sentence, self.tokens.dtype).tobytes(), []).append(position)
-        found = {position for text in self._bytes_of_sentences() for position in wanted.get(text, ())}
-        return sorted(found)
-
-    def _bytes_of_sentences(self) -> Iterator[bytes]:
-        start = 0
-        for size in self.sizes.tolist():
-            yield self.tokens[start : start + size].tobytes()
-            start += size
 
 
 def read_binarised(prefix: Path) -> BinarisedText:

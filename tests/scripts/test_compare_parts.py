@@ -4,13 +4,16 @@ import json
 import shutil
 from dataclasses import replace
 
+import compare
 import compare_runs
 import pytest
 import torch
 import training_log
+from compare_figures import draw_comparison
 from compare_runs import Plan, raw_translations
 from compare_systems import Contestant, changed_system, choose, option_words, own_systems
 from compare_table import describe_comparison, summarise
+from fairseq_commands import ROOT
 from systems import SYSTEMS, model_words, training_words
 from toy_bundles import data_folder, raw_lines
 
@@ -68,9 +71,9 @@ def log_line(update: int, wps: float, wpb: float, **more) -> str:
     return f"2030-01-01 00:00:00 | INFO | train_inner | {json.dumps({'epoch': 1, **numbers})}\n"
 
 
-def valid_line(update: int, perplexity: float) -> str:
-    numbers = {"valid_num_updates": str(update), "valid_ppl": str(perplexity)}
-    return f"2030-01-01 00:00:00 | INFO | valid | {json.dumps({'epoch': 1, **numbers})}\n"
+def valid_line(update: int, perplexity: float, epoch: int = 1, **more) -> str:
+    numbers = {"valid_num_updates": str(update), "valid_ppl": str(perplexity), **more}
+    return f"2030-01-01 00:00:00 | INFO | valid | {json.dumps({'epoch': epoch, **numbers})}\n"
 
 
 BEGIN = "| INFO | fairseq_cli.train | num. shared model params: 1,234 (num. trained: 1,234)\n"
@@ -96,6 +99,15 @@ def test_a_log_tells_the_peak_memory_of_a_gpu_and_pairs_left_out():
     log = training_log.read_log(text + valid_line(20, 2.0))
     assert log.peak_gpu_mib == pytest.approx(10 * 1024)
     assert log.left_out == 1234
+
+
+def test_a_log_tells_epochs_validation_bleu_and_whether_patience_ended_the_training():
+    text = BEGIN + log_line(10, 1, 1) + valid_line(10, 2.0, valid_bleu="7.5") + valid_line(20, 2.0, 2, valid_bleu="7.1")
+    assert not training_log.read_log(text).converged
+    end = "| INFO | fairseq_cli.train | early stop since valid performance hasn't improved for last 1 runs\n"
+    log = training_log.read_log(text + end)
+    assert (log.epochs, log.converged) == (2, True)
+    assert [point["bleu"] for point in log.validations] == [7.5, 7.1]
 
 
 def test_a_log_too_short_to_tell_a_speed_is_refused():
@@ -153,7 +165,9 @@ def run_of(seed: int, translations: list[str], bleu: float) -> dict:
         {"metric": "BLEU", "score": bleu, "interval": 1.5, "signature": "b"},
         {"metric": "chrF", "score": 50.0, "interval": 0.5, "signature": "c"},
     ]
+    scores.append({"metric": "lower-cased tokenised BLEU", "score": bleu + 2, "interval": 1.5, "signature": "l"})
     numbers = {"parameters": 1000, "parameters_without_embeddings": 700, "updates": 3, "tokens_per_second": 10.0}
+    numbers |= {"epochs": 2 + seed, "converged": seed == 1}
     rest = {"peak_mib": 7.0, "measured_alone": seed == 1, "pairs_left_out": 0, "training_seconds": 60.0}
     return {**numbers, **rest, "seed": seed, "translations": translations, "scores": scores}
 
@@ -167,10 +181,74 @@ def test_the_table_has_means_spreads_and_tests_and_says_what_was_not_measured_al
     ]
     report = describe_comparison(results, plan(tmp_path), "transformer")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in report["table"].splitlines()[2:5]]
-    assert rows[0][:9] == ["ResMLP", "1,000", "700", "3", "10 *", "7", "7", "31.50 (s 0.71)", "50.00 (s 0.00)"]
-    assert float(rows[0][9]) <= 1 / 20
-    assert rows[1][9:] == ["1.0000", "1.0000"]  # of the second seed, the same as the Transformer's
-    assert rows[2][9:] == ["-", "-"]
+    assert rows[0][:6] == ["ResMLP", "1,000", "700", "3 to 4", "3", "1.0 (s 0.0) *"]
+    assert rows[0][6:9] == ["10 *", "7", "7"]
+    assert rows[0][9:12] == ["31.50 (s 0.71)", "50.00 (s 0.00)", "33.50 (s 0.71)"]
+    assert float(rows[0][12]) <= 1 / 20
+    assert rows[1][12:] == ["1.0000", "1.0000"]  # of the second seed, the same as the Transformer's
+    assert rows[2][12:] == ["-", "-"]
     assert "not measured alone" in report["table"]
     assert "BLEU: `b`" in report["table"]
     assert {test["metric"] for test in results[0]["tests"]} == {"BLEU", "chrF"}
+
+
+def test_a_training_that_the_cap_ended_is_not_called_converged(tmp_path):
+    runs = [run_of(seed, raw_lines("tgt"), 30.0) for seed in (1, 2)]
+    results = [summarise(Contestant("resmlp", "ResMLP", ()), runs, [])]
+    assert "NOT CONVERGED: ResMLP" in describe_comparison(results, plan(tmp_path, patience=10), "none")["table"]
+    assert "NOT CONVERGED" not in describe_comparison(results, plan(tmp_path), "none")["table"]
+
+
+def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path):
+    made = plan(tmp_path, patience=7, budget=("--max-epoch", "200"))
+    options = made.training(choose(["lightconv"], "tiny", {})[0], 1)
+    assert options[options.index("--task") + 1] == "resmlp_translation"
+    assert options[options.index("--patience") + 1] == "7"
+    recipe = (ROOT / "scripts" / "recipe.sh").read_text(encoding="utf-8")
+    search = options[options.index("--eval-bleu-args") + 1]
+    assert f"--eval-bleu --eval-bleu-args '{search}'" in recipe
+    assert "--best-checkpoint-metric bleu --maximize-best-checkpoint-metric" in recipe
+    other = plan(tmp_path).training(choose(["lightconv"], "tiny", {})[0], 1)
+    assert other[other.index("--task") + 1] == "translation"
+    assert "--eval-bleu" not in other
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "3", "--patience", "2"], "--patience requires --until-converged"),
+        (["--epochs", "3", "--max-epochs", "2"], "--max-epochs requires --until-converged"),
+        (["--until-converged", "--patience", "0"], "--patience must be more than 0"),
+    ],
+)
+def test_patience_belongs_to_convergence(monkeypatch, options, message):
+    given = ["compare.py", "--data", "d", "--work", "w", "--output", "o.json", *options]
+    monkeypatch.setattr("sys.argv", given)
+    with pytest.raises(ResMLPError, match=message):
+        compare.patience_of(compare.parse_arguments())
+
+
+def test_outputs_of_a_comparison_overwrite_nothing(monkeypatch, tmp_path):
+    given = ["compare.py", "--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
+    for name, message in (("own.json", "which --own reads"), ("out.md", "which --output writes")):
+        (tmp_path / "own.json").write_text("{}")
+        monkeypatch.setattr("sys.argv", [*given, "--output", str(tmp_path / name)])
+        with pytest.raises(ResMLPError, match=message):
+            compare.compare(compare.parse_arguments())
+
+
+def test_scores_of_earlier_versions_gain_the_lower_cased_one_without_translating_again(tmp_path):
+    made, contestant = plan(tmp_path), Contestant("resmlp", "ResMLP", ())
+    kept = compare_runs.run_folder(made, contestant, 1) / "test.beam5.lenpen1.0.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"scores": [{"metric": "BLEU"}], "translations": raw_lines("tgt")}))
+    result = compare_runs.translate(made, contestant, 1, commands=None)
+    assert [score["metric"] for score in result["scores"]] == ["BLEU", "chrF", "lower-cased tokenised BLEU"]
+    assert result["scores"][-1]["score"] == pytest.approx(100)
+
+
+def test_a_comparison_without_timed_generation_is_drawn(tmp_path):
+    curve = {"validations": [{"updates": 3, "seconds": 60.0, "perplexity": 9.0}]}
+    results = [summarise(Contestant("resmlp", "ResMLP", ()), [run_of(1, [], 30.0) | curve], [])]
+    draw_comparison(tmp_path / "out.svg", results)
+    assert (tmp_path / "out.svg").stat().st_size > 1000

@@ -10,7 +10,14 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.evaluate_scores import all_scores, by_length, check_counts, compare, tokenised_scores
+from resmlp_mt.translation.evaluate_scores import (
+    all_scores,
+    by_length,
+    check_counts,
+    compare,
+    lower_cased_score,
+    tokenised_scores,
+)
 from resmlp_mt.translation.training_data import read_binarised
 from resmlp_mt.translation.translator import Translator
 
@@ -53,8 +60,21 @@ def test_translations_that_hardly_match_are_scored_too():
 
 def test_tokenised_scores_say_that_they_cannot_be_compared():
     found = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
-    assert [score.metric for score in found] == ["tokenised BLEU", "compound-split BLEU"]
+    assert [score.metric for score in found] == ["lower-cased tokenised BLEU", "tokenised BLEU", "compound-split BLEU"]
     assert all("not comparable" in score.label and "tok:none" in score.signature for score in found)
+
+
+def test_lower_cased_bleu_ignores_case_and_only_that():
+    def lower_cased(text: str, reference: str) -> float:
+        return lower_cased_score([text], [reference], "de", resamples=2).score
+
+    reference = "Zwei Hunde laufen über die Wiese, und Max lacht."
+    assert lower_cased("zwei hunde laufen über die wiese, und max lacht.", reference) == pytest.approx(100)
+    assert lower_cased("zwei hunde laufen über die wiese und max lacht.", reference) < 90
+    tokens = ["zwei hunde laufen über die wiese , und max lacht ."]
+    shorter = ["zwei hunde laufen über die wiese und max lacht ."]
+    expected = sacrebleu.corpus_bleu(shorter, [tokens], tokenize="none", force=True).score
+    assert lower_cased("Zwei hunde laufen über die wiese und max lacht.", reference) == pytest.approx(expected)
 
 
 def test_a_better_system_is_significantly_better_and_an_equal_one_is_not():
