@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from side_by_side import describe_machine, print_table, write_json
+from machine import MachineWatch
+from side_by_side import print_table, write_json
 
 STATEMENTS = {
     "python alone": "pass",
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=Path("results/import.json"))
     arguments = parser.parse_args()
+    watch = MachineWatch(threads=0)
     seconds: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     for round_number in range(arguments.rounds + 1):
         for name, statement in STATEMENTS.items():
@@ -36,8 +38,9 @@ def main() -> None:
             if round_number:  # the first fills the file cache
                 seconds[name].append(time.perf_counter() - start)
     rows = [[name, statistics.median(measured)] for name, measured in seconds.items()]
-    print_table(["import", "seconds"], rows)
-    write_json(arguments.output, {"machine": describe_machine(0), "seconds": seconds})
+    machine = watch.finish()
+    print_table(["import", "seconds"], rows, machine)
+    write_json(arguments.output, {"machine": machine, "seconds": seconds})
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from compare_figures import draw_comparison
 from compare_runs import Plan, measure_generation, train, translate
 from compare_systems import Contestant, choose, own_systems
 from compare_table import describe_comparison, summarise
+from machine import MachineWatch, machine_line
 from processes import CommandError, Commands, run_jobs
-from side_by_side import describe_machine
 from systems import SIZES, SYSTEMS
 
 from resmlp_mt.errors import ResMLPError, require
@@ -128,6 +128,7 @@ def compare(arguments: argparse.Namespace) -> int:
     plan = plan_of(arguments, budget=budget_words(arguments), validate_every=arguments.validate_every)
     plan.references()
     commands = Commands()
+    watch = MachineWatch(arguments.threads)
 
     def job(contestant: Contestant, seed: int) -> dict[str, object]:
         trained = train(plan, contestant, seed, commands, alone=arguments.jobs == 1)
@@ -149,13 +150,14 @@ def compare(arguments: argparse.Namespace) -> int:
     results = [summarise(c, [found[c.name, seed] for seed in arguments.seeds], speeds[c.name]) for c in whole]
     report = describe_comparison(results, plan, arguments.baseline)
     settings = {name: str(value) for name, value in vars(arguments).items() if name not in PLACES}
-    machine = describe_machine(arguments.threads)
+    machine = watch.finish()
+    table = f"{machine_line(machine)}\n\n{report['table']}"
     write_json(
         arguments.output,
         {"machine": machine, "settings": settings, "failed": {f"{n}.{s}": e for (n, s), e in failed.items()}, **report},
     )
-    write_text(arguments.output.with_suffix(".md"), report["table"])
-    print(report["table"], end="")
+    write_text(arguments.output.with_suffix(".md"), table)
+    print(table, end="")
     if results:
         for ending in (".svg", ".png"):
             draw_comparison(arguments.output.with_suffix(ending), results)
