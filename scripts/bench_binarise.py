@@ -23,9 +23,11 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from machine import MachineWatch
 from process_memory import run_measured
-from side_by_side import describe_machine, median_ratio, print_table, write_json
+from side_by_side import median_ratio, print_table, write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -157,6 +159,7 @@ def main() -> None:
     if arguments.worker:
         work(arguments.worker, arguments)
         return
+    watch = MachineWatch(PROCESSES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pairs = write_text(folder, arguments)
@@ -173,7 +176,7 @@ def main() -> None:
             ours.append(run_ours(folder, arguments))
             require_equal(folder)
         growth = measure_growth(folder, arguments)
-    report(arguments, pairs, ours, theirs, growth)
+    report(arguments, watch.finish(), pairs, ours, theirs, growth)
 
 
 def measure_growth(folder: Path, arguments: argparse.Namespace) -> list[dict[str, float]]:
@@ -191,6 +194,7 @@ def measure_growth(folder: Path, arguments: argparse.Namespace) -> list[dict[str
 
 def report(
     arguments: argparse.Namespace,
+    machine: dict[str, Any],
     pairs: int,
     ours: list[tuple[float, int]],
     theirs: list[tuple[float, float, int]],
@@ -212,11 +216,11 @@ def report(
         ["data_prep, 2 workers", statistics.median(our_seconds), max(row[1] for row in ours) / 1024],
     ]
     print(f"{pairs:,} pairs, {arguments.vocab_size:,} pieces, median of {arguments.rounds} rounds\n")
-    print_table(["what", "seconds", "peak MiB"], rows)
+    print_table(["what", "seconds", "peak MiB"], rows, machine)
     print(f"\ndata_prep is {ratio:.1f} times as fast; the files are equal byte for byte\n")
-    print_table(["generated pairs", "seconds", "peak MiB"], [list(row.values()) for row in growth])
+    print_table(["generated pairs", "seconds", "peak MiB"], [list(row.values()) for row in growth], machine)
     result = {
-        "machine": describe_machine(PROCESSES),
+        "machine": machine,
         "command": " ".join(sys.argv),
         "pairs": pairs,
         "encoder": encoder,

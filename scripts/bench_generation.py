@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from side_by_side import describe_machine, median_ratio, print_table, run_child, write_json
+from machine import MachineWatch
+from side_by_side import median_ratio, print_table, run_child, write_json
 
 ARCHITECTURES = {"ResMLP-6": "resmlp_wmt_en_de", "Transformer base": "transformer_wmt_en_de"}
 
@@ -112,6 +113,7 @@ def main() -> None:
     if arguments.worker:
         work(arguments)
         return
+    watch = MachineWatch(arguments.threads)
     rows, results = [], []
     for batch in arguments.batches:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in ARCHITECTURES}
@@ -134,11 +136,10 @@ def main() -> None:
     names = list(ARCHITECTURES)
     header = ["batch", *(f"{name}, tokens/s" for name in names), "ratio"]
     header += [f"{name}, MiB per beam" for name in names] + [f"{name}, peak MiB" for name in names]
-    print_table(header, rows)
+    machine = watch.finish()
+    print_table(header, rows, machine)
     settings = {name: getattr(arguments, name.replace("-", "_")) for name in (*PASSED, "rounds")}
-    write_json(
-        arguments.output, {"machine": describe_machine(arguments.threads), "settings": settings, "results": results}
-    )
+    write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from side_by_side import describe_machine, print_table, write_json
+from machine import MachineWatch
+from side_by_side import print_table, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORT = ROOT / "tests" / "support"
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--line", default="a small dog", help="to translate (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/import.json"))
     arguments = parser.parse_args()
+    watch = MachineWatch(threads=0)
     with tempfile.TemporaryDirectory() as folder:
         model = arguments.model.resolve() if arguments.model else make_model(Path(folder))
         commands = {name: [sys.executable, "-c", statement] for name, statement in STATEMENTS.items()}
@@ -82,9 +84,9 @@ def main() -> None:
                     seconds[name].append(taken)
                     mebibytes[name].append(peak)
     rows = [[name, statistics.median(seconds[name]), round(statistics.median(mebibytes[name]))] for name in commands]
-    print_table(["process", "seconds", "peak MiB"], rows)
-    result = {"machine": describe_machine(0), "seconds": seconds, "peak_mebibytes": mebibytes}
-    write_json(arguments.output, result)
+    machine = watch.finish()
+    print_table(["process", "seconds", "peak MiB"], rows, machine)
+    write_json(arguments.output, {"machine": machine, "seconds": seconds, "peak_mebibytes": mebibytes})
 
 
 if __name__ == "__main__":

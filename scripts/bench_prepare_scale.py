@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import MachineWatch
 from process_memory import run_measured
-from side_by_side import describe_machine, print_table, write_json
+from side_by_side import print_table, write_json
 
 # Pairs and bytes of both sides' text (huggingface/datasets, datasets/wmt14/dataset_infos.json); time grows with bytes.
 WMT14 = {"en-de": (4_508_785, 1_358_410_408), "en-fr": (40_836_715, 14_752_554_924)}
@@ -113,7 +114,9 @@ def measure(pairs: int, arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measures, prints and writes."""
     arguments = parse_arguments()
+    watch = MachineWatch(arguments.workers)
     rows = [measure(pairs, arguments) for pairs in arguments.pairs]
+    machine = watch.finish()
     steps = list(rows[-1]["steps"])
     print_table(
         ["pairs", "MB of text", "minutes", "peak MiB", *(f"{step}, s" for step in steps)],
@@ -122,6 +125,7 @@ def main() -> None:
             + [row["steps"].get(step, 0.0) for step in steps]
             for row in rows
         ],
+        machine,
     )
     largest = rows[-1]
     # The vocabulary is learned from a sample of fixed size; everything else grows with the text.
@@ -132,9 +136,10 @@ def main() -> None:
     print_table(
         ["WMT14", "pairs", "expected hours"],
         [[pair, f"{WMT14[pair][0]:,}", seconds / 3600] for pair, seconds in expected.items()],
+        machine,
     )
     result = {
-        "machine": describe_machine(arguments.workers),
+        "machine": machine,
         "command": " ".join(sys.argv),
         "rows": rows,
         "wmt14_expected_seconds": expected,

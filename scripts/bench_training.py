@@ -18,7 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from side_by_side import describe_machine, median_ratio, print_table, run_child, write_json
+from machine import MachineWatch, highest, measure_peak
+from operations import training_operations
+from side_by_side import median_ratio, print_table, run_child, write_json
 
 USER_DIR = Path(__file__).resolve().parent.parent / "resmlp_mt"
 OURS = ("--user-dir", str(USER_DIR), "--criterion", "resmlp_label_smoothed_cross_entropy")
@@ -30,22 +32,6 @@ SYSTEMS = {
 }
 WARM_UP = 3  # updates that do not count
 DIM, HIDDEN, LAYERS = 512, 2048, 6
-PEAK = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-import torch
-from resmlp_mt.nn import products
-torch.set_num_threads(int(sys.argv[2]))
-a, b = torch.randn(2, 2048, 2048)
-multiply = {False: torch.mm, True: lambda a, b: products.transposed_product(a, b.t())}
-best = 0.0
-for trial in range(10):
-    for product in multiply.values():
-        start = time.perf_counter()
-        product(a, b)
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
-print(best)
-"""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -81,48 +67,35 @@ def measure(arguments: argparse.Namespace, name: str) -> dict[str, float]:
     return {"tokens_per_second": statistics.median(speeds), "peak_mib": peak_kib / 1024}
 
 
-def multiply_adds(arguments: argparse.Namespace, is_transformer: bool) -> int:
-    """Multiply-adds of one update for each target token, forward and backward; source and target are equally long."""
-    attention = 2 * arguments.length * DIM  # scores and weighted sum
-    mixing = 4 * DIM**2 + attention if is_transformer else arguments.length * DIM
-    channels = 2 * DIM * HIDDEN
-    encoder = LAYERS * (mixing + channels)
-    decoder = LAYERS * (mixing + 4 * DIM**2 + attention + channels) + arguments.vocabulary * DIM
-    return 3 * (encoder + decoder)  # backward: once for the inputs, once for the weights
-
-
-def measure_peak(arguments: argparse.Namespace) -> float:
-    """The highest speed of a matrix product, in operations a second; a multiply-add is two."""
-    said, _ = run_child(["-c", PEAK, str(USER_DIR.parent), str(arguments.threads)], arguments.threads)
-    return float(said.split()[-1])
+def operations(arguments: argparse.Namespace, is_transformer: bool) -> int:
+    """Of matrix products, for each target token of an update; source and target are equally long."""
+    return training_operations(DIM, HIDDEN, LAYERS, arguments.vocabulary, arguments.length, is_transformer)
 
 
 def main() -> None:
     arguments = parse_arguments()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in SYSTEMS}
-    peaks = []
+    watch = MachineWatch(arguments.threads)
+    peaks: list[float] = []
     for round_number in range(arguments.rounds):
         for name in SYSTEMS:
             runs[name].append(measure(arguments, name))
-        peaks.append(measure_peak(arguments))
+        peaks.append(highest(measure_peak(arguments.threads, types=("float32",)), "float32") or 0.0)
         print(f"round {round_number + 1} of {arguments.rounds} done", file=sys.stderr)
     speeds = {name: [run["tokens_per_second"] for run in measured] for name, measured in runs.items()}
     base = speeds["Transformer base"]
     rows = []
     for name in SYSTEMS:
         speed = statistics.median(speeds[name])
-        floor = max(peaks) / (2 * multiply_adds(arguments, name.startswith("Transformer")))
+        floor = 1e9 * max(peaks) / operations(arguments, name.startswith("Transformer"))
         memory = statistics.median(run["peak_mib"] for run in runs[name])
         rows.append([name, speed, median_ratio(speeds[name], base), floor, f"{speed / floor:.0%}", memory])
-    print_table(
-        ["system", "target tokens/s", "ratio to the Transformer", "floor, tokens/s", "of the floor", "peak MiB"], rows
-    )
-    print(f"highest speed of a matrix product: {max(peaks) / 1e9:.0f} GFLOP/s with {arguments.threads} threads")
+    machine = watch.finish()
+    header = ["system", "target tokens/s", "ratio to the Transformer", "floor, tokens/s", "of the floor", "peak MiB"]
+    print_table(header, rows, machine)
+    print(f"highest speed of a matrix product: {max(peaks):.0f} GFLOP/s with {arguments.threads} threads")
     settings = {name: value for name, value in vars(arguments).items() if name != "output"}
-    write_json(
-        arguments.output,
-        {"machine": describe_machine(arguments.threads), "settings": settings, "runs": runs, "peaks": peaks},
-    )
+    write_json(arguments.output, {"machine": machine, "settings": settings, "runs": runs, "peaks_gflops": peaks})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_generation import build_model, search_parser
-from side_by_side import describe_machine, median_ratio, print_table, run_child, write_json
+from machine import MachineWatch
+from side_by_side import median_ratio, print_table, run_child, write_json
 
 SYSTEMS = ("resmlp-mt", "fairseq-generate")
 END = 2
@@ -110,6 +111,7 @@ def main() -> None:
     if arguments.worker:
         work(arguments)
         return
+    watch = MachineWatch(arguments.threads)
     rows, results = [], []
     for batch in arguments.batches:
         speeds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
@@ -120,9 +122,9 @@ def main() -> None:
         rows.append([batch, *(statistics.median(speeds[system]) for system in SYSTEMS), ratio])
         results.append({"batch": batch, "tokens_per_second": speeds, "ratio": ratio})
         print(f"batch {batch} done", file=sys.stderr)
-    print_table(["batch", *(f"{system}, tokens/s" for system in SYSTEMS), "ratio"], rows)
+    machine = watch.finish()
+    print_table(["batch", *(f"{system}, tokens/s" for system in SYSTEMS), "ratio"], rows, machine)
     settings = {name: getattr(arguments, name.replace("-", "_")) for name in (*PASSED, "rounds")}
-    machine = describe_machine(arguments.threads)
     write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})
 
 

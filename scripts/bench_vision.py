@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from machine import MachineWatch
 from PIL import Image
-from side_by_side import describe_machine, median_ratio, print_table, write_json
+from side_by_side import median_ratio, print_table, write_json
 from sklearn.datasets import load_sample_images
 from torch import nn
 
@@ -177,6 +178,7 @@ def measure(arguments: argparse.Namespace, name: str, kind: str, mode: str, batc
 
 def main() -> None:
     arguments = parse_arguments()
+    watch = MachineWatch(arguments.threads)
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # for both
     rows, results = [], []
@@ -191,9 +193,10 @@ def main() -> None:
                     rows.append([mode, name, kind, batch, *rates, ratio])
                     results.append({"mode": mode, "model": name, "type": kind, "batch": batch, "seconds": seconds})
                     print(f"{mode} {name} {kind} {batch}: {ratio:.2f}", file=sys.stderr)
-    print_table(["", "model", "type", "images", *(f"{system} images/s" for system in SYSTEMS), "times as fast"], rows)
+    machine = watch.finish()
+    header = ["", "model", "type", "images", *(f"{system} images/s" for system in SYSTEMS), "times as fast"]
+    print_table(header, rows, machine)
     settings = {name: value for name, value in vars(arguments).items() if name != "output"}
-    machine = describe_machine(arguments.threads)
     write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})
 
 

@@ -22,8 +22,8 @@ from compare_figures import draw_comparison
 from compare_runs import PATIENCE, Plan, measure_generation, train, translate
 from compare_systems import Contestant, choose, own_systems
 from compare_table import describe_comparison, summarise
+from machine import MachineWatch, machine_line
 from processes import CommandError, Commands, run_jobs
-from side_by_side import describe_machine
 from systems import SIZES, SYSTEMS
 
 from resmlp_mt.errors import ResMLPError, require
@@ -167,6 +167,7 @@ def compare(arguments: argparse.Namespace) -> int:
     )
     plan.references()
     commands = Commands()
+    watch = MachineWatch(arguments.threads)
 
     def job(contestant: Contestant, seed: int) -> dict[str, object]:
         trained = train(plan, contestant, seed, commands, alone=arguments.jobs == 1)
@@ -189,16 +190,17 @@ def compare(arguments: argparse.Namespace) -> int:
     report = describe_comparison(results, plan, arguments.baseline)
     settings = {name: str(value) for name, value in vars(arguments).items() if name not in PLACES}
     settings |= {"patience": str(plan.patience), "budget": " ".join(plan.budget)}  # what was not given is filled in
-    machine = describe_machine(arguments.threads)
+    machine = watch.finish()
+    table = f"{machine_line(machine)}\n\n{report['table']}"
     write_json(
         arguments.output,
         {"machine": machine, "settings": settings, "failed": {f"{n}.{s}": e for (n, s), e in failed.items()}, **report},
     )
-    write_text(arguments.output.with_suffix(".md"), report["table"])
+    write_text(arguments.output.with_suffix(".md"), table)
     if results:
         for ending in PICTURES:
             draw_comparison(arguments.output.with_suffix(ending), results)
-    print(report["table"], end="")
+    print(table, end="")
     for (name, seed), error in failed.items():
         print(f"compare.py: {name}, seed {seed}, failed and is left out: {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Your own data: picks model, dropout, schedule and batch by the size of a prepared folder, says why, trains and scores.
+# Your own data: picks model, dropout, optimizer and batch by the size of a prepared folder, says why and how long it takes, trains and
+# scores. Without a GPU it picks a model that trains in hours on the processor; FOR=gpu or FOR=cpu asks for either.
 #
 #   python -m data_prep files --pair en-de --from-dir TEXT --out DATA
 #   scripts/own.sh DATA [--dry-run] [options of fairseq-train...]
@@ -22,11 +23,11 @@ source "$root/scripts/recipe.sh"
 run=${RUN:-$root/runs/own.$(basename "$data")}
 
 echo "== Picks"
-python scripts/recommend.py "$data"
-picks=$(python scripts/recommend.py "$data" --form words)
+python scripts/recommend.py "$data" ${FOR:+--for "$FOR"}
+picks=$(python scripts/recommend.py "$data" ${FOR:+--for "$FOR"} --form words)
 mapfile -t picks <<<"$picks"
 pair=${picks[0]} batch=${picks[1]}
 train_model "$data" "${pair%-*}" "${pair#*-}" "$run" "$batch" --arch resmlp "${picks[@]:2}" \
-  --optimizer adam --adam-betas '(0.9,0.98)' --clip-norm 1.0 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 \
+  --clip-norm 1.0 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 \
   --keep-interval-updates 5 --no-epoch-checkpoints --validate-interval 1000000 --num-workers 2 "$@"
 finish_model "$data" "${pair%-*}" "${pair#*-}" "$run" 5 1.0

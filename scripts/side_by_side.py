@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, a table, a JSON file, peak memory of a finished child process.
+"""What the benchmarks share: the machine, a table, a JSON file, peak memory of a finished child process.
 
 It imports nothing of this project, which must not be there before fairseq loads it, nor beside a system as it comes.
 """
@@ -7,37 +7,38 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machine import MachineWatch, machine_line, read_clocks
 
-def describe_machine(threads: int) -> dict[str, str | int]:
-    """Processor, threads used, and the versions that decide over speed."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = names[0] if names else processor
-    return {
-        "processor": processor,
-        "cores": os.cpu_count() or 1,
-        "threads": threads,
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("torch", "fairseq-fixed", "numpy")},
-    }
+_BEFORE = read_clocks()  # when a benchmark begins, it imports this
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Prints a Markdown table; floats get three significant digits or none after the point from 100 on."""
+def describe_machine(threads: int) -> dict[str, Any]:
+    """The machine for a benchmark's JSON, in one call at its end; `MachineWatch` measures the peak at the start.
+
+    Args:
+        threads: of the benchmark.
+    """
+    return MachineWatch(threads, since=_BEFORE).finish()
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: Mapping[str, Any] | None = None) -> None:
+    """Prints a Markdown table; floats get three significant digits or none after the point from 100 on.
+
+    Args:
+        header: of the columns.
+        rows: of the table.
+        machine: of `MachineWatch.finish`; named in a line above the table.
+    """
+    if machine is not None:
+        print(f"{machine_line(machine)}\n")
 
     def text(value: Any) -> str:
         if isinstance(value, float):

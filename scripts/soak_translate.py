@@ -22,6 +22,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from machine import MachineWatch, machine_line
+
 from resmlp_mt.files import file_digest, write_json
 
 STRANGE_SHARE = 0.02
@@ -148,8 +150,11 @@ def count_out_of_place(arguments: argparse.Namespace, source: Path, target: Path
 def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
+        watch = MachineWatch(arguments.threads)
         result = soak(arguments, Path(folder))
-    write_json(arguments.output, result)
+    machine = watch.finish()
+    write_json(arguments.output, {"machine": machine, **result})
+    print(machine_line(machine))
     for name, value in result.items():
         print(f"{name:28} {value}")
     if not result["passed"]:

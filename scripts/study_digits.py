@@ -24,8 +24,8 @@ from typing import Any
 from compare import guarded
 from compare_runs import claim, load
 from compare_table import mean_and_spread
+from machine import MachineWatch, machine_line
 from processes import ROOT, CommandError, Commands, run_jobs
-from side_by_side import describe_machine
 from study_figure import draw_study
 
 from resmlp_mt.errors import require
@@ -279,6 +279,7 @@ def study(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
     commands = Commands()
+    watch = MachineWatch(arguments.threads)
     shared = Study(arguments, commands)
     for seed in arguments.seeds:
         write_pictures(shared.pictures(seed), arguments.few, seed)
@@ -297,9 +298,10 @@ def study(arguments: argparse.Namespace) -> int:
     names = {"pictures": f"{len(load_dataset('digits', '', 'train')):,}", "few": 10 * few, "few_of_five": 5 * few}
     names |= {name: f"{updates:,}" for name, updates in lengths_of(arguments).items()}
     rows = [{**row, "section": row["section"].format(**names)} for row in rows_of(measured, arguments.seeds)]
-    table = table_of(rows, arguments.seeds)
+    machine = watch.finish()
+    table = f"{machine_line(machine)}\n\n{table_of(rows, arguments.seeds)}"
     report = {
-        "machine": describe_machine(arguments.threads),
+        "machine": machine,
         "versions": versions(),
         "settings": {name: getattr(arguments, name) for name in ("seeds", *LENGTHS.values(), "few")},
         "words": {"labels": SUPERVISED, "dino": DINO},

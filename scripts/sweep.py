@@ -25,8 +25,8 @@ from compare import PLACES, add_run_arguments, guarded, plan_of
 from compare_runs import Plan, train, translate
 from compare_systems import Contestant, changed_system, read_settings
 from compare_table import mean_in_words
+from machine import MachineWatch, machine_line
 from processes import CommandError, Commands, run_jobs
-from side_by_side import describe_machine
 from sweep_figure import draw_sweep
 
 from resmlp_mt.errors import require, require_choice
@@ -123,6 +123,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     ]
     plan = plan_of(arguments, budget=("--max-update", str(arguments.updates)), split="valid")
     commands = Commands()
+    watch = MachineWatch(arguments.threads)
     first = _train_all(replace(plan, work=plan.work / "first"), contestants, arguments.seeds[:1], arguments, commands)
     ranked = sorted(
         (row for row in first if "failed" not in row), key=lambda row: row["validation_bleu"][0], reverse=True
@@ -130,15 +131,16 @@ def sweep(arguments: argparse.Namespace) -> int:
     best = [contestants[first.index(row)] for row in ranked[: arguments.finalists]]
     final_plan = replace(plan, work=plan.work / "final", budget=("--max-update", str(final_updates)))
     final = _train_all(final_plan, best, arguments.seeds, arguments, commands, test=True)
+    machine = watch.finish()
     report = {
-        "machine": describe_machine(arguments.threads),
+        "machine": machine,
         "versions": versions(),
         "settings": {name: str(value) for name, value in vars(arguments).items() if name not in PLACES},
         "axes": axes,
         "first": first,
         "final": final,
     }
-    table = _table(ranked, final, arguments.seeds, arguments.updates, final_updates)
+    table = f"{machine_line(machine)}\n\n" + _table(ranked, final, arguments.seeds, arguments.updates, final_updates)
     write_json(arguments.output, report)
     write_text(arguments.output.with_suffix(".md"), table)
     print(table, end="")

@@ -1,4 +1,4 @@
-"""What is picked for one's own data: valid at every size, and never against the size."""
+"""What is picked for one's own data: valid at every size, never against the size, and on a CPU done in hours."""
 
 import json
 from itertools import pairwise
@@ -6,49 +6,64 @@ from itertools import pairwise
 import pytest
 from bench import recording_bench
 from estimate_cost import count
-from recommend import SCALES, VALIDATIONS, recommend, recommend_for
+from operations import efficiency, training_operations
+from recommend import VALIDATIONS, Data, main, read_data, recommend
+from scales import CONVERGENCE_DROPOUT, CPU_OPERATIONS, SCALES
+from training_time import Speed, duration, gpu_line, measure_speed, time_line
 
 from resmlp_mt.errors import ResMLPError
 
 PAIRS = [1, 97, *(round(1000 * 1.37**power) for power in range(34)), 40_000_000]
 TOKENS_A_PAIR = 25
+DEVICES = ("gpu", "cpu")
 
 
-def picked(pairs: int, joint: bool = True) -> dict:
-    found = recommend(pairs, pairs * TOKENS_A_PAIR, joint, max_subwords=250)
+def data_of(pairs: int, joint: bool = True, pieces: int = 16_000) -> Data:
+    return Data(pairs, pairs * TOKENS_A_PAIR, joint, max_subwords=250, pieces=pieces)
+
+
+def picked(pairs: int, device: str = "gpu", joint: bool = True) -> dict:
+    found = recommend(data_of(pairs, joint), device)
     return {**found.settings, "batch": found.batch}
 
 
-def test_the_sizes_cover_a_thousand_to_forty_million_pairs_and_every_row():
-    assert {row.pairs for row in SCALES} == {max(s.pairs for s in SCALES if s.pairs <= pairs) for pairs in PAIRS}
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_sizes_cover_a_thousand_to_forty_million_pairs_and_every_row(device):
+    rows = SCALES[device]
+    assert {row.pairs for row in rows} == {max(s.pairs for s in rows if s.pairs <= pairs) for pairs in PAIRS}
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "name", ["model.encoder_embed_dim", "model.encoder_ffn_embed_dim", "model.encoder_layers", "batch"]
 )
-def test_more_data_never_get_a_smaller_model_or_batch(name):
-    values = [picked(pairs)[name] for pairs in PAIRS]
+def test_more_data_never_get_a_smaller_model_or_batch(device, name):
+    values = [picked(pairs, device)[name] for pairs in PAIRS]
     assert all(less <= more for less, more in pairwise(values))
     assert values[0] < values[-1]
 
 
-@pytest.mark.parametrize("name", ["model.dropout", "optimization.lr"])
-def test_more_data_never_get_more_dropout_or_a_higher_rate(name):
-    values = [picked(pairs)[name] for pairs in PAIRS]
-    assert all(less >= more for less, more in pairwise(values))
-    assert values[0] > values[-1]
+@pytest.mark.parametrize("device", DEVICES)
+def test_more_data_never_get_more_dropout_for_a_model_of_one_dim(device):
+    for dim in {row.dim for row in SCALES[device]}:
+        values = [row.dropout for row in SCALES[device] if row.dim == dim]
+        assert values == sorted(values, reverse=True)
 
 
-def test_more_data_are_never_passed_through_more_often_and_never_warm_up_shorter():
-    passes = [row.epochs for row in SCALES]
+@pytest.mark.parametrize("device", DEVICES)
+def test_more_data_are_never_passed_through_more_often_nor_learned_faster(device):
+    rows = SCALES[device]
+    passes, warmups = [row.epochs for row in rows], [row.warmup for row in rows]
+    rates = [row.style.rate for row in rows]
     assert passes == sorted(passes, reverse=True)
-    warmups = [picked(pairs)["lr_scheduler.warmup_updates"] for pairs in PAIRS]
+    assert rates == sorted(rates, reverse=True)
     assert warmups == sorted(warmups)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("pairs", PAIRS)
-def test_what_is_picked_fits_together(pairs):
-    settings = picked(pairs)
+def test_what_is_picked_fits_together(pairs, device):
+    settings = picked(pairs, device)
     updates, warmup = settings["optimization.max_update"], settings["lr_scheduler.warmup_updates"]
     assert 1 <= settings["checkpoint.save_interval_updates"] <= updates // VALIDATIONS
     assert 1 <= settings["checkpoint.patience"] < VALIDATIONS
@@ -56,6 +71,37 @@ def test_what_is_picked_fits_together(pairs):
     assert settings["model.encoder_embed_dim"] % settings["model.cross_attention_heads"] == 0
     assert settings["model.max_source_positions"] >= 251  # 250 sub-words and the end of the sentence
     assert 0 < settings["model.dropout"] < 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_small_models_get_the_settings_of_the_sweep(device):
+    settings = picked(29_000, device)
+    assert (settings["optimizer._name"], settings["optimization.lr"]) == ("adagrad", 0.2)
+    assert settings["lr_scheduler.warmup_updates"] == 1000
+    assert (settings["model.norm"], settings["model.layer_scale"]) == ("layernorm", 1.0)
+    assert settings["model.positional_embeddings"] == "sinusoidal"
+    assert settings["model.dropout"] == CONVERGENCE_DROPOUT
+    assert (settings["model.encoder_embed_dim"], settings["model.encoder_ffn_embed_dim"]) == (128, 512)
+    assert settings["model.encoder_layers"] == 3
+
+
+@pytest.mark.parametrize("pairs", [160_000, 342_605, 4_500_000])
+def test_a_cpu_gets_a_model_that_trains_in_hours(pairs):
+    data = data_of(pairs)
+    small, large = recommend(data, "cpu"), recommend(data, "gpu")
+    assert small.settings["model.encoder_embed_dim"] < 512 == large.settings["model.encoder_embed_dim"]
+    two_cores = Speed(150.0, "cpu", 2)  # with AVX2
+    assert two_cores.hours(small.operations, small.scale.dim) < 12
+    assert two_cores.hours(large.operations, large.scale.dim) > 48
+
+
+def test_a_training_on_a_cpu_is_limited_by_operations_alone():
+    for pairs in PAIRS:
+        chosen = recommend(data_of(pairs), "cpu")
+        is_limited = any("as many as a processor manages" in pick.reason for pick in chosen.picks)
+        assert chosen.operations <= 1.01 * CPU_OPERATIONS
+        assert chosen.operations >= 0.99 * CPU_OPERATIONS or chosen.passes >= chosen.scale.epochs
+        assert is_limited == (chosen.passes < chosen.scale.epochs)
 
 
 def test_two_vocabularies_share_no_table():
@@ -67,42 +113,118 @@ def test_two_vocabularies_share_no_table():
 
 def test_every_pick_has_its_reason_in_one_line():
     for pairs in PAIRS:
-        for pick in recommend(pairs, pairs * TOKENS_A_PAIR, True, 250).picks:
-            assert len(pick.reason) > 20
-            assert "\n" not in pick.reason
+        for device in DEVICES:
+            for pick in recommend(data_of(pairs), device).picks:
+                assert len(pick.reason) > 20
+                assert "\n" not in pick.reason
 
 
 def test_nothing_to_train_on_is_refused():
     with pytest.raises(ResMLPError, match="the training data must be at least one pair"):
-        recommend(0, 0, True, 250)
+        recommend(data_of(0), "cpu")
 
 
 def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
     with pytest.raises(ResMLPError, match=r"DATA must be a folder prepared by `python -m data_prep`"):
-        recommend_for(tmp_path)
+        read_data(tmp_path)
+
+
+def write_manifest(folder, pairs: int) -> None:
+    folder.mkdir()
+    train = {"pairs": pairs, "tokens": {"en": 25 * pairs, "de": 25 * pairs}}
+    settings = {"src": "en", "tgt": "de", "joint": True, "max_subwords": 250}
+    manifest = {"splits": {"train": train}, "settings": settings, "train_data": ["."]}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "vocabulary": {"pieces": [8000]}}))
+
+
+@pytest.mark.parametrize(
+    ("words", "first"), [((), "3+3 layers of 256/1024"), (("--for", "gpu"), "6+6 layers of 512/1024")]
+)
+def test_picks_are_for_what_the_machine_has_unless_another_is_named(words, first, tmp_path, monkeypatch, capsys):
+    write_manifest(tmp_path / "data", 160_000)
+    monkeypatch.setattr("recommend.device_of_machine", lambda: "cpu")
+    monkeypatch.setattr("recommend.measure_speed", lambda device: Speed(150.0, device, 2))
+    monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), *words])
+    assert main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(first)
+    assert any(line.startswith("expected time: at most ") for line in lines)
+    allowed = [line for line in lines if line.startswith("for a GPU (--for gpu): 6+6 layers of 512/1024, at most 50")]
+    assert len(allowed) == (not words)
+
+
+def test_an_unknown_device_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
+    write_manifest(tmp_path / "data", 1000)
+    monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), "--for", "tpu"])
+    assert main() == 2
+    assert capsys.readouterr().err == "recommend.py: --for must be one of gpu, cpu, but is 'tpu'; choose one of these\n"
 
 
 def test_a_dry_run_shows_picks_and_command_and_starts_nothing(tmp_path):
     data = tmp_path / "data"
-    data.mkdir()
-    train = {"pairs": 200_000, "tokens": {"en": 5_000_000, "de": 5_100_000}}
-    settings = {"src": "en", "tgt": "de", "joint": True, "max_subwords": 250}
-    manifest = {"splits": {"train": train}, "settings": settings, "train_data": ["."]}
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(data, 200_000)
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("own", data, "--dry-run", "--seed", 3)
     assert finished.returncode == 0, finished.stderr
-    assert "200,000 pairs, like IWSLT14" in finished.stdout
+    assert "200,000 pairs, about as many as IWSLT14's 160,000" in finished.stdout
+    assert "\nexpected time: " in finished.stdout
+    assert "\nfor a GPU (--for gpu): 6+6 layers of 512/1024, at most 50 passes" in finished.stdout
     assert f"fairseq-train {data} --save-dir {bench.run_folder}" in finished.stdout
+    assert "--optimizer adagrad --lr 0.2" in finished.stdout
     assert "--seed 3\n== Scoring\n" in finished.stdout
     assert not any((bench.folder / "calls").iterdir())
 
 
 def test_operations_are_counted_as_the_layers_have_them():
-    dim, hidden, layers, length, vocabulary = 32, 64, 2, 30, 101
-    products = 2 * dim * hidden + length * dim  # channel MLP, and mixing over the sentence's length
-    encoder = layers * products
-    attention = 4 * dim * dim + 2 * length * dim  # four projections; scores and weighted sum
-    decoder = layers * (products + attention) + dim * vocabulary
-    found = count("resmlp", "tiny", 6, vocabulary)
-    assert found.operations == 3 * 2 * (encoder + decoder)  # forward and twice that backward; a multiply-add is two
+    found = count("resmlp", "tiny", 6, 101)
+    assert found.operations == training_operations(32, 64, 2, vocab_size=101, length=30)
+
+
+def test_a_transformer_attends_where_a_resmlp_mixes():
+    sizes = {"dim": 8, "hidden": 16, "layers": 3, "vocab_size": 11, "length": 7}
+    ours, theirs = (training_operations(**sizes, is_transformer=which) for which in (False, True))
+    each = 4 * 8 * 8 + 2 * 7 * 8 - 7 * 8  # projections, scores and sum, in place of the mixing
+    assert theirs - ours == 6 * 2 * 3 * each
+
+
+# Tokens a second of docs/results.md on an AMD EPYC (Zen 5): multi30k with one thread, the WMT size with two.
+@pytest.mark.parametrize(
+    ("dim", "hidden", "layers", "vocab_size", "length", "gflops", "measured"),
+    [(128, 512, 3, 8000, 15, 237, 8094), (512, 2048, 6, 32_000, 30, 474, 930)],
+)
+def test_the_expected_speed_is_the_measured_one(dim, hidden, layers, vocab_size, length, gflops, measured):
+    operations = training_operations(dim, hidden, layers, vocab_size, length)
+    assert gflops * 1e9 * efficiency(dim) / operations == pytest.approx(measured, rel=0.1)
+    assert efficiency(64) == efficiency(128) < efficiency(256) < efficiency(512) == efficiency(1024)
+
+
+def test_the_expected_time_is_operations_over_speed():
+    scale = SCALES["cpu"][1]
+    operations = 3600 * 100e9 * efficiency(scale.dim) / 1.1
+    speed = Speed(100.0, "cpu", 2)
+    assert speed.hours(operations, scale.dim) == pytest.approx(1)
+    assert time_line(2.5 * operations, scale, speed).startswith("expected time: at most 2.5 hours, within a factor of")
+    assert "the peak here and now is 100 GFLOP/s with 2 threads in float32" in time_line(operations, scale, speed)
+    assert "unknown" in time_line(operations, scale, Speed(None, "cpu"))
+    assert gpu_line(96 * operations, 40.0, scale, speed).endswith(
+        "at most 40 passes; without one that would take 4 days"
+    )
+    assert "without one" not in gpu_line(operations, 40.0, scale, Speed(None, "cpu"))
+
+
+def test_durations_are_in_the_unit_that_suits():
+    assert [duration(hours) for hours in (0.001, 0.5, 1.26, 30, 72)] == [
+        "1 minutes",
+        "30 minutes",
+        "1.3 hours",
+        "30 hours",
+        "3 days",
+    ]
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), ("", 1), ("many", 1)])
+def test_the_speed_is_that_of_the_threads_that_a_training_gets(asked, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr("training_time.usable_cpus", lambda: 1)
+    monkeypatch.setattr("training_time.measure_peak", lambda count, *rest: {"float32": {"MKL": 10.0 * count}})
+    assert measure_speed("cpu") == Speed(10.0 * threads, "cpu", threads)

@@ -9,7 +9,7 @@ import pytest
 from bench import real_bench, recording_bench
 from fairseq import options, tasks
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
-from recommend import recommend_for
+from recommend import read_data, recommend
 from systems import LARGE, SIZES, SYSTEMS, model_words, training_words
 
 import resmlp_mt
@@ -63,8 +63,28 @@ def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, ti
     script = resolved_command(words)
     overrides = [f"task.data={tiny_data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     if recipe == "own":
-        overrides += [*recommend_for(tiny_data).overrides(), "task.source_lang=en", "task.target_lang=de"]
+        overrides += [*recommend(read_data(tiny_data), "cpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
     twin = resolved_yaml(recipe, *overrides)
+    for section in SECTIONS:
+        assert not differences(twin, script, section), section
+
+
+def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    train = {"pairs": 5_000_000, "tokens": {"en": 10**8, "de": 10**8}}
+    settings = {"src": "en", "tgt": "de", "joint": False, "max_subwords": 250}
+    manifest = {"splits": {"train": train}, "settings": settings, "train_data": ["."]}
+    (data / "manifest.json").write_text(json.dumps({**manifest, "vocabulary": {"pieces": [8000, 9000]}}))
+    bench = recording_bench(tmp_path / "bench")
+    finished = bench.recipe("own", data, STEPS="train", FOR="gpu")
+    assert finished.returncode == 0, finished.stderr
+    (words,) = bench.calls("fairseq-train")
+    script = resolved_command(words)
+    overrides = [f"task.data={data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
+    overrides += [*recommend(read_data(data), "gpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
+    twin = resolved_yaml("own", *overrides)
+    assert (twin["optimizer"]["_name"], twin["model"]["encoder_embed_dim"]) == ("adam", 512)
     for section in SECTIONS:
         assert not differences(twin, script, section), section
 

@@ -1,0 +1,179 @@
+"""The machine of a benchmark: its processor's names, what others took of it, and that every benchmark names it."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import bench_generation
+import bench_training
+import bench_translate
+import machine
+import pytest
+from cpu_names import Processor, parse_cpuinfo
+from machine import Clocks, machine_line, parse_stat, share_of_others
+
+SCRIPTS = Path(machine.__file__).parent
+# Scripts that time or score, and write JSON. estimate_cost.py measures nothing, the others write one run's results.
+BENCHMARKS = {
+    *(path.name for path in SCRIPTS.glob("bench_*.py")),
+    *("compare.py", "sweep.py", "soak_translate.py", "study_digits.py"),
+}
+
+
+def x86(vendor: str, family: int, model: int, name: str, flags: str, stepping: int = 1) -> str:
+    first = f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\n"
+    first += f"model name\t: {name}\nstepping\t: {stepping}\nflags\t\t: fpu sse2 {flags}\n"
+    return f"{first}\nprocessor\t: 1\nvendor_id\t: {vendor}\ncpu family\t: 99\nmodel\t\t: 99\n"
+
+
+AVX512 = "avx2 avx512f avx512_vnni"
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (x86("AuthenticAMD", 23, 49, "AMD EPYC 7742 64-Core Processor", "avx2"), "(Zen 2, Rome; AVX2)"),
+        (x86("AuthenticAMD", 25, 1, "AMD EPYC", "avx2"), "AMD EPYC, family 25 model 1 (Zen 3, Milan; AVX2)"),
+        (x86("AuthenticAMD", 25, 80, "AMD Ryzen 7 5700G", "avx2"), "family 25 model 80 (Zen 3; AVX2)"),
+        (
+            x86("AuthenticAMD", 25, 17, "AMD EPYC 9R14", f"{AVX512} avx512_bf16"),
+            "family 25 model 17 (Zen 4, Genoa; AVX2, AVX-512, VNNI, BF16)",
+        ),
+        (x86("AuthenticAMD", 26, 2, "AMD EPYC", f"{AVX512} avx512_bf16"), "family 26 model 2 (Zen 5, Turin; AVX2, "),
+        (x86("AuthenticAMD", 31, 7, "AMD EPYC", "avx2"), "AMD EPYC, family 31 model 7 (AVX2)"),  # not in the table
+        (
+            x86("GenuineIntel", 6, 143, "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", f"{AVX512} amx_tile"),
+            "Intel Xeon Platinum 8481C, family 6 model 143 (Sapphire Rapids; AVX2, AVX-512, VNNI, AMX)",
+        ),
+        (
+            x86("GenuineIntel", 6, 85, "Intel(R) Xeon(R) CPU @ 2.00GHz", "avx512f", 3),
+            "Intel Xeon, family 6 model 85 (Sky",
+        ),
+        (x86("GenuineIntel", 6, 85, "Intel(R) Xeon(R) CPU", AVX512, 7), "(Cascade Lake; "),
+        (x86("GenuineIntel", 6, 85, "Intel(R) Xeon(R) CPU", AVX512, 11), "(Cooper Lake; "),
+        (x86("GenuineIntel", 6, 14, "Genuine Intel(R) CPU", ""), "Genuine Intel, family 6 model 14"),
+        (x86("HygonGenuine", 24, 1, "C86 7285", "avx2"), "Hygon C86 7285, family 24 model 1 (AVX2)"),
+        (ARM, "ARM (implementer 0x41), model 3392 (BF16, NEON, SVE)"),
+    ],
+)
+def test_a_processor_is_named_by_its_first_cpu(text, name):
+    assert name in str(parse_cpuinfo(text))
+
+
+def test_a_processor_without_numbers_keeps_its_name():
+    assert parse_cpuinfo("flags\t: fpu\n") is None
+    assert str(Processor("riscv64")) == "riscv64"
+
+
+def test_the_clocks_are_those_of_the_usable_cpus():
+    text = (
+        "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 20 30 400 50 6 7 80 5 0\ncpu1 1 1 1 1 1 1 1 1 0 0\ncpu10 7 7 7 7 7 7 7 7\n"
+    )
+    assert parse_stat(text, {0}, 100, own=0.5) == Clocks(total=6.93, busy=1.63, stolen=0.8, own=0.5)
+    assert parse_stat(text, {0, 1}, 100, own=0.5).total == pytest.approx(7.01)
+
+
+@pytest.mark.parametrize(
+    ("after", "shares"),
+    [
+        (Clocks(120, 40, 0, 31), (0.1, 0.0)),  # of 100 seconds, 40 busy, 30 of them ours
+        (Clocks(120, 40, 5, 31), (0.15, 0.05)),
+        (Clocks(120, 40, 5, 46), (0.05, 0.05)),  # the kernel's two clocks may differ a little
+        (Clocks(120, 100, 0, 1), (1.0, 0.0)),
+        (Clocks(20.1, 0.1, 0, 1), None),  # too short
+        (None, None),
+    ],
+)
+def test_others_took_what_was_busy_and_not_ours(after, shares):
+    assert share_of_others(Clocks(20, 0, 0, 1), after) == (shares if shares is None else pytest.approx(shares))
+
+
+def described(**changes):
+    peak = {"float32": {"MKL": 51.9, "oneDNN": 57.4}, "bfloat16": {"PyTorch": 0.546}}
+    versions = {"python": "3.11.7", "torch": "2.15.0", "fairseq-fixed": "0.12.3.1"}
+    load = {"others_share": 0.031, "quiet": True}
+    return {"processor": "AMD EPYC", "cores": 2, "threads": 1, "peak_gflops": peak, **load, **versions, **changes}
+
+
+def test_the_line_above_a_table_has_peak_and_load():
+    assert machine_line(described()) == (
+        "Machine: 2 cores of an AMD EPYC, 1 thread, peak 57 GFLOP/s in float32 (MKL 52, oneDNN 57) and 0.55 GFLOP/s in "
+        "bfloat16, quiet (others took 3% of the processor), Python 3.11.7, torch 2.15.0, fairseq-fixed 0.12.3.1."
+    )
+    assert "not quiet (others took 45%" in machine_line(described(others_share=0.45, quiet=False))
+    unknown = machine_line(described(others_share=None, quiet=None, peak_gflops={}, threads=0, cores=1))
+    assert unknown.startswith("Machine: 1 core of an AMD EPYC, load by others not known, Python")
+
+
+@pytest.mark.real_peak
+def test_the_peak_is_measured_in_every_type_and_library():
+    peak = machine.measure_peak(1, seconds=0.01)
+    assert set(peak) == {"float32", "bfloat16"}
+    assert all(speed > 0 for speeds in peak.values() for speed in speeds.values())
+    assert machine.highest(peak, "float32") == max(peak["float32"].values())
+    assert machine.highest({}, "float32") is None
+
+
+@pytest.mark.real_peak
+def test_a_peak_that_cannot_be_measured_is_a_line_and_no_failure(capfd):
+    assert machine.measure_peak(1, device="no-such-device") == {}
+    said = capfd.readouterr().err
+    assert said.startswith("The peak of this machine was not measured: ")
+    assert said.count("\n") == 1
+
+
+def test_a_watch_counts_from_its_start():
+    found = machine.MachineWatch(1, since=Clocks(0, 0, 0, 0)).finish()
+    assert 0 <= found["stolen_share"] <= found["others_share"] <= 1
+    assert found["quiet"] == (found["others_share"] <= machine.QUIET)
+    assert found["processor"]
+    assert found["cores"] >= 1
+
+
+def called(script: str) -> set[str]:
+    """The names of all functions and methods that a script calls."""
+    calls = [node.func for node in ast.walk(ast.parse((SCRIPTS / script).read_text())) if isinstance(node, ast.Call)]
+    return {
+        call.id if isinstance(call, ast.Name) else call.attr
+        for call in calls
+        if hasattr(call, "id") or hasattr(call, "attr")
+    }
+
+
+@pytest.mark.parametrize("script", sorted(BENCHMARKS))
+def test_every_benchmark_names_its_machine_in_json_and_table(script):
+    calls = called(script)
+    assert {"MachineWatch", "finish"} <= calls or "describe_machine" in calls
+    assert calls & {"machine_line", "print_table"}
+    tree = ast.parse((SCRIPTS / script).read_text())
+    keys = {
+        key.value for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys if hasattr(key, "value")
+    }
+    assert "machine" in keys
+    tables = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print_table"
+    ]
+    assert all(len(table.args) + len(table.keywords) == 3 for table in tables)  # header, rows, machine
+
+
+MEASURED = {
+    bench_generation: {"tokens": 10, "seconds": 2.0, "search_kib": 1, "peak_kib": 2},
+    bench_translate: 5.0,
+    bench_training: {"tokens_per_second": 5.0, "peak_mib": 1.0},
+}
+
+
+@pytest.mark.parametrize("benchmark", MEASURED, ids=lambda module: module.__name__)
+def test_a_benchmark_writes_and_prints_its_machine(benchmark, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "measure", lambda *arguments: MEASURED[benchmark])
+    monkeypatch.setattr(bench_training, "measure_peak", machine.measure_peak)  # the quick one
+    output = tmp_path / "result.json"
+    monkeypatch.setattr(sys, "argv", [benchmark.__name__, "--rounds", "1", "--output", str(output)])
+    benchmark.main()
+    written = json.loads(output.read_text())["machine"]
+    assert {"family", "model", "instructions", "peak_gflops", "others_share", "quiet"} <= set(written)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [machine_line(written), ""]
+    assert lines[2].startswith("| ")
