@@ -75,7 +75,7 @@ def run_sweep(tmp_path, monkeypatch, **changes):
     monkeypatch.setattr(sweep, "translate", fake_translate)
     (tmp_path / "settings.yaml").write_text("axes: {lr: [1, 2, 3, 4]}")
     numbers = {"updates": 5, "final_updates": 9, "finalists": 2, "seeds": [1, 2, 3], "max_tokens": 100, "jobs": 2}
-    numbers |= {"update_freq": 1, "average": 1, "beam": 1, "lenpen": 1.0, "threads": 1, "resamples": 1, "cpu": True}
+    numbers |= {"update_freq": 1, "average": 1, "beam": 1, "lenpen": 1.0, "threads": 1, "resamples": 2, "cpu": True}
     places = {"data": data_folder(), "work": tmp_path, "output": tmp_path / "sweep.json"}
     rest = {"settings": tmp_path / "settings.yaml", "grid": False, "pair": "src-tgt", "size": "tiny", "options": []}
     return sweep.sweep(argparse.Namespace(**{**numbers, **places, **rest, **changes}))
