@@ -10,6 +10,7 @@ import argparse
 import ast
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ResMLPError: the file is missing or damaged, or asks to run code.
     """
+    return _load(path, mmap=False)
+
+
+def _load(path: str | Path, mmap: bool) -> dict[str, Any]:
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a damaged file may fail anywhere in torch
         refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:
@@ -91,6 +96,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         else:
             reason = f"cannot be read ({type(error).__name__}); copy it again, it is missing, damaged or incomplete"
         raise ResMLPError(f"checkpoint {path} must hold only tensors and settings, but {reason}") from error
+
+
+def map_checkpoint(path: str | Path) -> dict[str, Any]:
+    """As `read_checkpoint`, but the values of tensors stay in the file, which takes milliseconds."""
+    return _load(path, mmap=zipfile.is_zipfile(path))
 
 
 def evaluate_literal(text: str) -> Any:

@@ -26,6 +26,7 @@ from resmlp_mt.fairseq_compat.checkpoints import (
     explain_unreadable_checkpoints,
     let_distributed_runs_resume,
     never_run_settings_as_code,
+    refuse_vocabularies_in_another_order,
 )
 from resmlp_mt.fairseq_compat.generation import (
     keep_diverse_beams_with_their_sentence,
@@ -90,6 +91,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     never_run_settings_as_code,
     explain_unreadable_checkpoints,
     explain_other_vocabularies,
+    refuse_vocabularies_in_another_order,
     keep_the_last_batch,
     resume_with_the_batches_of_the_first_epoch,
     keep_bf16_on_the_gpu,
