@@ -4,9 +4,25 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/version.py").read_text())[1]
+
+
+class EditableWheel(editable_wheel):
+    """Lets `--user-dir resmlp_mt` work from any folder with `pip install -e`, too.
+
+    fairseq looks for a folder of that name beside its own. It gets one that holds a note: a folder without modules
+    hides no package, so that Python and type checkers find the package in the working tree, which the .pth file names.
+    """
+
+    def _install_namespaces(self, installation_dir, pth_prefix):  # the hook that sees the wheel before it is packed
+        super()._install_namespaces(installation_dir, pth_prefix)
+        folder = Path(installation_dir, "resmlp_mt")
+        folder.mkdir()
+        (folder / "EDITABLE").write_text(f"The package is in {ROOT}; fairseq's --user-dir looks for this folder.\n")
+
 
 setup(
     name="resmlp-mt",
@@ -15,6 +31,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    package_dir={"": "."},  # an editable install then is a plain .pth file, which type checkers understand
     packages=find_packages(include=["resmlp_mt", "resmlp_mt.*", "data_prep", "data_prep.*"]),
     package_data={"resmlp_mt": ["py.typed"]},
     python_requires=">=3.11,<3.14",
@@ -37,6 +54,7 @@ setup(
         "export": [],  # nothing beyond the core yet
         "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "import-linter", "zstandard"],
     },
+    cmdclass={"editable_wheel": EditableWheel},
     entry_points={"console_scripts": ["resmlp-mt = resmlp_mt.cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.11",

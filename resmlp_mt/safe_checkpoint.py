@@ -10,6 +10,7 @@ import argparse
 import ast
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ResMLPError: the file is missing, unreadable or damaged, asks to run code, or holds no dictionary.
     """
+    return _load(path, mmap=False)
+
+
+def _load(path: str | Path, mmap: bool) -> dict[str, Any]:
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except PermissionError as error:
         raise unreadable(Path(path), error) from error
     except Exception as error:  # a damaged file may fail anywhere in torch
@@ -98,6 +103,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         kind = type(content).__name__
         raise ResMLPError(f"checkpoint {path} must hold a dictionary, but holds a {kind}; name another file")
     return content
+
+
+def map_checkpoint(path: str | Path) -> dict[str, Any]:
+    """As `read_checkpoint`, but the values of tensors stay in the file, which takes milliseconds."""
+    return _load(path, mmap=zipfile.is_zipfile(path))
 
 
 def evaluate_literal(text: str) -> Any:

@@ -26,6 +26,7 @@ from resmlp_mt.fairseq_compat.checkpoints import (
     explain_unreadable_checkpoints,
     let_distributed_runs_resume,
     never_run_settings_as_code,
+    refuse_vocabularies_in_another_order,
 )
 from resmlp_mt.fairseq_compat.generation import (
     keep_diverse_beams_with_their_sentence,
@@ -33,12 +34,16 @@ from resmlp_mt.fairseq_compat.generation import (
     let_replace_unk_read_alignments,
 )
 from resmlp_mt.fairseq_compat.layers import keep_unused_biases_out_of_training
+from resmlp_mt.fairseq_compat.loading import (
+    end_loaders_without_a_reader,
+    end_workers_with_their_epoch,
+    let_loaders_end_before_the_process,
+)
 from resmlp_mt.fairseq_compat.patching import put_around
 from resmlp_mt.fairseq_compat.requirements import refuse_trainings_that_cannot_run
 from resmlp_mt.fairseq_compat.running import (
     keep_bf16_on_the_gpu,
     keep_the_last_batch,
-    let_loaders_end_before_the_process,
     let_processes_part_in_order,
     let_torchrun_count_its_processes,
     let_torchrun_run_on_cpu,
@@ -87,6 +92,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     never_run_settings_as_code,
     explain_unreadable_checkpoints,
     explain_other_vocabularies,
+    refuse_vocabularies_in_another_order,
     keep_the_last_batch,
     resume_with_the_batches_of_the_first_epoch,
     keep_bf16_on_the_gpu,
@@ -94,6 +100,8 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     let_torchrun_count_its_processes,
     let_torchrun_run_on_cpu,
     let_processes_part_in_order,
+    end_workers_with_their_epoch,
+    end_loaders_without_a_reader,
     let_loaders_end_before_the_process,
     let_replace_unk_read_alignments,
     keep_diverse_beams_with_their_sentence,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from omegaconf import OmegaConf
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.fairseq_compat.patching import put_around
-from resmlp_mt.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, read_checkpoint
+from resmlp_mt.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, map_checkpoint, read_checkpoint
+from resmlp_mt.vocabularies import require_same_vocabularies
 
 
 def allow_checkpoint_classes() -> None:
@@ -120,3 +122,49 @@ def explain_other_vocabularies() -> None:
 
     put_around(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble)
     put_around(Trainer, "load_checkpoint", load_checkpoint)
+
+
+def task_vocabularies(task: Any) -> dict[str, Sequence[str]]:
+    """The symbols of a task's dictionaries, of "source" and "target"; empty where a task has none."""
+    found = {}
+    for side in ("source", "target"):
+        with contextlib.suppress(NotImplementedError):  # the property of fairseq's base class
+            if symbols := getattr(getattr(task, f"{side}_dictionary", None), "symbols", None):
+                found[side] = symbols
+    return found
+
+
+def refuse_vocabularies_in_another_order() -> None:
+    """Refuses a checkpoint that was trained with other dictionaries of the same size than the data folder's.
+
+    Symptom: a model that was trained well translates garbage, or a training that goes on begins anew.
+    Cause: as in `explain_other_vocabularies`; here the tensors fit. Only checkpoints that `fairseq-train` wrote with
+    this package say their vocabularies.
+    Source: facebookresearch/fairseq#4469, #4557.
+    """
+
+    def load_ensemble_of_one_vocabulary(
+        original: Callable[..., Any], filenames: list[str], *args: Any, **kwargs: Any
+    ) -> Any:
+        found = original(filenames, *args, **kwargs)
+        task = found[2]
+        for filename in filenames:
+            if Path(filename).is_file():  # a checkpoint in several parts has other names
+                extra_state = map_checkpoint(filename).get("extra_state")
+                require_same_vocabularies(extra_state, task_vocabularies(task), filename, _data_folder(task))
+        return found
+
+    def load_checkpoint_of_one_vocabulary(
+        original: Callable[..., Any], trainer: Trainer, filename: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        extra_state = original(trainer, filename, *args, **kwargs)
+        task = trainer.task
+        require_same_vocabularies(extra_state, task_vocabularies(task), filename, _data_folder(task))
+        return extra_state
+
+    put_around(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble_of_one_vocabulary)
+    put_around(Trainer, "load_checkpoint", load_checkpoint_of_one_vocabulary)
+
+
+def _data_folder(task: Any) -> str:
+    return str(getattr(getattr(task, "cfg", None), "data", None) or "the data folder")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import contextlib
 import gc
 import inspect
 import logging
 import os
-import queue
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,15 +16,12 @@ import numpy as np
 import torch
 from fairseq import options
 from fairseq.data import data_utils
-from fairseq.data.iterators import BackgroundConsumer
 from fairseq.distributed import utils as distributed_utils
 from fairseq.tasks import FairseqTask
 
 from resmlp_mt.fairseq_compat.patching import put_around
 
 logger = logging.getLogger(__name__)
-
-_SECONDS_TO_END = 10.0  # for a loader that is stuck, after which the process ends all the same
 
 
 def keep_the_last_batch() -> None:
@@ -206,27 +199,3 @@ def _end_groups() -> None:
     for function in filter(inspect.isfunction, vars(functional).values() if functional else ()):
         function.__defaults__ = None
     gc.collect()  # the trainer holds groups, too, and is part of a cycle
-
-
-def let_loaders_end_before_the_process() -> None:
-    """Ends the threads that load batches ahead before Python ends.
-
-    Symptom: now and then a finished command (a training that ends within an epoch, above all) ends with `terminate
-    called without an active exception` (SIGABRT).
-    Cause: `BufferedIterator` leaves its thread to the end of the process. Python takes a thread down where it comes
-    back from PyTorch without the interpreter's lock, and PyTorch's code there may not be unwound.
-    Source: pytorch/pytorch#38228.
-    """
-    atexit.unregister(_end_loaders)
-    atexit.register(_end_loaders)
-
-
-def _end_loaders() -> None:
-    deadline = time.monotonic() + _SECONDS_TO_END
-    for thread in threading.enumerate():
-        if isinstance(thread, BackgroundConsumer):
-            thread._max_len = 0  # it ends after the batch that it is at
-            while thread.is_alive() and time.monotonic() < deadline:
-                with contextlib.suppress(queue.Empty):
-                    thread._queue.get_nowait()  # it may wait for room
-                thread.join(0.01)

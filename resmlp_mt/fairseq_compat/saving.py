@@ -103,19 +103,25 @@ def write_checkpoints_whole() -> None:
 
 
 def let_a_finished_training_rest() -> None:
-    """Ends at once when the checkpoint already has as many updates as --max-update asks for.
+    """Ends at once when the checkpoint already has as many updates or epochs as --max-update and --max-epoch ask for.
 
-    Symptom: the same command again trains a finished model by one update more, every time.
+    Symptom: the same command again trains a finished model by one update more, every time. After the last epoch it
+    trains nothing, but does not say so.
     Cause: `train` looks at --max-update after an update only. No upstream issue; read in `fairseq_cli.train` of
     0.12.3.1.
     """
 
     def load_checkpoint(original: Callable[..., Any], cfg: Any, trainer: Any, **options: Any) -> Any:
         found = original(cfg, trainer, **options)
-        updates, max_update = trainer.get_num_updates(), trainer.cfg.optimization.max_update
-        if max_update and 0 < max_update <= updates:
-            logger.info("nothing to train: the checkpoint has %d updates of --max-update %d", updates, max_update)
-            trainer.cfg.optimization.max_epoch = NO_EPOCH
+        settings, updates, epochs = trainer.cfg.optimization, trainer.get_num_updates(), found[1].next_epoch_idx - 1
+        if settings.max_update and 0 < settings.max_update <= updates:
+            logger.info(
+                "nothing to train: the checkpoint has %d updates of --max-update %d", updates, settings.max_update
+            )
+            settings.max_epoch = NO_EPOCH
+        elif updates and 0 < settings.max_epoch <= epochs:
+            logger.info("nothing to train: the checkpoint has %d epochs of --max-epoch %d", epochs, settings.max_epoch)
+            settings.max_epoch = NO_EPOCH
         return found
 
     put_around(checkpoint_utils, "load_checkpoint", load_checkpoint)

@@ -116,6 +116,14 @@ def record_what_is_shown(original: Callable[..., Any], iterator: Any, *args: Any
     return RecordingBar(bar, _run, kwargs.get("epoch")) if _run and _run.is_master else bar
 
 
+def note_the_lowest_rate(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
+    """Around `Trainer.lr_step`, after whose epoch fairseq compares the learning rate with --stop-min-lr."""
+    rate = original(self, *args, **kwargs)
+    if _run:
+        _run.finished_after_rate(rate)
+    return rate
+
+
 def vote_on_stopping(
     original: Callable[..., Any], self: Trainer, logging_outputs: Any, *to_sum: Any, ignore: bool = False
 ) -> Any:
@@ -157,7 +165,7 @@ def save_and_stop_when_asked(
     _run.save_if_asked()
     valid_losses, ends = original(cfg, self, task, epoch_itr, valid_subsets, end_of_epoch)
     if ends:
-        _run.ended("finished")
+        _run.finished_after_update()
     elif _run.save_if_asked():
         _run.ended(f"stopped by {_run.stop.name}")
         _run.stopped = ends = True
@@ -166,9 +174,11 @@ def save_and_stop_when_asked(
     return valid_losses, ends
 
 
-def end_when_asked(original: Callable[..., Any], cfg: Any, *args: Any, **kwargs: Any) -> Any:
-    """Around `train`, an epoch: ends the process after one in which it was asked to stop."""
-    found = original(cfg, *args, **kwargs)
+def end_when_asked(original: Callable[..., Any], cfg: Any, self: Trainer, task: Any, epoch_itr: Any) -> Any:
+    """Around `train`, an epoch: ends the process after one in which it was asked to stop, and notes the last epoch."""
+    found = original(cfg, self, task, epoch_itr)
+    if _run:
+        _run.finished_after_epoch(epoch_itr.next_epoch_idx)
     if _run and _run.stopped:
         _run.say_how_to_go_on()
         if cfg.checkpoint.write_checkpoints_asynchronously:
@@ -223,6 +233,7 @@ def stop_spawned_processes(original: Callable[..., Any], fn: Any, *args: Any, **
 
 put_around(Trainer, "__init__", begin_run)
 put_around(Trainer, "save_checkpoint", count_in_checkpoint)
+put_around(Trainer, "lr_step", note_the_lowest_rate)
 put_around(Trainer, "valid_step", save_before_validating_on)
 put_around(Trainer, "_reduce_and_log_stats", finish_update)
 put_around(Trainer, "_aggregate_logging_outputs", vote_on_stopping)

@@ -16,16 +16,17 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
 from resmlp_mt.allocator import UnusedMemory
+from resmlp_mt.fairseq_compat.checkpoints import task_vocabularies
 from resmlp_mt.fairseq_compat.saving import NO_EPOCH
 from resmlp_mt.training.nonfinite import Finding
 from resmlp_mt.training.provenance import RUN, RunFile
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, RunRecord, memory_in_use, plain_number
 from resmlp_mt.training.stopping import StopRequest
+from resmlp_mt.vocabularies import RUN_STATE, vocabulary_state
 
 logger = logging.getLogger(__name__)
 
 _COUNTS = {"tokens": "ntokens", "sentences": "nsentences"}  # what is counted -> its name in what a criterion logs
-_STATE = "resmlp_run"
 
 
 class Run:
@@ -47,7 +48,7 @@ class Run:
         self.stop = StopRequest(aloud=self.is_master)
         self.votes: Any = 0
         self.epoch_itr: Any = None
-        self.stopped = self._saved = False
+        self.stopped = self._saved = self._has_ended = False
         self._folder = Path(trainer.cfg.checkpoint.save_dir)
         self._seen: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
         self._record: RunRecord | None = None
@@ -60,7 +61,7 @@ class Run:
             extra_state: of the checkpoint.
         """
         update = self.trainer.get_num_updates()
-        state = (extra_state or {}).get(_STATE, {}) if update else dict.fromkeys(_COUNTS, 0)
+        state = (extra_state or {}).get(RUN_STATE, {}) if update else dict.fromkeys(_COUNTS, 0)
         # A checkpoint of a training without this package does not say it: None.
         self._seen = {name: state.get(name) for name in _COUNTS}
         if update:
@@ -84,18 +85,47 @@ class Run:
             sum(parameter.numel() for parameter in self.trainer.get_model().parameters()),
         )
 
+    # The end.
+
     def ended(self, how: str) -> None:
-        """Writes down how the training ended."""
-        if self.is_master:
+        """Writes down how the training ended, once: fairseq may have several reasons."""
+        if self.is_master and not self._has_ended:
+            self._has_ended = True
             RunFile(self._folder / RUN).ended(self.trainer.get_num_updates(), how)
+
+    def finished_after_update(self) -> None:
+        """Writes down which setting ended the training after an update."""
+        settings = self.trainer.cfg.optimization
+        hours = self.trainer.cumulative_training_time() / 3600
+        if 0 < (settings.max_update or 0) <= self.trainer.get_num_updates():
+            option = f"--max-update {settings.max_update}"
+        elif 0 < settings.stop_time_hours < hours:
+            option = f"--stop-time-hours {settings.stop_time_hours:g}"
+        else:
+            option = f"--patience {self.trainer.cfg.checkpoint.patience}"
+        self.ended(f"finished: {option}")
+
+    def finished_after_epoch(self, next_epoch: int) -> None:
+        """Writes down the end of the training if no other epoch is due."""
+        last = self.trainer.cfg.optimization.max_epoch
+        if last and next_epoch > last:
+            self.ended(f"finished: --max-epoch {last}")
+
+    def finished_after_rate(self, rate: float) -> None:
+        """Writes down the end of the training if its learning rate has become too low."""
+        lowest = self.trainer.cfg.optimization.stop_min_lr
+        if rate <= lowest:
+            self.ended(f"finished: --stop-min-lr {lowest:g}")
 
     # What a checkpoint holds for a restart.
 
     def state(self) -> dict[str, Any]:
         """What goes into a checkpoint."""
         patience = _patience()
-        state = {**self._counts(), **({"patience": patience} if patience else {})}
-        return {_STATE: state}
+        state: dict[str, Any] = {**self._counts(), **({"patience": patience} if patience else {})}
+        if vocabularies := task_vocabularies(self.trainer.task):
+            state |= vocabulary_state(vocabularies)
+        return {RUN_STATE: state}
 
     def _remember_patience(self, state: Mapping[str, Any]) -> None:
         """Goes on counting the validations without progress, which fairseq begins anew in every process."""

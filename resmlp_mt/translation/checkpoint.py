@@ -49,6 +49,7 @@ class TrainedModel:
         languages: codes of the source's and the target's language, or None where fairseq was left to find them.
         updates: number of updates of the training.
         validation_loss: of the last validation, or None.
+        extra_state: what `fairseq-train` keeps beside the model.
     """
 
     architecture: str
@@ -57,6 +58,7 @@ class TrainedModel:
     languages: tuple[str, str] | None
     updates: int | None
     validation_loss: float | None
+    extra_state: dict[str, Any]
 
 
 def read_trained_model(path: Path) -> TrainedModel:
@@ -73,13 +75,15 @@ def read_trained_model(path: Path) -> TrainedModel:
     languages = task.get("source_lang"), task.get("target_lang")
     history = content.get("optimizer_history")
     newest = _as_dict(history[-1]) if isinstance(history, list) and history else {}
+    extra_state = _as_dict(content.get("extra_state"))
     return TrainedModel(
         architecture=str(name),
         options=SimpleNamespace(**model),
         parameters={_CORE.sub(r"\1.", key): value for key, value in content["model"].items() if _CORE.match(key)},
         languages=(str(languages[0]), str(languages[1])) if all(languages) else None,
         updates=newest.get("num_updates"),
-        validation_loss=_as_dict(content.get("extra_state")).get("val_loss"),
+        validation_loss=extra_state.get("val_loss"),
+        extra_state=extra_state,
     )
 
 

@@ -17,6 +17,7 @@ from resmlp_mt.translation.segmenter import Segmenter, read_dictionary
 from resmlp_mt.translation.text import TextSettings
 from resmlp_mt.translation.training_data import MANIFEST
 from resmlp_mt.versions import versions
+from resmlp_mt.vocabularies import require_same_vocabularies
 
 
 def bundle_checkpoint(
@@ -46,9 +47,13 @@ def bundle_checkpoint(
     languages = trained.languages or find_languages(data)
     manifest = read_manifest(data)
     text = _text_settings(manifest) if manifest and text is None else text or TextSettings()
+    for lang in languages:
+        _require_as_prepared(data, f"dict.{lang}.txt", manifest)
     sides = [
         Side(lang, _sentencepiece_model(data, lang), read_dictionary(data / f"dict.{lang}.txt")) for lang in languages
     ]
+    symbols = {"source": sides[0].symbols, "target": sides[1].symbols}
+    require_same_vocabularies(trained.extra_state, symbols, checkpoint, data)
     for side in sides:  # notices a sentencepiece model of another vocabulary
         Segmenter(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
@@ -108,6 +113,16 @@ def read_manifest(data: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ResMLPError(f"{path} must be a manifest, but cannot be read ({error}); prepare the data again") from error
+
+
+def _require_as_prepared(data: Path, name: str, manifest: Mapping[str, Any]) -> None:
+    """Raises a `ResMLPError` if a dictionary has been changed since the manifest was written."""
+    digest = manifest.get("files", {}).get(name, {}).get("digest")
+    if digest and (data / name).is_file() and files.file_digest(data / name) != digest:
+        raise ResMLPError(
+            f"{data / name} must be the vocabulary that was prepared, but was changed after {MANIFEST} was written; "
+            "put the original back, or prepare the data again and train on it"
+        )
 
 
 def _text_settings(manifest: Mapping[str, Any]) -> TextSettings:

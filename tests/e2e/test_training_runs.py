@@ -101,6 +101,7 @@ class TestRecord:
     def test_run_json_says_with_what_the_model_was_made(self, whole, toy_data):
         found = run_json(whole)
         assert found["settings"]["optimization"]["max_update"] == 90
+        assert [(end["how"], end["update"]) for end in found["ends"]] == [("finished: --max-update 90", 90)]
         assert found["settings"]["model"]["_name"] == "resmlp_tiny"
         assert found["settings"]["dataset"]["max_tokens"] == 400
         weights = read_checkpoint(whole / "checkpoint_last.pt")["model"]

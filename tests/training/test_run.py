@@ -4,15 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fairseq import checkpoint_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq_cli import train as training_loop
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.fairseq_compat.saving import NO_EPOCH
+from resmlp_mt.fairseq_compat.saving import NO_EPOCH, let_a_finished_training_rest
 
 resmlp_mt.register_with_fairseq()
 
+from resmlp_mt.training import door  # noqa: E402
+from resmlp_mt.training.provenance import read_run  # noqa: E402
 from resmlp_mt.training.run import Run  # noqa: E402
 from resmlp_mt.translation.task import SAMPLES, ResMLPTranslationTask  # noqa: E402
 
@@ -29,6 +32,7 @@ def trainer(tmp_path):
         get_num_updates=lambda: 11,
         get_model=lambda: torch.nn.Linear(5, 3),
         cumulative_training_time=lambda: 7.5,
+        task=SimpleNamespace(),
     )
 
 
@@ -70,6 +74,67 @@ def test_patience_is_counted_across_restarts(trainer, early_stopping):
 def test_a_training_that_lost_its_patience_rests(trainer, early_stopping, tmp_path):
     Run(trainer).loaded({"resmlp_run": {"patience": {"best": 2.5, "num_runs": 3}}})
     assert trainer.cfg.optimization.max_epoch == NO_EPOCH
+    assert not (tmp_path / "run.json").exists()
+
+
+ENDS = {
+    "--max-update 11": {"optimization.max_update": 11},
+    "--stop-time-hours 0.002": {"optimization.stop_time_hours": 0.002},  # 7.2 seconds
+    "--patience 3": {},
+    "--max-epoch 2": {"optimization.max_epoch": 2},
+    "--stop-min-lr 0.01": {"optimization.stop_min_lr": 0.01},
+}
+
+
+@pytest.fixture
+def run_of_two_epochs(trainer, monkeypatch, tmp_path):
+    """Runs two epochs of fairseq's loop, which ends after the last update or not; gives the ends in run.json."""
+
+    def run(ends_after_an_update):
+        run = Run(trainer)
+        run.loaded(None)
+        monkeypatch.setattr(door, "_run", run)
+        epochs = SimpleNamespace(next_epoch_idx=1)
+
+        def train(cfg, trainer, task, epoch_itr):
+            ends = ends_after_an_update and epoch_itr.next_epoch_idx == 2
+            found = door.save_and_stop_when_asked(
+                lambda *args: ([None], ends), cfg, trainer, task, epoch_itr, ["valid"], True
+            )
+            epoch_itr.next_epoch_idx += 1
+            return found
+
+        for epoch in (1, 2):
+            _, ends = door.end_when_asked(train, trainer.cfg, trainer, None, epochs)
+            if not ends:
+                door.note_the_lowest_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
+        return read_run(tmp_path / "run.json")["ends"]
+
+    return run
+
+
+@pytest.mark.parametrize("option", ENDS)
+def test_every_way_of_ending_is_recorded_with_its_reason(option, trainer, run_of_two_epochs):
+    for name, value in ENDS[option].items():
+        OmegaConf.update(trainer.cfg, name, value)
+    after_an_update = option.split()[0] in ("--max-update", "--stop-time-hours", "--patience")
+    (end,) = run_of_two_epochs(after_an_update)
+    assert (end["how"], end["update"]) == (f"finished: {option}", 11)
+
+
+def test_a_training_that_has_not_ended_records_no_end(trainer, run_of_two_epochs):
+    trainer.cfg.optimization.max_epoch, trainer.cfg.optimization.stop_min_lr = 3, 0.001
+    assert run_of_two_epochs(False) == []
+
+
+def test_after_the_last_epoch_nothing_is_trained_nor_recorded(trainer, monkeypatch, tmp_path):
+    trainer.cfg.optimization.max_epoch = 2
+    found = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
+    monkeypatch.setattr(checkpoint_utils, "load_checkpoint", lambda cfg, trainer: found)
+    let_a_finished_training_rest()
+    assert checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer) is found
+    assert trainer.cfg.optimization.max_epoch == NO_EPOCH
+    Run(trainer).loaded(found[0])
     assert not (tmp_path / "run.json").exists()
 
 

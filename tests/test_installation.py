@@ -1,0 +1,50 @@
+"""What an editable install puts beside the other packages, so that fairseq and type checkers find this one."""
+
+import importlib.machinery
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from fairseq_commands import ROOT, environment
+
+BUILD = """
+from setuptools import build_meta
+print(build_meta.build_editable("dist"))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> tuple[Path, Path]:
+    """A copy of the working tree, and a folder that holds an editable install of it."""
+    tree, site = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("site")
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tree)
+    for package in ("resmlp_mt", "data_prep"):
+        (tree / package).mkdir()
+        for path in (*(ROOT / package).glob("*.py"), *(ROOT / package).glob("py.typed")):
+            shutil.copy(path, tree / package)
+    words = [sys.executable, "-c", BUILD]
+    done = subprocess.run(words, cwd=tree, capture_output=True, text=True, timeout=300, env=environment())
+    assert done.returncode == 0, done.stderr
+    zipfile.ZipFile(tree / "dist" / done.stdout.split()[-1]).extractall(site)
+    return tree, site
+
+
+def test_a_path_file_names_the_working_tree(site):
+    tree, installed = site
+    (path,) = installed.glob("*.pth")
+    assert Path(path.read_text().strip()).resolve() == tree
+
+
+def test_fairseq_finds_the_package_from_any_folder(site, tmp_path, monkeypatch):
+    tree, installed = site
+    (installed / "fairseq").mkdir()
+    assert os.path.isdir(os.path.join(installed, "fairseq", "..", "resmlp_mt"))  # noqa: PTH112, PTH118 as fairseq does
+    monkeypatch.setattr(sys, "path", [str(installed), str(tree), *sys.path])
+    found = importlib.machinery.PathFinder.find_spec("resmlp_mt")
+    assert found.origin == str(tree / "resmlp_mt" / "__init__.py")
+    assert (tree / "resmlp_mt" / "py.typed").is_file()

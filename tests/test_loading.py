@@ -1,0 +1,77 @@
+"""fairseq's loaders with worker processes: what ends when, with the repairs and without."""
+
+import gc
+import multiprocessing
+import threading
+
+import pytest
+import torch
+from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
+from torch.utils.data import Dataset
+
+from resmlp_mt.fairseq_compat import repair_all
+
+repair_all()
+
+SECONDS = 120  # after which a thread that should have ended fails its test
+
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        return index
+
+
+@pytest.fixture
+def no_garbage_collection():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def make_iterator(count, buffer_size):
+    batches = [[index, index + 1] for index in range(count)]
+    return EpochBatchIterator(Numbers(), torch.tensor, batches, num_workers=1, buffer_size=buffer_size)
+
+
+def wait_for_threads_that_load():
+    for thread in threading.enumerate():
+        if isinstance(thread, BackgroundConsumer):
+            thread.join(SECONDS)
+
+
+@pytest.mark.parametrize("count", [1, 23])
+@pytest.mark.parametrize("buffer_size", [0, 1, 10])
+def test_workers_end_with_their_epoch(count, buffer_size, no_garbage_collection):
+    before = set(multiprocessing.active_children())
+    for _ in range(2):
+        epoch = make_iterator(count, buffer_size).next_epoch_itr(shuffle=False)
+        for index in range(count):
+            assert next(epoch).tolist() == [index, index + 1]
+        with pytest.raises(StopIteration):
+            next(epoch)
+        wait_for_threads_that_load()
+        assert set(multiprocessing.active_children()) <= before
+
+
+def test_the_next_epoch_of_the_same_iterator_has_workers_again(no_garbage_collection):
+    before = set(multiprocessing.active_children())
+    batches = make_iterator(3, 10)
+    batches.reuse_dataloader = True
+    for _ in range(3):
+        assert [batch.tolist() for batch in batches.next_epoch_itr(shuffle=False)] == [[0, 1], [1, 2], [2, 3]]
+        wait_for_threads_that_load()
+        assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_loader_ends_when_its_iterator_is_dropped(no_garbage_collection):
+    before = set(multiprocessing.active_children())
+    batches = make_iterator(500, 1)
+    next(batches.next_epoch_itr(shuffle=False))
+    consumer = batches._cur_epoch_itr._itr._consumer
+    batches._cur_epoch_itr = None
+    consumer.join(SECONDS)
+    assert not consumer.is_alive()
+    assert set(multiprocessing.active_children()) <= before
