@@ -9,7 +9,6 @@ source "$(dirname "$0")/environment.sh"
 PATH=$venv/bin:$PATH
 cd "$root"
 run=${RUN:-$root/runs/dino_digits}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 mkdir -p "$run"
 
 # Small pictures: no mirror images, since digits have none, and crops that still show a good part of one. A short training: the teacher

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from resmlp_mt import threads
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, load_classifier
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.datasets import DATASETS, ImageSet
@@ -57,6 +58,7 @@ def load(args: argparse.Namespace) -> LoadedClassifier:
             torch.manual_seed(args.untrained)
             loaded = LoadedClassifier(Classifier(loaded.classifier.settings).eval(), [], loaded.preprocessing)
     make_ready(loaded.classifier, args.device, fold=False)
+    threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
     return loaded
 
 
