@@ -10,7 +10,6 @@ source "$(dirname "$0")/environment.sh"
 PATH=$venv/bin:$PATH
 cd "$root"
 run=${RUN:-$root/runs/dino_digits}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
 # Small pictures: no mirror images, since digits have none, and crops that still show a good part of one. A short training: the teacher
 # follows sooner than the paper's 0.996, and the layers count from the start.

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from resmlp_mt import threads
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
@@ -181,6 +182,8 @@ class Training:
         self._is_torchrun = command[0] == "torchrun"
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._stop)
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        threads.spin_briefly(environment)
         # A session of its own: a terminal's Ctrl-C must not reach torchrun, which kills its processes after 30 seconds.
         self._process = subprocess.Popen(
             command,
@@ -190,7 +193,7 @@ class Training:
             text=True,
             errors="replace",
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=environment,
         )
         if self.was_stopped:  # while it started
             self._stop(signal.SIGTERM, None)

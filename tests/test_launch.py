@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from bench import SCRIPTS, Bench, recording_bench, write_program
-from launch import Machines, find_machines, launcher, precision, share_batch, shown
+from launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
 
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.training.stopping import EXIT_STATUS
@@ -96,6 +96,17 @@ def test_what_does_not_fit_together_is_named(variables, said):
 )
 def test_the_terminal_shows_progress_and_errors(line, expected):
     assert shown(line) == expected
+
+
+@pytest.mark.parametrize(("variables", "said"), [({}, "10000,none"), ({"OMP_WAIT_POLICY": "active"}, "none,active")])
+def test_waiting_threads_of_a_training_sleep_soon_unless_the_user_says_otherwise(
+    variables, said, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], **variables})
+    program = "echo ${GOMP_SPINCOUNT:-none},${OMP_WAIT_POLICY:-none},${OMP_NUM_THREADS:-none}"
+    assert Training(["sh", "-c", program], tmp_path / "train.log").wait() == 0
+    assert (tmp_path / "train.log").read_text() == f"{said},none\n"
 
 
 @pytest.fixture

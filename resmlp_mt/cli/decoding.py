@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt import threads
+from resmlp_mt.errors import require
 from resmlp_mt.translation.batching import BatchLimits
 from resmlp_mt.translation.bundle import bundle_files
 from resmlp_mt.translation.planning import TOO_LONG
@@ -40,10 +43,17 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="arithmetic of the model (default: float32)")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: as torch sees fit)")
+    parser.add_argument("--workers", type=int, metavar="N", help="batches at the same time (default: one for each CPU)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="divide the work of a batch, with one worker (default: by its size)"
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="most sentences of a batch (default: 64)")
     parser.add_argument(
-        "--batch-memory", type=int, default=1024, metavar="MB", help="memory of a batch (default: 1024)"
+        "--batch-memory",
+        type=int,
+        default=1024,
+        metavar="MB",
+        help="memory of a batch, of which each worker has one (default: 1024)",
     )
 
 
@@ -65,17 +75,46 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_translator(args: argparse.Namespace) -> Translator:
-    """Loads the model of `add_model_arguments`."""
+def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Translator:
+    """Loads the model of `add_model_arguments`.
+
+    Args:
+        args: the options.
+        line_by_line: single lines are translated as they come, for which the idle CPUs share the work.
+
+    Raises:
+        ResMLPError: when an option is out of range or the model cannot be read.
+    """
     import torch
 
     from resmlp_mt.allocator import keep_freed_memory
 
+    load = threads.LoadOfOthers()
+    workers = _workers(args)
     keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    limits = BatchLimits(args.batch_size, args.batch_memory)
-    return Translator.from_pretrained(args.model, *args.ensemble, device=args.device, dtype=args.dtype, limits=limits)
+    chosen = args.threads or threads.chosen_by_user(os.environ)
+    torch.set_num_threads(chosen or 1)
+    translator = Translator.from_pretrained(
+        args.model,
+        *args.ensemble,
+        device=args.device,
+        dtype=args.dtype,
+        limits=BatchLimits(args.batch_size, args.batch_memory),
+        workers=workers,
+    )
+    if line_by_line and not chosen:
+        most = threads.for_step(translator.weights_per_step, threads.usable_cpus())
+        translator.threads_by_load = threads.ThreadsByLoad(most, load)
+    return translator
+
+
+def _workers(args: argparse.Namespace) -> int:
+    for option, count in (("--threads", args.threads), ("--workers", args.workers)):
+        threads.require_count(option, count)
+    alone = (args.threads or 1) == 1 or (args.workers or 1) == 1
+    require(alone, "--threads", "1 with several --workers", args.threads, "leave one of the two out")
+    one_cpu_or_device = args.threads or threads.chosen_by_user(os.environ) or args.device != "cpu"
+    return args.workers or (1 if one_cpu_or_device else threads.default_workers(threads.usable_cpus()))
 
 
 def search_settings(args: argparse.Namespace, defaults: SearchSettings, nbest: int = 1) -> SearchSettings:

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     given = (args.model is None) == (args.text is None)
     require(given, "--model and --text", "given together", "given alone", "give both or neither")
     print(doctor.describe_versions())
-    findings = doctor.check_installation()
+    findings = doctor.check_installation() + doctor.check_threads()
     if args.model is not None:
         # Only here, since the findings above must be had without torch too.
         from resmlp_mt.translation.invariance import check_batch_invariance

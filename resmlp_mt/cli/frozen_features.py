@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from resmlp_mt import files
+from resmlp_mt import files, threads
 from resmlp_mt.errors import require_whole_number
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, classifier_files, load_classifier
 from resmlp_mt.vision.classifier import Classifier
@@ -72,6 +72,7 @@ def load(args: argparse.Namespace) -> LoadedClassifier:
             torch.manual_seed(args.untrained)
             loaded = LoadedClassifier(Classifier(loaded.classifier.settings).eval(), [], loaded.preprocessing)
     make_ready(loaded.classifier, args.device, fold=False)
+    threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
     return loaded
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reads and answers until the end of input."""
     require(sys.stdin is not None, "the standard input", "open", "closed", "start it in a terminal")
-    session = Session(decoding.load_translator(args))
+    session = Session(decoding.load_translator(args, line_by_line=True))
     _load_history()
     print(f"{' to '.join(session.translator.config.languages)}; :help for help")
     while True:

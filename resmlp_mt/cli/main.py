@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from resmlp_mt import threads
 from resmlp_mt.command_line import CommandParser
 from resmlp_mt.errors import ResMLPError
 from resmlp_mt.version import __version__
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 2 after bad input, or 130 after an interrupt.
     """
+    threads.spin_briefly(os.environ)  # before torch loads OpenMP
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if not word.startswith("-")), None)
     if sys.stderr is None:  # closed; `print` would write to the standard output instead

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Translates as the options say."""
     _check(args)
     output = OutputFormat(args.format, args.nbest, args.scores, args.alignments)
-    translator = decoding.load_translator(args)
+    translator = decoding.load_translator(args, line_by_line=args.flush)
     settings = decoding.search_settings(args, translator.config.decoding, args.nbest)
     job = Job(settings, output, args.too_long, bool(args.constraints), align=args.html is not None)
     with ExitStack() as open_files:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt import files
+from resmlp_mt import files, threads
 from resmlp_mt.cli.frozen_features import check_outputs
 from resmlp_mt.errors import require_choice
 from resmlp_mt.vision import evaluate as evaluation
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(args.model, outputs, images)
     named = evaluation.require_same_classes(loaded.classes, images.classes)
     make_ready(loaded.classifier, args.device, not args.no_fold)
+    threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
     skip_corrupt = args.corrupt_images == "skip"
     outcome = evaluation.classify_all(loaded, images, args.batch_size, args.workers, skip_corrupt)
     file = args.model / PARAMETERS if args.model.is_dir() else args.model

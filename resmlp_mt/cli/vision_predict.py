@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from resmlp_mt import threads
 from resmlp_mt.vision.bundle import load_classifier
 from resmlp_mt.vision.predict import Prediction, find_pictures, make_ready, predict
 
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     pictures = find_pictures(args.places)
     loaded = load_classifier(args.model)
     make_ready(loaded.classifier, args.device)
+    threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
     predictions = predict(loaded, pictures, args.top_k, args.batch_size, args.workers)
     width = max(len(_printable(str(picture))) for picture in pictures)
     read, begun = 0, False

@@ -41,6 +41,7 @@ def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs
     _run = Run(weakref.proxy(self))  # the trainer is fairseq's: its end must end what it holds
     weakref.finalize(self, _forget, _run)
     _run.stop.listen()
+    _run.choose_threads()
     put_around(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
     for module in training_modules():
         put_around(module, "validate_and_save", save_and_stop_when_asked)

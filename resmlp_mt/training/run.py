@@ -15,6 +15,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
+from resmlp_mt import threads
 from resmlp_mt.allocator import UnusedMemory
 from resmlp_mt.fairseq_compat.checkpoints import task_vocabularies
 from resmlp_mt.fairseq_compat.saving import NO_EPOCH
@@ -27,6 +28,7 @@ from resmlp_mt.vocabularies import RUN_STATE, vocabulary_state
 logger = logging.getLogger(__name__)
 
 _COUNTS = {"tokens": "ntokens", "sentences": "nsentences"}  # what is counted -> its name in what a criterion logs
+_ROWS_PER_SAMPLE = 30  # tokens of a sentence
 
 
 class Run:
@@ -53,6 +55,11 @@ class Run:
         self._seen: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
         self._record: RunRecord | None = None
         self._unused_memory = UnusedMemory()
+
+    def choose_threads(self) -> None:
+        """Sets the threads that suit the model and its batches, on a CPU."""
+        if self.trainer.device.type == "cpu":
+            threads.use_for_pass(multiply_adds(self.trainer.get_model(), self.trainer.cfg.dataset))
 
     def loaded(self, extra_state: Mapping[str, Any] | None) -> None:
         """Begins the record, when fairseq has loaded its checkpoint or found none.
@@ -224,6 +231,17 @@ class Run:
             everywhere = distributed_utils.all_gather_list(found, group=group)
             return next((one for one in everywhere if one), None)
         return found
+
+
+def multiply_adds(model: Any, dataset: Any) -> int:
+    """Of a full batch in a training, forward and roughly: each weight of a matrix is used for each row.
+
+    Args:
+        model: fairseq's.
+        dataset: settings of the batches.
+    """
+    rows = dataset.max_tokens or (dataset.batch_size or 1) * getattr(model, "rows_per_sample", _ROWS_PER_SAMPLE)
+    return rows * sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
 
 
 def training_modules() -> list[Any]:

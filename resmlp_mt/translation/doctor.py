@@ -6,9 +6,12 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
+from resmlp_mt import threads
 from resmlp_mt.version import __version__
 
 # package -> (what needs it, smallest version that works)
@@ -27,6 +30,7 @@ _PACKAGES: dict[str, tuple[str, tuple[int, ...]]] = {
     "timm": ("images", (1, 0)),
 }
 _REQUIRED = ("torch", "numpy", "sentencepiece", "safetensors", "sacrebleu", "sacremoses")
+_LOAD_SECONDS = 0.6  # for which the load of others is measured
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 
 
@@ -122,7 +126,51 @@ def _check_device() -> Finding:
         said = f"there is a GPU, but torch {torch.__version__} cannot use it: install a CUDA build that fits the driver"
         return Finding("device", False, said)
     packed = "with" if torch.backends.mkldnn.is_available() else "without"
-    return Finding("device", True, f"CPU, {torch.get_num_threads()} threads, {packed} oneDNN; no GPU")
+    return Finding("device", True, f"CPU, {packed} oneDNN; no GPU")
+
+
+def check_threads() -> list[Finding]:
+    """Says which CPUs may be used, what others take of them, and how many threads compute; it takes a moment."""
+    load = threads.LoadOfOthers()
+    time.sleep(_LOAD_SECONDS)
+    cpus, quota, taken = threads.usable_cpus(), threads.cpu_quota(), load.sample()
+    granted = "no quota" if quota is None else f"a quota of {quota:g}"
+    return [
+        Finding("CPUs", True, f"{cpus} usable; {granted}"),
+        Finding("load of others", True, describe_load(cpus, taken)),
+        *describe_threads(os.environ, cpus, taken),
+        Finding("waiting threads", True, describe_waiting(os.environ)),
+    ]
+
+
+def describe_load(cpus: int, taken: float | None) -> str:
+    """How many of the usable CPUs other processes take."""
+    if taken is None:
+        return "not known on this system"
+    busy = threads.idle_cpus(cpus, taken) < cpus
+    return f"{taken:.1f} of {cpus} CPUs" + "; speeds measured now mean little" * busy
+
+
+def describe_threads(environment: Mapping[str, str], cpus: int, taken: float | None) -> list[Finding]:
+    """How many threads the commands use, and why."""
+    if chosen := threads.chosen_by_user(environment):
+        return [Finding("threads", True, f"{chosen}, as OMP_NUM_THREADS says")]
+    idle = threads.idle_cpus(cpus, taken or 0.0)
+    small = "1 for a small model, whose products are not worth dividing"
+    return [
+        Finding("threads, files of text", True, f"{threads.default_workers(cpus)} batches at once, with a thread each"),
+        Finding("threads, line by line", True, f"{small}; {idle} for a large one: as many as CPUs are idle"),
+        Finding("threads, images, training", True, f"{small}; {cpus} for a large one: all that are usable"),
+    ]
+
+
+def describe_waiting(environment: Mapping[str, str]) -> str:
+    """What threads do that wait for one another."""
+    if spins := environment.get("GOMP_SPINCOUNT"):
+        return f"spin {spins} rounds, then sleep (GOMP_SPINCOUNT)"
+    if policy := environment.get("OMP_WAIT_POLICY"):
+        return f"as OMP_WAIT_POLICY={policy} says"
+    return f"spin for milliseconds, which is slow on a busy machine; set GOMP_SPINCOUNT={threads.SPIN_COUNT}"
 
 
 def describe_versions() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from resmlp_mt.translation.search_rules import Rules
 from resmlp_mt.translation.search_sampling import SamplingSelector
 from resmlp_mt.translation.search_settings import SearchSettings
 from resmlp_mt.translation.step_model import SYMBOLS, StepModel, Symbols
+from resmlp_mt.translation.workers import StoppedError
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ class BeamSearch:
         self._max_len = min(model.max_target_len for model in models) - 1
 
     @torch.inference_mode()
-    def search(self, sources: Sequence[Source]) -> list[list[Hypothesis]]:
+    def search(self, sources: Sequence[Source], stop: threading.Event | None = None) -> list[list[Hypothesis]]:
         """Translates a batch.
 
         Args:
             sources: the sentences, at least one.
+            stop: ends the search when it is set.
 
         Returns:
             Of every sentence its best hypotheses, best first: at most `nbest`, at least one.
@@ -94,10 +97,11 @@ class BeamSearch:
         Raises:
             ResMLPError: if a source is longer than the model, `min_len` is above the maximal length, or the model gives
                 no numbers.
+            StoppedError: when `stop` is set.
         """
         return _Run(
             self._models, self._settings, self._symbols, self._beam_size, self._limits(sources), sources
-        ).finish()
+        ).finish(stop)
 
     def _limits(self, sources: Sequence[Source]) -> list[int]:
         settings = self._settings
@@ -162,9 +166,11 @@ class _Run:
             return SiblingSelector(self._beam_size, settings.sibling_penalty)
         return BestSelector(self._beam_size)
 
-    def finish(self) -> list[list[Hypothesis]]:
+    def finish(self, stop: threading.Event | None) -> list[list[Hypothesis]]:
         """Takes steps until every sentence is finished."""
         for step in itertools.count():
+            if stop is not None and stop.is_set():
+                raise StoppedError
             candidates = self._candidates(step)
             ends = candidates.tokens.eq(self._symbols.end) & candidates.scores.isfinite()
             finished = self._collect(candidates, ends, step)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from resmlp_mt.errors import ResMLPError, require, require_choice
+from resmlp_mt.threads import ThreadsByLoad
 from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
 from resmlp_mt.translation.bundle import Bundle, read_bundle
 from resmlp_mt.translation.forcing import ForcedTarget, align_words, force_decode
@@ -17,6 +20,7 @@ from resmlp_mt.translation.planning import Planner
 from resmlp_mt.translation.records import Alignment, Request, Translation, as_list, require_strings
 from resmlp_mt.translation.search import BeamSearch, Hypothesis, Source
 from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.workers import run_batches
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,6 +33,10 @@ class Translator:
         device: "cpu", "cuda" or "cuda:N".
         dtype: "float32", or "bfloat16" or "float16" for speed on a GPU.
         limits: of a batch.
+        workers: batches at the same time, each in memory.
+
+    Attributes:
+        threads_by_load: if set, adjusts torch's threads before a batch that is searched alone.
     """
 
     def __init__(
@@ -37,6 +45,7 @@ class Translator:
         device: str = "cpu",
         dtype: str = "float32",
         limits: BatchLimits | None = None,
+        workers: int = 1,
     ) -> None:
         require_choice("dtype", dtype, tuple(DTYPES))
         require(bool(bundles), "the models", "one or more", "none", "name a bundle")
@@ -55,6 +64,8 @@ class Translator:
         except (RuntimeError, AssertionError) as error:
             raise ResMLPError(f"the device must be there, but {device} is not ({str(error)[:120]}); use cpu") from error
         self.limits = limits or BatchLimits()
+        self.workers = workers
+        self.threads_by_load: ThreadsByLoad | None = None
         self._dtype = dtype
         self._digests = [bundle.config.digests for bundle in bundles]
         self.max_source_len = min(model.max_source_len for model in self.models)
@@ -67,18 +78,25 @@ class Translator:
         device: str = "cpu",
         dtype: str = "float32",
         limits: BatchLimits | None = None,
+        workers: int = 1,
     ) -> Translator:
         """Reads a bundle, or several for an ensemble.
 
         Raises:
             ResMLPError: when something in a bundle is missing or damaged.
         """
-        return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits)
+        return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits, workers)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides over the translations besides the settings of the search; batches do in their last digits."""
         return {"models": self._digests, "dtype": self._dtype, "limits": asdict(self.limits)}
+
+    @property
+    def weights_per_step(self) -> int:
+        """Weights of the linear layers of all decoders, which each step of a search reads."""
+        layers = [m for model in self.models for m in model.decoder.modules() if isinstance(m, nn.Linear)]
+        return sum(layer.weight.numel() for layer in layers)
 
     def translate(
         self,
@@ -145,15 +163,20 @@ class Translator:
 
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
         search = BeamSearch(self.models, settings)
-        found: list[list[Hypothesis]] = [[] for _ in sources]
+
+        def search_batch(batch: Sequence[int], stop: threading.Event) -> list[list[Hypothesis]]:
+            return run_halving([sources[place] for place in batch], lambda half: search.search(half, stop))
+
+        if self.threads_by_load:
+            self.threads_by_load.adjust()
         lengths = [len(source.tokens) for source in sources]
         beam_size = min(settings.beam_size, self.models[0].vocab_size - 1)  # as in the search
         require_beam_fits(self._memory(beam_size), max(lengths, default=1), self.limits)
-        for batch in self._batches(lengths, beam_size):
-            results = run_halving([sources[place] for place in batch], search.search)
-            for place, hypotheses in zip(batch, results, strict=True):
-                found[place] = hypotheses
-        return found
+        batches = self._batches(lengths, beam_size)
+        found: dict[int, list[Hypothesis]] = {}
+        for batch, results in zip(batches, run_batches(search_batch, batches, self.workers), strict=True):
+            found |= zip(batch, results, strict=True)
+        return [found[place] for place in range(len(sources))]
 
     def _batches(self, lengths: Sequence[int], rows: int) -> list[list[int]]:
         return make_batches(lengths, self.limits, self._memory(rows))
@@ -232,10 +255,14 @@ class Translator:
     def _force(self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[ForcedTarget]:
         lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
         forced: dict[int, ForcedTarget] = {}
+
+        def force_batch(batch: Sequence[int], stop: threading.Event) -> list[ForcedTarget]:
+            return run_halving([(sources[place], targets[place]) for place in batch], self._force_pairs)
+
         # All positions of a target have logits at once, as many rows of a search would have.
-        for batch in self._batches(lengths, max(lengths, default=1)):
-            pairs = [(sources[place], targets[place]) for place in batch]
-            forced |= zip(batch, run_halving(pairs, self._force_pairs), strict=True)
+        batches = self._batches(lengths, max(lengths, default=1))
+        for batch, results in zip(batches, run_batches(force_batch, batches, self.workers), strict=True):
+            forced |= zip(batch, results, strict=True)
         return [forced[place] for place in range(len(lengths))]
 
     def _force_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ForcedTarget]:

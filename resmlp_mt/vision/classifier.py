@@ -117,6 +117,11 @@ class Classifier(nn.Module):
                 nn.init.trunc_normal_(layer.weight, std=self.settings.init_std)
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def multiply_adds(self) -> int:
+        """Of one image, roughly: each weight of a matrix is used for each patch."""
+        return self.settings.patches * sum(p.numel() for p in self.parameters() if p.dim() > 1)
+
     def forward(self, images: Tensor) -> Tensor:
         """Maps images (batch, channels, height, width) to logits (batch, num_classes).
 

@@ -87,6 +87,11 @@ class ResMLPVisionModel(BaseFairseqModel):
         """
         return cls(Classifier(classifier_settings(cfg, task)))
 
+    @property
+    def rows_per_sample(self) -> int:
+        """Rows that an image has in the products of the layers: its patches."""
+        return self.core.settings.patches
+
     def forward(self, images: Tensor) -> Tensor:
         """Maps images (batch, channels, height, width) to logits (batch, num_classes)."""
         return self.core(images)

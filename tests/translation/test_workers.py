@@ -1,0 +1,209 @@
+"""Several workers: the same translations in the same order, and errors and interrupts as with one."""
+
+import argparse
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from toy_bundles import raw_lines, write_bundle
+
+from resmlp_mt import threads
+from resmlp_mt.cli import decoding
+from resmlp_mt.cli.main import main
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.translation.batching import BatchLimits
+from resmlp_mt.translation.records import Request
+from resmlp_mt.translation.search import BeamSearch, Source
+from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.workers import StoppedError, run_batches
+
+LIMITS = BatchLimits(sentences=3)
+LINES = [*raw_lines(), "", "a small dog runs. " * 30, "two men"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def one(model):
+    return Translator.from_pretrained(model, limits=LIMITS)
+
+
+@pytest.fixture(scope="module")
+def several(model):
+    return Translator.from_pretrained(model, limits=LIMITS, workers=3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SearchSettings(beam_size=4, nbest=3, max_len_b=15),
+        SearchSettings(beam_size=2, sampling=True, seed=3, max_len_b=9),
+    ],
+    ids=["beam", "sampling"],
+)
+def test_translations_do_not_depend_on_the_number_of_workers(one, several, settings):
+    requests = [Request(line, number) for number, line in enumerate(LINES, 1)]
+    first, second = (t.translate_requests(requests, settings, align=True) for t in (one, several))
+    assert first == second  # texts, scores to the last digit, alignments, notes, order
+    assert any(translation.note for translation in second)
+
+
+def test_forced_scores_and_alignments_do_not_either(one, several):
+    assert several.score(raw_lines(), raw_lines("tgt")) == one.score(raw_lines(), raw_lines("tgt"))
+    assert several.align(raw_lines(), raw_lines("tgt")) == one.align(raw_lines(), raw_lines("tgt"))
+
+
+def test_a_job_is_the_same_for_any_number_of_workers(one, several):
+    assert one.identity == several.identity  # so that it can be resumed with another number
+
+
+def test_batches_are_searched_at_the_same_time_with_a_thread_each(several, monkeypatch):
+    together, used = threading.Barrier(3, timeout=60), []
+    original = BeamSearch.search
+
+    def search(self, sources, stop=None):
+        together.wait()  # breaks unless three arrive
+        used.append(torch.get_num_threads())
+        return original(self, sources, stop)
+
+    monkeypatch.setattr(BeamSearch, "search", search)
+    several.translate(raw_lines()[:9])
+    assert used == [1, 1, 1]
+
+
+def test_the_caller_keeps_its_threads():
+    torch.set_num_threads(2)
+    try:
+        run_batches(lambda batch, stop: batch, [1, 2, 3], workers=2)
+        assert torch.get_num_threads() == 2
+        assert torch.ones(1).add(1).item() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_one_batch_needs_no_worker(several, monkeypatch):
+    names = []
+    original = BeamSearch.search
+
+    def search(self, sources, stop=None):
+        names.append(threading.current_thread())
+        return original(self, sources, stop)
+
+    monkeypatch.setattr(BeamSearch, "search", search)
+    several.translate(["a dog"])
+    assert names == [threading.main_thread()]
+
+
+def test_an_error_in_a_worker_is_the_error_of_the_first_batch_that_has_one(several):
+    settings = replace(several.config.decoding, min_len=12, max_len_a=1.0, max_len_b=0)
+    with pytest.raises(ResMLPError, match="min_len must be at most the maximal length"):
+        several.translate(raw_lines(), settings=settings)
+
+    def fail(batch, stop):
+        raise ValueError(batch)
+
+    for _ in range(9):
+        with pytest.raises(ValueError, match="first"):
+            run_batches(fail, ["first", "second", "third"], workers=3)
+
+
+def test_an_error_ends_the_other_batches():
+    waits, ended = threading.Event(), []
+
+    def function(batch, stop):
+        if batch == "fails":
+            assert waits.wait(60)
+            raise ResMLPError("no")
+        waits.set()
+        assert stop.wait(60)
+        ended.append(batch)
+        raise StoppedError
+
+    with pytest.raises(ResMLPError, match="no"):
+        run_batches(function, ["fails", "waits", "never begins"], workers=2)
+    assert "waits" in ended
+
+
+def test_a_search_that_is_asked_to_stop_stops_at_its_next_step(one):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        BeamSearch(one.models, SearchSettings(max_len_b=15)).search([Source([5, 6, 2])], stop)
+
+
+def test_an_interrupt_stops_the_workers_and_the_command(model, monkeypatch, tmp_path, capsys):
+    """The interrupt comes while the main thread waits for results."""
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
+    source = tmp_path / "in.txt"
+    source.write_text("a dog\n" * 9)
+    original, searching = BeamSearch.search, []
+
+    def search(self, sources, stop=None):
+        searching.append(len(sources))
+        if len(searching) == 1:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert stop.wait(60)  # as a search that takes long
+        return original(self, sources, stop)
+
+    monkeypatch.setattr(BeamSearch, "search", search)
+    words = ["translate", model, "--input", source, "--output", tmp_path / "out.txt", "--batch-size", 3, "--workers", 2]
+    assert main([str(word) for word in words]) == 130
+    assert capsys.readouterr().err == "resmlp-mt translate: interrupted\n"
+    assert not (tmp_path / "out.txt").exists()
+    assert len(searching) <= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "workers", "count"),
+    [
+        ([], {}, 2, 1),
+        ([], {"OMP_NUM_THREADS": "2"}, 1, 2),
+        (["--threads", "2"], {}, 1, 2),
+        (["--threads", "1"], {"OMP_NUM_THREADS": "2"}, 1, 1),
+        (["--workers", "1"], {}, 1, 1),
+        (["--workers", "2"], {"OMP_NUM_THREADS": "1"}, 2, 1),
+        (["--workers", "1", "--threads", "2"], {}, 1, 2),
+    ],
+)
+def test_options_choose_workers_and_threads(model, monkeypatch, words, variables, workers, count):
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(os, "environ", variables)
+    try:
+        translator = load(model, words)
+        assert (translator.workers, torch.get_num_threads()) == (workers, count)
+    finally:
+        torch.set_num_threads(1)
+
+
+def load(model, words, **options):
+    parser = argparse.ArgumentParser()
+    decoding.add_model_arguments(parser)
+    return decoding.load_translator(parser.parse_args([str(model), *words]), **options)
+
+
+def test_line_by_line_a_large_model_gets_the_idle_cpus(model, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(threads, "_WEIGHTS_PER_THREAD", 100)
+    monkeypatch.setattr(threads.LoadOfOthers, "sample", lambda self: 1.0)
+    try:
+        translator = load(model, [], line_by_line=True)
+        assert torch.get_num_threads() == 1
+        translator.translate(["a dog"])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert load(model, ["--threads", "1"], line_by_line=True).threads_by_load is None
+
+
+def test_threads_and_workers_exclude_each_other(model, monkeypatch, capsys):
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
+    assert main(["translate", str(model), "--threads", "2", "--workers", "2"]) == 2
+    assert "--threads must be 1 with several --workers, but is 2; leave one of the two out" in capsys.readouterr().err
