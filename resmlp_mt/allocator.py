@@ -8,8 +8,13 @@ from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # mallopt(3)
 _SETTINGS = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
+_TUNABLES = ("mmap_max", "mmap_threshold", "trim_threshold", "top_pad")  # in GLIBC_TUNABLES: the same settings
 
-_GROWTH = 1.5  # of the process, before it looks for what it could give back
+# glibc keeps small freed pieces for the thread that freed them, and PyTorch's aligned buffers leave such a piece each.
+# Buffers between them that were freed cannot join into larger ones. This must be set before a process starts.
+NO_THREAD_CACHE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+
+_GROWTH = 1.25  # of the process, before it looks for what it could give back
 _SETTLED = 3  # updates after which it has what an update needs, and few gaps
 
 _keeps = False
@@ -26,7 +31,8 @@ def keep_freed_memory() -> bool:
         Whether it was done; other C libraries have no such setting.
     """
     global _keeps
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if any(name.startswith("MALLOC_") for name in os.environ) or any(name in tunables for name in _TUNABLES):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     _keeps = mallopt is not None and all(mallopt(option, value) == 1 for option, value in _SETTINGS.items())
@@ -36,15 +42,15 @@ def keep_freed_memory() -> bool:
 class UnusedMemory:
     """Gives freed memory back now and then, where `keep_freed_memory` has it kept.
 
-    Batches of ever other sizes leave gaps between what lives longer (oneDNN keeps something for each size) that no
-    later buffer fits in. Unless someone gives them back, a training of a small model grows to four times its size.
+    Batches of ever other sizes leave gaps between what lives longer that no later buffer fits in. With
+    `NO_THREAD_CACHE` there are few; without it a training of a small model would grow to twice its size.
     """
 
     def __init__(self) -> None:
         self._updates = self._size = 0
 
     def give_back(self) -> bool:
-        """Gives it back if the process has grown by half since soon after the last time. To be called at each update.
+        """Gives it back if the process has grown by a quarter since soon after the last time. For each update.
 
         Returns:
             Whether it did. It takes a fraction of a second; nearly always there is nothing to do.

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 from resmlp_mt import threads
+from resmlp_mt.allocator import NO_THREAD_CACHE
 from resmlp_mt.errors import ResMLPError, require
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
@@ -182,7 +183,7 @@ class Training:
         self._is_torchrun = command[0] == "torchrun"
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._stop)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**NO_THREAD_CACHE, **os.environ, "PYTHONUNBUFFERED": "1"}
         threads.spin_briefly(environment)
         # A session of its own: a terminal's Ctrl-C must not reach torchrun, which kills its processes after 30 seconds.
         self._process = subprocess.Popen(

@@ -45,7 +45,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="arithmetic of the model (default: float32)")
     parser.add_argument("--workers", type=int, metavar="N", help="batches at the same time (default: one for each CPU)")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="divide the work of a batch, with one worker (default: by its size)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="share the work of each batch, one at a time (default: see --workers)",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="most sentences of a batch (default: 64)")
     parser.add_argument(

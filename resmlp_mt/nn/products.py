@@ -38,9 +38,32 @@ def transposed_product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tens
         a, b: of any strides.
         bias: (columns,).
     """
-    if _suits(a, b.size(0)):
-        return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
-    return F.linear(a, b, bias)
+    if not _suits(a, b.size(0)):
+        return F.linear(a, b, bias)
+    rows = a.reshape(-1, a.size(-1))
+    product = _onednn_linear(_pad_rows(rows), b, bias)
+    return product[: rows.size(0)].view(*a.shape[:-1], -1)
+
+
+def product_over_rows(a: Tensor, b: Tensor) -> Tensor:
+    r"""$a^\top b$: (rows, m) and (rows, n) to (m, n). No gradient flows through it."""
+    if not _suits(a, b.size(1)):
+        return a.t() @ b
+    return _onednn_linear(_pad_rows(a).t(), _pad_rows(b).t(), None)
+
+
+def _onednn_linear(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+
+
+def _pad_rows(x: Tensor) -> Tensor:
+    """Adds rows of zeros, at most a sixteenth: (rows, dim).
+
+    oneDNN keeps code for every shape that it has multiplied, some of it for ever: a thousand batches, each of another
+    size, would take more than a GiB. With these rows there are 16 sizes between one power of two and the next.
+    """
+    extra = -x.size(0) % (1 << max(0, x.size(0).bit_length() - 5))
+    return F.pad(x, (0, 0, 0, extra)) if extra else x
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -74,6 +97,6 @@ class _Linear(torch.autograd.Function):
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         return (
             transposed_product(gradient, weight.t()) if wants_x else None,
-            transposed_product(gradient.t(), x.t()) if wants_weight else None,
+            product_over_rows(gradient, x) if wants_weight else None,
             gradient.sum(0) if wants_bias else None,
         )

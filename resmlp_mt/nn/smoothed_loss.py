@@ -7,14 +7,17 @@ through projection, loss and gradient at a time, in one buffer, and padding is l
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from resmlp_mt.nn.products import transposed_product
+from resmlp_mt.nn.products import product_over_rows, transposed_product
 
-BLOCK_ELEMENTS = 2**24  # logits at a time: 64 MiB in float32, and enough rows for full matrix products
+# Most positions at a time on a CPU: enough for full matrix products, and 16 MiB of logits over 8,000 words in float32.
+BLOCK_ROWS = 512
+BLOCK_ELEMENTS = 2**24  # most logits at a time on a GPU, where each block costs a few launches of kernels
 
 
 class SmoothedLoss(NamedTuple):
@@ -68,8 +71,9 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         transposed = weight.new_zeros(weight.size(1), words, dtype=exact) if wants_weight else None
         loss = rows.new_zeros((), dtype=exact)
         nll = loss.clone()
-        size = max(1, BLOCK_ELEMENTS // words)
-        for start in range(0, rows.size(0), size):
+        most = BLOCK_ROWS if rows.device.type == "cpu" else max(1, BLOCK_ELEMENTS // words)
+        size = math.ceil(rows.size(0) / max(1, math.ceil(rows.size(0) / most)))  # equal blocks: fewer shapes
+        for start in range(0, rows.size(0), max(1, size)):
             block, right = rows[start : start + size], target[start : start + size, None]
             log_probabilities = transposed_product(block, weight).to(exact).log_softmax(1)  # (block, vocab_size)
             hits = log_probabilities.gather(1, right).sum()
@@ -83,7 +87,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             if rows_gradient is not None:
                 rows_gradient[start : start + size] = transposed_product(gradient, weight.t())
             if transposed is not None:  # the way round that oneDNN is faster in
-                transposed += transposed_product(block.t(), gradient.t())
+                transposed += product_over_rows(block, gradient)
         weight_gradient = None if transposed is None else transposed.t().contiguous()
         ctx.save_for_backward(rows_gradient, weight_gradient)
         ctx.dtype = weight.dtype
