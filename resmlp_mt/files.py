@@ -46,11 +46,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         return
     target = destination(path)
     partial = partial_name(target)
-    with _reported(path):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.open("wb").close()
-        mode = partial.stat().st_mode
     try:
+        with _reported(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.open("wb").close()
+            mode = partial.stat().st_mode
         with _reported(path, partial):
             yield partial
         with _reported(path):
