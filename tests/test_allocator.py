@@ -59,3 +59,26 @@ def test_what_the_user_has_set_stays():
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
 def test_memory_is_kept_without_the_cache_of_threads_too():
     assert said(**NO_THREAD_CACHE) == KEPT
+
+
+ARENAS = """
+import ctypes, sys, threading
+import torch
+from resmlp_mt.allocator import keep_freed_memory
+
+assert keep_freed_memory(shared=sys.argv[1] == "shared")
+worker = threading.Thread(target=torch.ones, args=(2**20,))
+worker.start()
+worker.join()
+library = ctypes.CDLL(None)
+library.malloc_info(0, ctypes.c_void_p.in_dll(library, "stdout"))
+library.fflush(None)
+"""
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
+@pytest.mark.parametrize(("kind", "several"), [("shared", False), ("apart", True)])
+def test_threads_that_share_memory_have_one_arena(kind, several):
+    words = [sys.executable, "-c", ARENAS, kind]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=300, check=True)
+    assert (done.stdout.count("<heap nr=") > 1) == several

@@ -94,7 +94,7 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
 
     load = threads.LoadOfOthers()
     workers = _workers(args)
-    keep_freed_memory()
+    keep_freed_memory(shared=workers > 1)
     chosen = args.threads or threads.chosen_by_user(os.environ)
     torch.set_num_threads(chosen or 1)
     translator = Translator.from_pretrained(

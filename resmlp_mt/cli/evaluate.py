@@ -108,7 +108,9 @@ def _load_baseline(
     if path is None:
         return None
     if path.is_dir():
-        other = Translator.from_pretrained(path, device=args.device, dtype=args.dtype, limits=translator.limits)
+        other = Translator.from_pretrained(
+            path, device=args.device, dtype=args.dtype, limits=translator.limits, workers=translator.workers
+        )
         job = _job(args, other)
         texts = evaluation.translate_test_set(other, test_set, job).texts
         about = {"path": str(path), "digests": other.config.digests, "settings": asdict(job.settings)}

@@ -207,3 +207,20 @@ def test_threads_and_workers_exclude_each_other(model, monkeypatch, capsys):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     assert main(["translate", str(model), "--threads", "2", "--workers", "2"]) == 2
     assert "--threads must be 1 with several --workers, but is 2; leave one of the two out" in capsys.readouterr().err
+
+
+def test_a_baseline_is_translated_with_the_same_workers(model, monkeypatch, tmp_path):
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
+    text = tmp_path / "test.txt"
+    text.write_text("".join(f"{line}\n" for line in raw_lines()))
+    workers = []
+    original = Translator.translate_requests
+
+    def translate_requests(self, *args, **options):
+        workers.append(self.workers)
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(Translator, "translate_requests", translate_requests)
+    words = ["evaluate", model, "--source", text, "--reference", text, "--baseline", model, "--workers", 2]
+    assert main([str(word) for word in [*words, "--resamples", 2, "--trials", 2]]) == 0
+    assert workers == [2, 2]
