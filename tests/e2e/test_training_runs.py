@@ -110,7 +110,7 @@ class TestRecord:
         assert {"resmlp-mt", "fairseq-fixed", "torch", "numpy", "sentencepiece", "python"} <= found["versions"].keys()
         assert found["data"][0]["folder"] == str(toy_data)
         assert found["starts"][0]["command"][1:3] == [str(toy_data), "--user-dir"]
-        assert [end["how"] for end in found["ends"]] == ["finished"]
+        assert [end["how"] for end in found["ends"]] == ["finished: --max-update 90"]
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         if head.returncode == 0:
             assert len(found["git"]["commit"]) == len(head.stdout.strip())
@@ -145,7 +145,7 @@ class TestStopping:
         found = run_json(folder)
         assert [start["update"] for start in found["starts"]] == [0, stopped]
         assert found["starts"][1]["changed"] == {}
-        assert [end["how"] for end in found["ends"]] == ["stopped by SIGTERM", "finished"]
+        assert [end["how"] for end in found["ends"]] == ["stopped by SIGTERM", "finished: --max-update 90"]
         the_log_tells_the_same_history(folder, log)
 
     def test_a_finished_training_rests(self, whole, toy_data):
