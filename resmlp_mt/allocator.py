@@ -20,8 +20,8 @@ _TUNABLES = (
 # Buffers between them that were freed cannot join into larger ones. This must be set before a process starts.
 NO_THREAD_CACHE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
-_GROWTH = 1.25  # of the process, before it looks for what it could give back
-_SETTLED = 3  # updates after which it has what an update needs, and few gaps
+_GROWTH = 1.1  # of the process, before it looks for what it could give back
+_SETTLED = 10  # updates after which it has what an update needs, and few gaps
 
 _keeps = False
 
@@ -61,7 +61,7 @@ class UnusedMemory:
         self._updates = self._size = 0
 
     def give_back(self) -> bool:
-        """Gives it back if the process has grown by a quarter since soon after the last time. For each update.
+        """Gives it back if the process has grown by a tenth since soon after the last time. For each update.
 
         Returns:
             Whether it did. It takes a fraction of a second; nearly always there is nothing to do.

@@ -1,4 +1,4 @@
-"""Kept memory: freed buffers stay with the process until it has grown by a quarter; then what lies unused goes back."""
+"""Kept memory: freed buffers stay with the process until it has grown by a tenth; then what lies unused goes back."""
 
 import os
 import subprocess

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from resmlp_mt.nn.products import product_over_rows, transposed_product
 
-# Most positions at a time on a CPU: enough for full matrix products, and 16 MiB of logits over 8,000 words in float32.
-BLOCK_ROWS = 512
+# Most positions at a time on a CPU: enough for full matrix products, and 8 MiB of logits over 8,000 words in float32.
+BLOCK_ROWS = 256
 BLOCK_ELEMENTS = 2**24  # most logits at a time on a GPU, where each block costs a few launches of kernels
 
 
