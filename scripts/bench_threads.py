@@ -87,9 +87,9 @@ def make_translator(bench: Bench) -> None:
     import sentencepiece
     import torch
 
+    from resmlp_mt.fairseq_plugin.translation_model import ResMLPConfig
     from resmlp_mt.translation.build import build_core
     from resmlp_mt.translation.bundle import BundleConfig, Side, write_bundle
-    from resmlp_mt.translation.model import ResMLPConfig
     from resmlp_mt.translation.search_settings import SearchSettings
     from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS
     from resmlp_mt.translation.step_model import TranslationModel

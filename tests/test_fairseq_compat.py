@@ -27,7 +27,8 @@ from fairseq_commands import ROOT, USER_DIR, environment, note_threads_at_the_en
 from omegaconf import OmegaConf
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat import assert_registered, repair_all
+from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.registration import assert_registered
 
 repair_all()
 
@@ -246,7 +247,7 @@ group = cfg.distributed_training
 group.distributed_init_method, group.distributed_rank = f"file://{sys.argv[1]}/meeting", 0
 group.distributed_world_size, group.distributed_no_spawn, group.distributed_backend = 1, True, "gloo"
 if sys.argv[2] == "True":
-    from resmlp_mt.fairseq_compat.running import let_processes_part_in_order
+    from resmlp_mt.fairseq_plugin.patches.running import let_processes_part_in_order
     let_processes_part_in_order()
 utils.call_main(cfg, train)
 """
@@ -277,7 +278,7 @@ class Batches:
 for size in (10**6, 2):  # a loader at work, and one that waits for room
     next(BufferedIterator(size, Batches()))
 if sys.argv[1] == "True":
-    from resmlp_mt.fairseq_compat import repair_all
+    from resmlp_mt.fairseq_plugin.patches import repair_all
     repair_all()
 """
     words = [sys.executable, "-c", program, str(repaired)]

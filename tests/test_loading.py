@@ -9,7 +9,7 @@ import torch
 from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
 from torch.utils.data import Dataset
 
-from resmlp_mt.fairseq_compat import repair_all
+from resmlp_mt.fairseq_plugin.patches import repair_all
 
 repair_all()
 

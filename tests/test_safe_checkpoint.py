@@ -19,7 +19,7 @@ from fairseq.data import Dictionary
 from fairseq.models import fconv
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat import repair_all
+from resmlp_mt.fairseq_plugin.patches import repair_all
 
 repair_all()
 

@@ -11,8 +11,8 @@ import torch
 from resmlp_mt import threads
 from resmlp_mt.cli.main import main
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_plugin.run import Run, multiply_adds
 from resmlp_mt.threads import LoadOfOthers, ThreadsByLoad
-from resmlp_mt.training.run import Run, multiply_adds
 from resmlp_mt.translation import doctor
 
 # Multiply-adds of a full batch: weights of the matrices times rows.
@@ -178,7 +178,7 @@ def test_a_training_on_a_cpu_chooses_its_threads(device, count, monkeypatch, res
     monkeypatch.setattr(os, "environ", {})
     cfg = SimpleNamespace(dataset=SimpleNamespace(max_tokens=10**9), checkpoint=SimpleNamespace(save_dir="run"))
     trainer = SimpleNamespace(cfg=cfg, device=torch.device(device), get_model=lambda: torch.nn.Linear(3, 5))
-    monkeypatch.setattr("resmlp_mt.training.run.distributed_utils.is_master", lambda settings: True)
+    monkeypatch.setattr("resmlp_mt.fairseq_plugin.run.distributed_utils.is_master", lambda settings: True)
     cfg.distributed_training = None
     Run(trainer).choose_threads()
     assert torch.get_num_threads() == count

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-import resmlp_mt
 from resmlp_mt import files
 from resmlp_mt.translation.packaging import MANIFEST, read_manifest
 from resmlp_mt.versions import versions
@@ -158,7 +157,7 @@ class RunFile:
             "starts": [*before.get("starts", []), start],
             "ends": before.get("ends", []),
             "versions": versions(),
-            "git": git_state(Path(resmlp_mt.__file__).parent),
+            "git": git_state(Path(files.__file__).parent),
             "hardware": hardware(),
             "processes": processes,
             "parameters": parameters,

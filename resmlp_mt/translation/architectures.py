@@ -1,6 +1,7 @@
 """The registered translation architectures: each row is a difference from `resmlp`, with its reason.
 
-"paper" is arXiv:2105.03404. What no row names has the default of `resmlp_mt.translation.model.ResMLPConfig`.
+"paper" is arXiv:2105.03404. What no row names has the default of `ResMLPConfig` in
+`resmlp_mt.fairseq_plugin.translation_model`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from resmlp_mt.translation.step_model import SYMBOLS
 
 
 class Options(Protocol):
-    """What `resmlp_mt.translation.model.ResMLPConfig` says of both sides; `encoder_*` and `decoder_*` of either."""
+    """What `ResMLPConfig` of the fairseq plugin says of both sides; `encoder_*` and `decoder_*` of either."""
 
     encoder_embed_dim: int
     decoder_embed_dim: int

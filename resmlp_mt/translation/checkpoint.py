@@ -44,7 +44,7 @@ class TrainedModel:
 
     Attributes:
         architecture: the registered name.
-        options: of the architecture, as `resmlp_mt.translation.model.ResMLPConfig` has them.
+        options: of the architecture, as `resmlp_mt.fairseq_plugin.translation_model.ResMLPConfig` has them.
         parameters: by the names in `TranslationModel`.
         languages: codes of the source's and the target's language, or None where fairseq was left to find them.
         updates: number of updates of the training.

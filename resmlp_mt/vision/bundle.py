@@ -28,7 +28,7 @@ from resmlp_mt.vision.settings import LARGEST_NUMBER, ClassifierSettings
 
 FORMAT = 1
 CONFIG, PARAMETERS = "config.json", "model.safetensors"
-CORE = "core."  # what `resmlp_mt.vision.model.ResMLPVisionModel` puts before our names
+CORE = "core."  # what `resmlp_mt.fairseq_plugin.image_model.ResMLPVisionModel` puts before our names
 _LARGEST_CONFIG_BYTES = 10_000_000
 
 

@@ -13,8 +13,8 @@ from recipes import differences, resolved_command, resolved_yaml
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_plugin.dino_task import ResMLPDinoConfig, ResMLPDinoTask
 from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.vision.dino_task import ResMLPDinoConfig, ResMLPDinoTask
 
 PARTS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
 CLASSES = ("dots", "lines", "plain")

@@ -6,7 +6,7 @@ from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from toy_bundles import data_folder
 
-from resmlp_mt.training import criterion
+from resmlp_mt.fairseq_plugin import translation_criterion as criterion
 
 TRANSFORMER = [
     *("--arch", "transformer", "--encoder-embed-dim", "24", "--decoder-embed-dim", "24"),

@@ -8,7 +8,7 @@ from fairseq_cli import train
 from omegaconf import OmegaConf
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat import repair_all, requirements
+from resmlp_mt.fairseq_plugin.patches import repair_all, requirements
 
 repair_all()
 

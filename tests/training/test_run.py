@@ -10,14 +10,14 @@ from fairseq_cli import train as training_loop
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.fairseq_compat.saving import NO_EPOCH, let_a_finished_training_rest
+from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH, let_a_finished_training_rest
 
 resmlp_mt.register_with_fairseq()
 
-from resmlp_mt.training import door  # noqa: E402
+from resmlp_mt.fairseq_plugin import hooks  # noqa: E402
+from resmlp_mt.fairseq_plugin.run import Run  # noqa: E402
+from resmlp_mt.fairseq_plugin.translation_task import SAMPLES, ResMLPTranslationTask  # noqa: E402
 from resmlp_mt.training.provenance import read_run  # noqa: E402
-from resmlp_mt.training.run import Run  # noqa: E402
-from resmlp_mt.translation.task import SAMPLES, ResMLPTranslationTask  # noqa: E402
 
 
 @pytest.fixture
@@ -93,21 +93,21 @@ def run_of_two_epochs(trainer, monkeypatch, tmp_path):
     def run(ends_after_an_update):
         run = Run(trainer)
         run.loaded(None)
-        monkeypatch.setattr(door, "_run", run)
+        monkeypatch.setattr(hooks, "_run", run)
         epochs = SimpleNamespace(next_epoch_idx=1)
 
         def train(cfg, trainer, task, epoch_itr):
             ends = ends_after_an_update and epoch_itr.next_epoch_idx == 2
-            found = door.save_and_stop_when_asked(
+            found = hooks.save_and_stop_when_asked(
                 lambda *args: ([None], ends), cfg, trainer, task, epoch_itr, ["valid"], True
             )
             epoch_itr.next_epoch_idx += 1
             return found
 
         for epoch in (1, 2):
-            _, ends = door.end_when_asked(train, trainer.cfg, trainer, None, epochs)
+            _, ends = hooks.end_when_asked(train, trainer.cfg, trainer, None, epochs)
             if not ends:
-                door.note_the_lowest_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
+                hooks.note_the_lowest_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
         return read_run(tmp_path / "run.json")["ends"]
 
     return run

@@ -16,8 +16,8 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq_commands import ROOT, environment
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat import repair_all
-from resmlp_mt.fairseq_compat import saving as repairs
+from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import saving as repairs
 from resmlp_mt.safe_checkpoint import read_checkpoint
 
 repair_all()
@@ -126,7 +126,7 @@ KILLED = """
 import os, signal, sys, torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
-from resmlp_mt.fairseq_compat import repair_all
+from resmlp_mt.fairseq_plugin.patches import repair_all
 
 repair_all()
 how, path = sys.argv[1:]

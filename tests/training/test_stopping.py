@@ -63,7 +63,7 @@ LOADING = """
 import os, signal, sys, time, torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 from resmlp_mt.training.stopping import keep_loading_data
 
 if sys.argv[1] == "kept":

@@ -1,4 +1,4 @@
-"""The registered architectures: their sizes worked out by formula, and the same model through every door."""
+"""The registered architectures: their sizes worked out by formula, and the same model through every command."""
 
 import re
 from argparse import Namespace

@@ -10,7 +10,7 @@ from fairseq import metrics
 from torch import nn
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.criterions import ImageCrossEntropy, ImageDistillation
+from resmlp_mt.fairseq_plugin.image_criterions import ImageCrossEntropy, ImageDistillation
 from resmlp_mt.vision.distillation import Teacher, load_teacher, renormalise
 from resmlp_mt.vision.losses import count_right, cross_entropy, soft_distillation
 from resmlp_mt.vision.preprocessing import Preprocessing

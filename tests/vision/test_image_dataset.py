@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
+from resmlp_mt.fairseq_plugin.image_task import ImageClassificationConfig, ImageClassificationTask
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.datasets import ArraySet
-from resmlp_mt.vision.image_dataset import ImageDataset
 from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.task import ImageClassificationConfig, ImageClassificationTask
 
 CHANGED = Augmentation(repetitions=3, rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5, mixup=0.8, cutmix=1.0)
 
@@ -203,7 +203,7 @@ class TestTask:
             task().get_batch_iterator(dataset())
 
     def test_averaged_weights_are_scored_beside_the_trained_ones(self):
-        from resmlp_mt.vision.criterions import ImageCrossEntropy
+        from resmlp_mt.fairseq_plugin.image_criterions import ImageCrossEntropy
 
         made = task()
         right, wrong = torch.eye(10)[[1, 2, 3]], torch.eye(10)[[0, 0, 0]]

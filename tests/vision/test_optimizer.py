@@ -7,8 +7,8 @@ import torch
 from fairseq import optim
 from omegaconf import OmegaConf
 
+from resmlp_mt.fairseq_plugin.image_optimizer import OPTIMIZER_REGISTRY, decay_groups
 from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.optimizer import OPTIMIZER_REGISTRY, decay_groups
 from resmlp_mt.vision.settings import ClassifierSettings
 
 NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]

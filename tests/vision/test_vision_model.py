@@ -1,4 +1,4 @@
-"""The fairseq door of image classification: the same model through `--arch` and hydra, and what the task decides."""
+"""Image classifiers in fairseq: the same model through `--arch` and hydra, and what the task decides."""
 
 from dataclasses import fields
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The fairseq door of DINO's loss, and of what its log tells of a collapse."""
+"""The DINO loss as a fairseq criterion, with statistics in the log that show a collapse."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
-from resmlp_mt.fairseq_compat.registering import option
+from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
 
 NAME = "resmlp_dino"

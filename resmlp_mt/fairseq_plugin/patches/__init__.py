@@ -14,13 +14,13 @@ distributed_backend=gloo ddp_backend=legacy_ddp`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.fairseq_compat.checkpoints import (
+from resmlp_mt.errors import ResMLPError
+from resmlp_mt.fairseq_plugin.patches.checkpoints import (
     allow_checkpoint_classes,
     explain_other_vocabularies,
     explain_unreadable_checkpoints,
@@ -28,20 +28,20 @@ from resmlp_mt.fairseq_compat.checkpoints import (
     never_run_settings_as_code,
     refuse_vocabularies_in_another_order,
 )
-from resmlp_mt.fairseq_compat.generation import (
+from resmlp_mt.fairseq_plugin.patches.generation import (
     keep_diverse_beams_with_their_sentence,
     let_ngrams_be_blocked_on_cpu,
     let_replace_unk_read_alignments,
 )
-from resmlp_mt.fairseq_compat.layers import keep_unused_biases_out_of_training
-from resmlp_mt.fairseq_compat.loading import (
+from resmlp_mt.fairseq_plugin.patches.layers import keep_unused_biases_out_of_training
+from resmlp_mt.fairseq_plugin.patches.loading import (
     end_loaders_without_a_reader,
     end_workers_with_their_epoch,
     let_loaders_end_before_the_process,
 )
-from resmlp_mt.fairseq_compat.patching import put_around
-from resmlp_mt.fairseq_compat.requirements import refuse_trainings_that_cannot_run
-from resmlp_mt.fairseq_compat.running import (
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.requirements import refuse_trainings_that_cannot_run
+from resmlp_mt.fairseq_plugin.patches.running import (
     keep_bf16_on_the_gpu,
     keep_the_last_batch,
     let_processes_part_in_order,
@@ -50,23 +50,11 @@ from resmlp_mt.fairseq_compat.running import (
     let_validate_do_without_a_task,
     resume_with_the_batches_of_the_first_epoch,
 )
-from resmlp_mt.fairseq_compat.saving import (
+from resmlp_mt.fairseq_plugin.patches.saving import (
     let_a_finished_training_rest,
     let_amp_stop_without_a_gpu,
     write_checkpoints_whole,
 )
-
-
-def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:
-    """Makes sure that a name means what this package registered under it.
-
-    fairseq's `register_model` and its kin return without a word when a name is taken, and keep the other class.
-
-    Raises:
-        ResMLPError: the registry holds nothing or something else under the name.
-    """
-    found = registry.get(name)
-    require(found is registered, f"fairseq's {name}", f"{registered!r}", repr(found), "load no other plugin with it")
 
 
 def say_our_errors_in_one_line() -> None:

@@ -1,6 +1,6 @@
-"""The fairseq door of image classification: configuration and registered architectures.
+"""Image classifiers as fairseq models: configuration and registered architectures.
 
-Everything that computes is in `classifier` and `resmlp_mt.nn`, which do not know fairseq.
+The computation is in `resmlp_mt.vision.classifier` and `resmlp_mt.nn`, which do not import fairseq.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -12,7 +12,7 @@ from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat.registering import option, register_architecture
+from resmlp_mt.fairseq_plugin.registration import option, register_architecture
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS

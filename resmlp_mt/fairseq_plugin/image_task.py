@@ -1,4 +1,4 @@
-"""The fairseq door of image classification: which pictures, and how they become batches."""
+"""Image classification as a fairseq task: which images, and how they become batches."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import logging
@@ -12,13 +12,12 @@ from fairseq.tasks import TASK_REGISTRY, FairseqTask, register_task
 from omegaconf import II, MISSING
 
 from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.fairseq_compat import assert_registered
-from resmlp_mt.fairseq_compat.registering import option
+from resmlp_mt.fairseq_plugin.image_criterions import AVERAGED
+from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
+from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.criterions import AVERAGED
 from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
 from resmlp_mt.vision.finetune import initialise_from
-from resmlp_mt.vision.image_dataset import ImageDataset
 from resmlp_mt.vision.images import CORRUPT_IMAGES
 from resmlp_mt.vision.preprocessing import INTERPOLATIONS, Preprocessing
 

@@ -19,7 +19,7 @@ from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.tasks import FairseqTask
 
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 logger = logging.getLogger(__name__)
 

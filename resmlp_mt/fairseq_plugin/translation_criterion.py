@@ -1,4 +1,4 @@
-"""The fairseq door of the fast loss: `--criterion resmlp_label_smoothed_cross_entropy`."""
+"""The chunked loss as a fairseq criterion: `--criterion resmlp_label_smoothed_cross_entropy`."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import inspect
@@ -13,7 +13,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from torch import Tensor, nn
 
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.nn.smoothed_loss import smoothed_cross_entropy
 
 NAME = "resmlp_label_smoothed_cross_entropy"

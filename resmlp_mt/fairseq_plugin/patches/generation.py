@@ -10,7 +10,7 @@ from fairseq import search, utils
 from fairseq.ngram_repeat_block import NGramRepeatBlock
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 
 def let_replace_unk_read_alignments() -> None:

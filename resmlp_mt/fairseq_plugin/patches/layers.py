@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from fairseq.modules import dynamic_convolution
 
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 
 def keep_unused_biases_out_of_training() -> None:

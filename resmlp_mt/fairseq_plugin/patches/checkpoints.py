@@ -16,7 +16,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 from resmlp_mt.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, map_checkpoint, read_checkpoint
 from resmlp_mt.vocabularies import require_same_vocabularies
 

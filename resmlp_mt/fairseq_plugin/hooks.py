@@ -1,4 +1,4 @@
-"""The fairseq door of training runs: every training under `--user-dir` is recorded, watched, and stops when asked.
+"""Hooks of a training run: every training under `--user-dir` is recorded, watched, and stops when asked.
 
 All hooks lie around functions of fairseq's that it looks up in their module or class when it calls them, since this
 package is imported after fairseq's commands, which hold on to the names that they imported. They act in every task and
@@ -23,10 +23,10 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from torch.utils.data._utils import signal_handling
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat.patching import put_around
-from resmlp_mt.fairseq_compat.running import part_at_exit
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.running import part_at_exit
+from resmlp_mt.fairseq_plugin.run import Run, training_modules
 from resmlp_mt.training.nonfinite import PARAMETER, Finding, NonFiniteInspector
-from resmlp_mt.training.run import Run, training_modules
 from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_data, send_to_children
 
 logger = logging.getLogger(__name__)

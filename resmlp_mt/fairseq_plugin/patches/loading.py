@@ -18,7 +18,7 @@ from fairseq.data.iterators import (
     StreamingEpochBatchIterator,
 )
 
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 _SECONDS_TO_END = 10.0  # for a loader that is stuck, after which the process ends all the same
 _LOOK_SECONDS = 1.0  # how often a thread whose buffer is full looks whether its reader is still there

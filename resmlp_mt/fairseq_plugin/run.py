@@ -17,8 +17,8 @@ from omegaconf import OmegaConf, open_dict
 
 from resmlp_mt import threads
 from resmlp_mt.allocator import UnusedMemory
-from resmlp_mt.fairseq_compat.checkpoints import task_vocabularies
-from resmlp_mt.fairseq_compat.saving import NO_EPOCH
+from resmlp_mt.fairseq_plugin.patches.checkpoints import task_vocabularies
+from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH
 from resmlp_mt.training.nonfinite import Finding
 from resmlp_mt.training.provenance import RUN, RunFile
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, RunRecord, memory_in_use, plain_number

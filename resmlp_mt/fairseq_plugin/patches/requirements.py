@@ -11,7 +11,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 
 def refuse_trainings_that_cannot_run() -> None:

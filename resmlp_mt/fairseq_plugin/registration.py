@@ -1,4 +1,4 @@
-"""How fairseq's doors declare options and register architectures."""
+"""How the plugin declares options and registers names with fairseq."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from collections.abc import Mapping
@@ -7,7 +7,19 @@ from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, register_model
 
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.errors import require
+
+
+def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:
+    """Makes sure that a name means what this package registered under it.
+
+    fairseq's `register_model` and its kin return without a word when a name is taken, and keep the other class.
+
+    Raises:
+        ResMLPError: the registry holds nothing or something else under the name.
+    """
+    found = registry.get(name)
+    require(found is registered, f"fairseq's {name}", f"{registered!r}", repr(found), "load no other plugin with it")
 
 
 def option(default: Any, help: str) -> Any:

@@ -1,4 +1,4 @@
-"""The fairseq doors of optimisers that leave vectors without weight decay: LAMB, AdamW and SGD."""
+"""LAMB, AdamW and SGD as fairseq optimizers, without weight decay for vectors."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from fairseq.optim import OPTIMIZER_REGISTRY, FairseqOptimizer, register_optimiz
 from omegaconf import II
 from torch import Tensor
 
-from resmlp_mt.fairseq_compat import assert_registered
-from resmlp_mt.fairseq_compat.registering import option
+from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 
 
 def decay_groups(parameters: list[Tensor], weight_decay: float) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""The fairseq door of DINO: pictures as crops, a student with its teacher, and what happens in an update.
+"""DINO as a fairseq task: images as crops, a student with its teacher, and the update of the teacher.
 
-What computes is in `self_distillation`, `dino`, `multi_crop` and `knn`, which do not know fairseq; the loss is
-`dino_criterion`'s.
+The computation is in `resmlp_mt.vision` (`self_distillation`, `dino`, `multi_crop`, `knn`), the loss in
+`dino_criterion`.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -13,17 +13,16 @@ from fairseq.tasks import TASK_REGISTRY, register_task
 from omegaconf import II
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
-from resmlp_mt.fairseq_compat.registering import option
-from resmlp_mt.vision.crop_dataset import CropDataset
+from resmlp_mt.fairseq_plugin.crop_dataset import CropDataset
+from resmlp_mt.fairseq_plugin.dino_criterion import NAME
+from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, PictureConfig
+from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.datasets import load_dataset
 from resmlp_mt.vision.dino import DinoHead, cosine_schedule
-from resmlp_mt.vision.dino_criterion import NAME
 from resmlp_mt.vision.features import Features, extract_features
 from resmlp_mt.vision.knn import classify
 from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
 from resmlp_mt.vision.self_distillation import SelfDistillation
-from resmlp_mt.vision.task import ImageClassificationTask, PictureConfig
 
 KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
 

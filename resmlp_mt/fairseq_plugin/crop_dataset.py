@@ -1,4 +1,4 @@
-"""The fairseq door of crops: a data set of pictures whose batches hold several crops of each."""
+"""A fairseq data set whose batches hold several crops of each image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.vision.augmentation import Augmentation
 from resmlp_mt.vision.datasets import ImageSet
-from resmlp_mt.vision.image_dataset import ImageDataset
 from resmlp_mt.vision.multi_crop import Crops, MultiCrop
 from resmlp_mt.vision.preprocessing import Preprocessing
 

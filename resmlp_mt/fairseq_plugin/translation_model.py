@@ -1,6 +1,6 @@
-"""The fairseq door of translation: configuration, registered architectures, fairseq's encoder and decoder interfaces.
+"""Translators as fairseq models: configuration, registered architectures, fairseq's encoder and decoder interfaces.
 
-Everything that computes is in `encoder`, `decoder` and `resmlp_mt.nn`, which do not know fairseq.
+The computation is in `resmlp_mt.translation` and `resmlp_mt.nn`, which do not import fairseq.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -17,7 +17,7 @@ from fairseq.models import (
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat.registering import option, register_architecture
+from resmlp_mt.fairseq_plugin.registration import option, register_architecture
 from resmlp_mt.nn.affine import NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.linear import pack_linears

@@ -1,4 +1,4 @@
-"""The fairseq door of pictures: a data set that fairseq's iterators and workers make batches of."""
+"""A fairseq data set of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fairseq doors of losses: cross-entropy and distillation of image classifiers, with top-1 and top-5."""
+"""Cross-entropy and distillation of image classifiers as fairseq criterions, with top-1 and top-5."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.vision.distillation import Teacher, load_teacher
 from resmlp_mt.vision.losses import count_right, cross_entropy, soft_distillation
 

@@ -1,4 +1,4 @@
-"""The fairseq door of validation: `--task resmlp_translation --eval-bleu` says what `resmlp-mt evaluate` says.
+"""The translation task with validation BLEU: `--task resmlp_translation --eval-bleu` agrees with `resmlp-mt evaluate`.
 
 fairseq's own task puts sub-words together again on both sides, so that its references are not what people wrote. This
 one has the raw references beside the data, and puts translations together as a bundle does.
@@ -17,7 +17,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from sacrebleu.metrics import BLEU
 
 from resmlp_mt.errors import require
-from resmlp_mt.fairseq_compat import assert_registered
+from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.translation.evaluate_scores import bleu_tokenizer
 from resmlp_mt.translation.lines import read_lines
 from resmlp_mt.translation.packaging import read_manifest, read_segmenter

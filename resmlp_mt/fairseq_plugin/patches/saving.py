@@ -18,7 +18,7 @@ from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 
 from resmlp_mt.errors import ResMLPError
-from resmlp_mt.fairseq_compat.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import put_around
 from resmlp_mt.files import PARTIAL_SUFFIX
 from resmlp_mt.tensor_files import cause as operating_system_error
 

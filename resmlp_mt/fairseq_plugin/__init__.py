@@ -1,0 +1,33 @@
+"""The fairseq plugin: every line of this package that imports fairseq.
+
+`--user-dir resmlp_mt` makes fairseq import the package, which calls `register` here.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from resmlp_mt import allocator
+
+# Each registers its models, tasks, criterions, optimizers or hooks with fairseq when it is imported.
+_REGISTERING_MODULES = (
+    "translation_model",
+    "translation_task",
+    "translation_criterion",
+    "hooks",
+    "image_model",
+    "image_task",
+    "image_criterions",
+    "image_optimizer",
+    "dino_task",
+)
+
+
+def register() -> None:
+    """Patches the installed fairseq and registers everything of this package with it. May be called again."""
+    from resmlp_mt.fairseq_plugin import patches
+
+    allocator.keep_freed_memory()
+    patches.repair_all()
+    for name in _REGISTERING_MODULES:
+        importlib.import_module(f"{__name__}.{name}")
