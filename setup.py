@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/version.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/common/version.py").read_text())[1]
 
 
 class EditableWheel(editable_wheel):

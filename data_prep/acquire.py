@@ -12,7 +12,7 @@ from data_prep.download import download
 from data_prep.progress import say
 from data_prep.read import COMPRESSIONS
 from data_prep.verify import verify_file
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _UNPUBLISHED = "unpublished, recorded at first download"
 

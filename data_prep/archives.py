@@ -15,7 +15,7 @@ from typing import IO
 from data_prep.files import whole_file
 from data_prep.progress import say
 from data_prep.read import MAX_EXPANSION, expansion_limit
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _COPY_BYTES = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, OSError)

@@ -20,7 +20,7 @@ from data_prep.removed import RemovedPair, RemovedPairs
 from data_prep.segment import UNKNOWN, Segmenter
 from data_prep.settings import Settings
 from data_prep.workers import ordered_map
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 CHUNK_PAIRS = 5000
 TOO_MANY_PIECES = "too many pieces"

@@ -21,9 +21,9 @@ from data_prep.progress import say
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
 from data_prep.summary import next_commands, removal_table
 from data_prep.workers import available_cores
-from resmlp_mt.command_line import CommandParser
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.text import TOKENIZERS
+from resmlp_mt.common.command_line import CommandParser
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.normalization import TOKENIZERS
 
 SKIPPABLE_RULES = (
     *(rule for rule in clean.RULES if rule != clean.INVALID_UTF8),

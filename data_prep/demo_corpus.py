@@ -15,7 +15,7 @@ from pathlib import Path
 from data_prep.demo.phrases import Dice
 from data_prep.demo.sentences import draw_pair
 from data_prep.files import write_text
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 
 Pair = tuple[str, str]
 

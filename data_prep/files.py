@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, as `resmlp_mt.files` writes them, and what else data sets are written with."""
+"""Files that are either whole or absent, as `resmlp_mt.common.files` writes them, and what else data sets need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmlp_mt import files
+from resmlp_mt.common import files
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.files import read_json, write_json
 from data_prep.settings import Settings, differences
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 MANIFEST = "manifest.json"
 WORK = ".work"

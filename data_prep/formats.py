@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.read import Pair, read_blocks, read_lines
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 

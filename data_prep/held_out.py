@@ -14,7 +14,7 @@ from data_prep.job import Job
 from data_prep.keys import key_table
 from data_prep.progress import say
 from data_prep.read import Pair
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _KEYS = "held_out.npy"
 

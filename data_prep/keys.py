@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from resmlp_mt.translation.text import normal_form
+from resmlp_mt.translation.text.normalization import normal_form
 
 KEY_BYTES = 8
 # Columns of a key table.

@@ -17,8 +17,8 @@ from data_prep.job import Job
 from data_prep.removed import RemovedPairs
 from data_prep.segment import load_model
 from data_prep.settings import Settings
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.versions import versions
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.versions import versions
 
 FORMAT = 1
 ALL_RULES = (*clean.RULES, *select.RULES, *LEFT_OUT_RULES)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.corpora.base import Member, Part, Source
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _SOURCE_FIELDS = ("urls", "size", "digest", "text_digest")
 

@@ -16,8 +16,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, cast
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.lines import refuse_other_encodings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.lines import refuse_other_encodings
 
 Pair = tuple[str, str]
 

@@ -14,7 +14,7 @@ from data_prep import folder, report_page
 from data_prep.files import read_json, write_text
 from data_prep.indexed import read_sizes, read_token_ids
 from data_prep.segment import END, SPECIAL_SYMBOLS, dictionary_symbols, load_model
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 SAMPLE_PAIRS = 12
 _COUNTED_AT_ONCE = 1 << 24

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resmlp_mt.figure_style import GRID, MUTED, STYLE
+from resmlp_mt.common.plot_style import GRID, MUTED, STYLE
 
 # Told apart with every kind of colour vision, and in grey.
 SRC_COLOR, TGT_COLOR, RATIO_COLOR = "#1f6fb4", "#d9730d", "#3b7d6e"

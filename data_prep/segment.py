@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from data_prep.files import whole_file, write_text
 from data_prep.settings import Settings
 from data_prep.workers import available_cores, run_in_child
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.text import TextPreparation
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.normalization import TextPreparation
 
 # fairseq.data.Dictionary puts <s>, <pad>, </s>, <unk> first, in this order.
 BEGIN, PADDING, END, UNKNOWN = range(4)

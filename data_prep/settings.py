@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from resmlp_mt.errors import require, require_choice
-from resmlp_mt.translation.text import TOKENIZERS, TextSettings
+from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.translation.text.normalization import TOKENIZERS, TextSettings
 
 MODEL_TYPES = ("bpe", "unigram")
 INVALID_UTF8 = ("error", "remove")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.files import read_json, write_json
-from resmlp_mt.files import PARTIAL_SUFFIX
+from resmlp_mt.common.files import PARTIAL_SUFFIX
 
 
 class Steps:

@@ -17,7 +17,7 @@ from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT
 from data_prep.progress import say
 from data_prep.removed import EXAMPLES_PER_RULE, RemovedPair, RemovedPairs
 from data_prep.segment import dictionary_symbols, load_model, write_dictionary
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 # No more than this share of a corpus is set aside when it has no valid or test of its own.
 LARGEST_SHARE_SET_ASIDE = 0.1

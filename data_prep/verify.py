@@ -8,7 +8,7 @@ from pathlib import Path
 from data_prep.corpora.base import Source
 from data_prep.files import file_digest
 from data_prep.read import read_blocks
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def verify_file(path: Path, source: Source) -> str:

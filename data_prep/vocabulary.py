@@ -16,8 +16,8 @@ from data_prep.read import Pair
 from data_prep.segment import load_model, train_model
 from data_prep.settings import Settings
 from data_prep.workers import ordered_map
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.text import TextPreparation
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.normalization import TextPreparation
 
 _CHUNK_PAIRS = 5000
 # (from this many training pairs on, pieces), for --vocab-size 0.

@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ what is broken in the installed fairseq and registers its models. Imported by it
 
 import sys
 
-from resmlp_mt.version import __version__
+from resmlp_mt.common.version import __version__
 
 __all__ = ["__version__", "register_with_fairseq"]
 

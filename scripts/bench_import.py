@@ -25,7 +25,7 @@ STATEMENTS = {
     "python alone": "pass",
     "torch": "import torch",
     "resmlp_mt": "import resmlp_mt",
-    "resmlp_mt with its models": "import resmlp_mt.translation.encoder, resmlp_mt.translation.decoder",
+    "resmlp_mt with its models": "import resmlp_mt.translation.model.encoder, resmlp_mt.translation.model.decoder",
 }
 _TRANSLATE = "import sys; from resmlp_mt.cli.main import main; sys.exit(main(['translate', sys.argv[1]]))"
 

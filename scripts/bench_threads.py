@@ -29,8 +29,8 @@ from pathlib import Path
 from machine import MachineWatch
 from side_by_side import print_table, write_json
 
-from resmlp_mt import threads
-from resmlp_mt.allocator import NO_THREAD_CACHE
+from resmlp_mt.common import threads
+from resmlp_mt.common.allocator import NO_THREAD_CACHE
 
 ROOT = Path(__file__).resolve().parent.parent
 STATES = ("quiet", "busy")
@@ -88,12 +88,12 @@ def make_translator(bench: Bench) -> None:
     import torch
 
     from resmlp_mt.fairseq_plugin.translation_model import ResMLPConfig
-    from resmlp_mt.translation.build import build_core
-    from resmlp_mt.translation.bundle import BundleConfig, Side, write_bundle
-    from resmlp_mt.translation.search_settings import SearchSettings
-    from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS
-    from resmlp_mt.translation.step_model import TranslationModel
-    from resmlp_mt.translation.text import TextSettings
+    from resmlp_mt.translation.bundle.format import BundleConfig, Side, write_bundle
+    from resmlp_mt.translation.engine.step_model import TranslationModel
+    from resmlp_mt.translation.model.build import build_core
+    from resmlp_mt.translation.search.settings import SearchSettings
+    from resmlp_mt.translation.text.normalization import TextSettings
+    from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS
 
     arguments = bench.arguments
     text = bench.folder / "words.txt"
@@ -127,9 +127,9 @@ def make_classifier(bench: Bench) -> None:
     from PIL import Image
 
     from resmlp_mt.vision.bundle import save_classifier
-    from resmlp_mt.vision.classifier import Classifier
-    from resmlp_mt.vision.preprocessing import Preprocessing
-    from resmlp_mt.vision.settings import ClassifierSettings
+    from resmlp_mt.vision.data.preprocessing import Preprocessing
+    from resmlp_mt.vision.model.classifier import Classifier
+    from resmlp_mt.vision.model.settings import ClassifierSettings
 
     torch.manual_seed(1)
     classifier = Classifier(ClassifierSettings())

@@ -23,7 +23,7 @@ from machine import MachineWatch
 from side_by_side import print_table, run_child, write_json
 from systems import SIZES, model_words, training_words
 
-from resmlp_mt.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.allocator import NO_THREAD_CACHE
 
 USER_DIR = Path(__file__).resolve().parent.parent / "resmlp_mt"
 OURS = ("--user-dir", str(USER_DIR), "--criterion", "resmlp_label_smoothed_cross_entropy")

@@ -49,10 +49,10 @@ def prepare_ours(arguments: argparse.Namespace, sources: list[list[int]]) -> Cal
 
     _, fairseq_model = build_model("resmlp_wmt_en_de", arguments.vocabulary)  # before anything else of this project
 
-    from resmlp_mt.allocator import keep_freed_memory
-    from resmlp_mt.translation.search import BeamSearch, Source
-    from resmlp_mt.translation.search_settings import SearchSettings
-    from resmlp_mt.translation.step_model import TranslationModel
+    from resmlp_mt.common.allocator import keep_freed_memory
+    from resmlp_mt.translation.engine.step_model import TranslationModel
+    from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+    from resmlp_mt.translation.search.settings import SearchSettings
 
     keep_freed_memory()
     model = TranslationModel(fairseq_model.encoder.core, fairseq_model.decoder.core)

@@ -26,10 +26,10 @@ from side_by_side import median_ratio, print_table, write_json
 from sklearn.datasets import load_sample_images
 from torch import nn
 
-from resmlp_mt.allocator import keep_freed_memory
+from resmlp_mt.common.allocator import keep_freed_memory
 from resmlp_mt.nn.products import transposed_product
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.model.classifier import Classifier
 from resmlp_mt.vision.weights import from_foreign
 
 MODELS = {"S12": "resmlp_12_224", "S24": "resmlp_24_224"}

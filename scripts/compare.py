@@ -26,8 +26,8 @@ from machine import MachineWatch, machine_line
 from processes import CommandError, Commands, run_jobs
 from systems import SIZES, SYSTEMS
 
-from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.files import check_outputs, write_json, write_text
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.files import check_outputs, write_json, write_text
 
 MAX_EPOCHS = 200  # of a training until convergence, should it never end by itself
 PICTURES = (".svg", ".png")

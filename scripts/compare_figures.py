@@ -11,8 +11,8 @@ from compare_table import mean_and_spread, scores_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import COLOURS
-from resmlp_mt.files import whole_file
+from resmlp_mt.common.files import whole_file
+from resmlp_mt.common.plot_style import COLOURS
 
 MARKERS = "osD^vPX*"  # beside colours, for print
 

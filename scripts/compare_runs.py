@@ -12,22 +12,22 @@ from compare_systems import Contestant
 from processes import ROOT, Commands, Finished
 from training_log import read_log
 
-from resmlp_mt.errors import require
-from resmlp_mt.files import write_json
-from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.tensor_files import write_checkpoint
-from resmlp_mt.translation.checkpoint import average_checkpoints
-from resmlp_mt.translation.evaluate import refuse_segmented
-from resmlp_mt.translation.evaluate_scores import (
+from resmlp_mt.common.errors import require
+from resmlp_mt.common.files import write_json
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.tensor_files import write_checkpoint
+from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
+from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.evaluation.evaluation import refuse_segmented
+from resmlp_mt.translation.evaluation.scores import (
     LOWER_CASED_BLEU,
     all_scores,
     as_json,
     check_counts,
     lower_cased_score,
 )
-from resmlp_mt.translation.lines import read_lines
-from resmlp_mt.translation.packaging import read_manifest, read_segmenter
-from resmlp_mt.translation.segmenter import read_dictionary
+from resmlp_mt.translation.text.lines import read_lines
+from resmlp_mt.translation.text.tokenizer import read_dictionary
 
 PATIENCE = 10
 # Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from systems import SYSTEMS, model_words, training_words
 
-from resmlp_mt.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require, require_choice
 
 _REPLACING_TRAINING = frozenset({"optimizer", "lr-scheduler"})
 _FIELDS = ("title", "base", "options")

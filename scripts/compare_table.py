@@ -9,9 +9,9 @@ from typing import Any
 from compare_runs import Plan
 from compare_systems import Contestant
 
-from resmlp_mt.files import lines_digest
-from resmlp_mt.translation.evaluate_scores import LOWER_CASED_BLEU, NOT_COMPARABLE, as_json, compare
-from resmlp_mt.versions import versions
+from resmlp_mt.common.files import lines_digest
+from resmlp_mt.common.versions import versions
+from resmlp_mt.translation.evaluation.scores import LOWER_CASED_BLEU, NOT_COMPARABLE, as_json, compare
 
 METRICS = ("BLEU", "chrF")  # of the paired tests
 SCORES = (*METRICS, LOWER_CASED_BLEU)

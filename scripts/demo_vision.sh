@@ -39,7 +39,7 @@ echo "== Classifying picture files"
 import sys
 from pathlib import Path
 
-from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.vision.data.datasets import load_dataset
 
 folder = Path(sys.argv[1])
 folder.mkdir(exist_ok=True)

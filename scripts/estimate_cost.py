@@ -26,7 +26,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 import resmlp_mt
-from resmlp_mt.command_line import CommandParser
+from resmlp_mt.common.command_line import CommandParser
 
 USER_DIR = Path(resmlp_mt.__file__).parent
 UTILISATIONS = (0.1, 0.3)

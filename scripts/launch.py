@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from resmlp_mt import threads
-from resmlp_mt.allocator import NO_THREAD_CACHE
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common import threads
+from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
 _BF16_SINCE = (8, 0)  # compute capability of NVIDIA's Ampere, the first with bf16 in hardware

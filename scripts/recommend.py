@@ -23,7 +23,7 @@ from operations import training_operations
 from scales import CPU_OPERATIONS, SCALES, Scale, scale_of
 from training_time import gpu_line, measure_speed, number, time_line
 
-from resmlp_mt.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require, require_choice
 
 TOKENS_PER_GPU = 4096  # as scripts/recipe.sh
 VALIDATIONS = 50  # of a whole training

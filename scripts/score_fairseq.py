@@ -15,10 +15,10 @@ from pathlib import Path
 
 from compare_runs import Plan, raw_translations
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.files import check_outputs, file_digest, write_json, write_text
-from resmlp_mt.translation.evaluate_scores import all_scores, as_json, check_counts, tokenised_scores
-from resmlp_mt.translation.training_data import data_files
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import check_outputs, file_digest, write_json, write_text
+from resmlp_mt.translation.bundle.binarised_data import data_files
+from resmlp_mt.translation.evaluation.scores import all_scores, as_json, check_counts, tokenised_scores
 
 BEAM = 4
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from machine import MachineWatch, machine_line
 
-from resmlp_mt.files import file_digest, write_json
+from resmlp_mt.common.files import file_digest, write_json
 
 STRANGE_SHARE = 0.02
 SAMPLE = 200

@@ -28,10 +28,10 @@ from machine import MachineWatch, machine_line
 from processes import ROOT, CommandError, Commands, run_jobs
 from study_figure import draw_study
 
-from resmlp_mt.errors import require
-from resmlp_mt.files import write_json, write_text
-from resmlp_mt.versions import versions
-from resmlp_mt.vision.datasets import load_dataset
+from resmlp_mt.common.errors import require
+from resmlp_mt.common.files import write_json, write_text
+from resmlp_mt.common.versions import versions
+from resmlp_mt.vision.data.datasets import load_dataset
 
 PICTURES = ("--dataset-name", "folder", "--channels", "1", "--image-size", "8")
 SHARED = ("--user-dir", str(ROOT / "resmlp_mt"), "--arch", "resmlp_digits", "--num-workers", "0", "--cpu")

@@ -12,7 +12,7 @@ from compare_figures import save
 from compare_table import mean_and_spread
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import COLOURS, MUTED, STYLE
+from resmlp_mt.common.plot_style import COLOURS, MUTED, STYLE
 
 
 def draw_study(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

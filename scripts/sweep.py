@@ -29,9 +29,9 @@ from machine import MachineWatch, machine_line
 from processes import CommandError, Commands, run_jobs
 from sweep_figure import draw_sweep
 
-from resmlp_mt.errors import require, require_choice
-from resmlp_mt.files import write_json, write_text
-from resmlp_mt.versions import versions
+from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.common.files import write_json, write_text
+from resmlp_mt.common.versions import versions
 
 
 def parse_arguments() -> argparse.Namespace:

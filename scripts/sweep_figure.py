@@ -10,7 +10,7 @@ from compare_figures import save
 from compare_table import mean_and_spread
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import COLOURS
+from resmlp_mt.common.plot_style import COLOURS
 
 _ALL, _FINAL = COLOURS[:2]
 

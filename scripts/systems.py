@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from resmlp_mt.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require, require_choice
 
 SIZES = ("wmt_en_de", "wmt_en_fr", "mix", "iwslt_de_en", "multi30k", "tiny")
 LARGE = ("wmt_en_de", "wmt_en_fr", "mix")
@@ -113,7 +113,7 @@ _LSTM_WMT = f"{_lstm(1024, 1024, 4)} --share-all-embeddings --dropout 0.2"
 
 SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
     {
-        # Sizes and dropout are those of the architectures' table, resmlp_mt/translation/architectures.py.
+        # Sizes and dropout are those of the architectures' table, resmlp_mt/translation/model/architectures.py.
         "resmlp": System(
             "ResMLP",
             "arXiv:2105.03404",

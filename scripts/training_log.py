@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.training.fairseq_log import parse_log
 from resmlp_mt.training.run_record import TRAIN
 

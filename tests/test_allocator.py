@@ -7,12 +7,12 @@ import sys
 import pytest
 from fairseq_commands import ROOT, environment
 
-from resmlp_mt.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.allocator import NO_THREAD_CACHE
 
 PROGRAM = """
 import torch
-from resmlp_mt import allocator
-from resmlp_mt.allocator import UnusedMemory, keep_freed_memory
+from resmlp_mt.common import allocator
+from resmlp_mt.common.allocator import UnusedMemory, keep_freed_memory
 
 def mebibytes():
     return allocator._resident_bytes() / 2**20
@@ -64,7 +64,7 @@ def test_memory_is_kept_without_the_cache_of_threads_too():
 ARENAS = """
 import ctypes, sys, threading
 import torch
-from resmlp_mt.allocator import keep_freed_memory
+from resmlp_mt.common.allocator import keep_freed_memory
 
 assert keep_freed_memory(shared=sys.argv[1] == "shared")
 worker = threading.Thread(target=torch.ones, args=(2**20,))

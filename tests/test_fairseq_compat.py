@@ -26,7 +26,7 @@ from fairseq.trainer import Trainer
 from fairseq_commands import ROOT, USER_DIR, environment, note_threads_at_the_end, threads_at_the_end
 from omegaconf import OmegaConf
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches import repair_all
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 

@@ -15,8 +15,8 @@ from toy_bundles import write_bundle
 from toy_classifiers import CLASSES, square_classifier, square_preprocessing
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.tensor_files import write_checkpoint, write_safetensors
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.vision.bundle import save_classifier
 
 

@@ -11,7 +11,7 @@ from recommend import VALIDATIONS, Data, main, read_data, recommend
 from scales import CONVERGENCE_DROPOUT, CPU_OPERATIONS, SCALES
 from training_time import Speed, duration, gpu_line, measure_speed, time_line
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 PAIRS = [1, 97, *(round(1000 * 1.37**power) for power in range(34)), 40_000_000]
 TOKENS_A_PAIR = 25

@@ -18,7 +18,7 @@ from fairseq import checkpoint_utils, utils
 from fairseq.data import Dictionary
 from fairseq.models import fconv
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches import repair_all
 
 repair_all()
@@ -156,7 +156,7 @@ class TestSettings:
             if name in sys.modules and "eval(" in (source := path.read_text()):
                 nodes = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
                 if any(isinstance(node, ast.Name) and node.id == "eval" for node in nodes):
-                    assert sys.modules[name].eval.__module__ == "resmlp_mt.safe_checkpoint", name
+                    assert sys.modules[name].eval.__module__ == "resmlp_mt.common.safe_checkpoint", name
 
     def test_building_a_model_runs_no_setting(self, monkeypatch, tmp_path):
         task = Namespace(source_dictionary=Dictionary(), target_dictionary=Dictionary())

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resmlp_mt import threads
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common import threads
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.threads import LoadOfOthers, ThreadsByLoad
 from resmlp_mt.fairseq_plugin.run import Run, multiply_adds
-from resmlp_mt.threads import LoadOfOthers, ThreadsByLoad
 from resmlp_mt.translation import doctor
 
 # Multiply-adds of a full batch: weights of the matrices times rows.
@@ -135,7 +135,7 @@ def test_the_command_settles_that_before_torch_loads():
     program = """
 import sys
 from resmlp_mt.cli import main
-from resmlp_mt import threads
+from resmlp_mt.common import threads
 def seen(environment):
     print("torch" in sys.modules, environment.get("GOMP_SPINCOUNT"))
     sys.exit()

@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from data_prep.corpora.base import Corpus, Part, Request
 from data_prep.read import Pair
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def _parts(request: Request) -> list[Part]:

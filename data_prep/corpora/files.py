@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
 from data_prep.formats import read_tmx, read_tsv
 from data_prep.read import COMPRESSIONS, Pair, read_line_pairs
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def _parts(request: Request) -> list[Part]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
 from data_prep.read import Pair
 from data_prep.sgm import read_iwslt_tags, read_sgm_series
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 ARCHIVE = Source(
     name="iwslt14-de-en.tgz",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
 from data_prep.read import read_line_pairs
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 # A commit, not a branch: the same address can then never give another file.
 _URL = "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw/"

@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
 from data_prep.read import read_line_pairs
 from data_prep.sgm import read_sgm
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 _TFDS = "tensorflow/datasets, url_checksums/wmt14_translate.txt"
 _HUGGING_FACE = "huggingface/datasets, datasets/wmt14/dataset_infos.json"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resmlp_mt import files
-from resmlp_mt.errors import require
-from resmlp_mt.tensor_files import write_checkpoint
-from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import require
+from resmlp_mt.common.tensor_files import write_checkpoint
+from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints, best_checkpoints, last_checkpoints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resmlp_mt import files
-from resmlp_mt.errors import require
-from resmlp_mt.translation.bundle import bundle_files
-from resmlp_mt.translation.packaging import bundle_checkpoint
-from resmlp_mt.translation.search_settings import SearchSettings
-from resmlp_mt.translation.text import TOKENIZERS, TextSettings
-from resmlp_mt.translation.training_data import data_files
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import require
+from resmlp_mt.translation.bundle.binarised_data import data_files
+from resmlp_mt.translation.bundle.format import bundle_files
+from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.normalization import TOKENIZERS, TextSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

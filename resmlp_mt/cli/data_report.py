@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.training_data import data_files
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.bundle.binarised_data import data_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

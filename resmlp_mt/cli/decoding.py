@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt import threads
-from resmlp_mt.errors import require
-from resmlp_mt.translation.batching import BatchLimits
-from resmlp_mt.translation.bundle import bundle_files
+from resmlp_mt.common import threads
+from resmlp_mt.common.errors import require
+from resmlp_mt.translation.bundle.format import bundle_files
+from resmlp_mt.translation.engine.batching import BatchLimits
 from resmlp_mt.translation.planning import TOO_LONG
-from resmlp_mt.translation.search_settings import CONSTRAINT_ORDERS, SearchSettings
+from resmlp_mt.translation.search.settings import CONSTRAINT_ORDERS, SearchSettings
 from resmlp_mt.translation.translator import DTYPES, Translator
 
 # option -> (field of SearchSettings, type, help)
@@ -90,7 +90,7 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
     """
     import torch
 
-    from resmlp_mt.allocator import keep_freed_memory
+    from resmlp_mt.common.allocator import keep_freed_memory
 
     load = threads.LoadOfOthers()
     workers = _workers(args)

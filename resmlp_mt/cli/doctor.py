@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.translation import doctor
-from resmlp_mt.translation.lines import read_lines
+from resmlp_mt.translation.text.lines import read_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt import files
 from resmlp_mt.cli import decoding
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation import evaluate as evaluation
-from resmlp_mt.translation.bundle import CARD, CONFIG, bundle_files
-from resmlp_mt.translation.evaluate_figure import check_figure, draw_scores
-from resmlp_mt.translation.evaluate_scores import RESAMPLES, TRIALS, Comparison, Score, check_resampling
-from resmlp_mt.translation.lines import read_lines
-from resmlp_mt.translation.packaging import add_scores
-from resmlp_mt.translation.training_data import data_files
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.bundle.binarised_data import data_files
+from resmlp_mt.translation.bundle.format import CARD, CONFIG, bundle_files
+from resmlp_mt.translation.bundle.packaging import add_scores
+from resmlp_mt.translation.evaluation import evaluation
+from resmlp_mt.translation.evaluation.figure import check_figure, draw_scores
+from resmlp_mt.translation.evaluation.scores import RESAMPLES, TRIALS, Comparison, Score, check_resampling
+from resmlp_mt.translation.text.lines import read_lines
 from resmlp_mt.translation.translator import Translator
 
 _PAST = {"split": "split", "truncate": "truncated", "copy": "copied"}

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from resmlp_mt import files, threads
-from resmlp_mt.errors import require_whole_number
+from resmlp_mt.common import files, threads
+from resmlp_mt.common.errors import require_whole_number
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, classifier_files, load_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import DATASETS, ImageSet, namesakes
-from resmlp_mt.vision.evaluate import wilson_interval
-from resmlp_mt.vision.features import Features, extract_features
-from resmlp_mt.vision.images import CORRUPT_IMAGES
-from resmlp_mt.vision.predict import make_ready
-from resmlp_mt.vision.preprocessing import Transform
-from resmlp_mt.vision.self_distillation import STUDENT
+from resmlp_mt.vision.data.datasets import DATASETS, ImageSet, namesakes
+from resmlp_mt.vision.data.images import CORRUPT_IMAGES
+from resmlp_mt.vision.data.preprocessing import Transform
+from resmlp_mt.vision.inference.evaluation import wilson_interval
+from resmlp_mt.vision.inference.features import Features, extract_features
+from resmlp_mt.vision.inference.prediction import make_ready
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.training.self_distillation import STUDENT
 
 NETWORKS = {"teacher": CORE, "student": STUDENT}
 

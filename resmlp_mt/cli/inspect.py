@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.versions import versions
 from resmlp_mt.inspect.matrices import Stack, find_stacks
 from resmlp_mt.inspect.report import PAGE, inspect_stacks
-from resmlp_mt.translation.bundle import CONFIG, PARAMETERS, bundle_files, read_bundle
-from resmlp_mt.translation.checkpoint import load_checkpoint
-from resmlp_mt.versions import versions
+from resmlp_mt.translation.bundle.checkpoint_import import load_checkpoint
+from resmlp_mt.translation.bundle.format import CONFIG, PARAMETERS, bundle_files, read_bundle
 
 _LARGEST_CONFIG_BYTES = 10_000_000
 _LONGEST_FACT = 200

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resmlp_mt.cli import decoding
-from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.translation.records import Request, Translation
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request, Translation
 
 PROMPT = "> "
 _HISTORY_LINES = 1000

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from resmlp_mt import threads
-from resmlp_mt.command_line import CommandParser
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.version import __version__
+from resmlp_mt.common import threads
+from resmlp_mt.common.command_line import CommandParser
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.version import __version__
 
 # subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> status.
 # Modules are imported only when their subcommand is used, so that none makes another one slow to start.

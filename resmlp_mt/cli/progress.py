@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resmlp_mt.translation.records import Translation
+from resmlp_mt.translation.types import Translation
 
 _CLEAR = "\r\x1b[K"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         from resmlp_mt.training import report_page
     except ImportError as error:
         raise ResMLPError(f"report needs the package {error.name}; run `pip install {error.name}`") from error
-    from resmlp_mt import files
+    from resmlp_mt.common import files
     from resmlp_mt.training.history import read_histories, run_files
 
     files.check_outputs({"--out": args.out}, {"RUN": run_files(args.runs)})

@@ -9,17 +9,17 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from resmlp_mt import files
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.progress import Progress
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.translation.alignment_page import AlignmentPage
 from resmlp_mt.translation.jobs import Job, translate_stream
-from resmlp_mt.translation.lines import ERRORS, LineReader, open_input
 from resmlp_mt.translation.output import FORMATS, OutputFormat
-from resmlp_mt.translation.records import Translation
 from resmlp_mt.translation.resumable import Output, ResumableOutput, StreamOutput, note_path
+from resmlp_mt.translation.text.lines import ERRORS, LineReader, open_input
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Translation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

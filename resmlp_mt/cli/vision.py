@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from resmlp_mt.command_line import CommandParser
+from resmlp_mt.common.command_line import CommandParser
 
 # subcommand -> what it does. The module `resmlp_mt.cli.vision_NAME` has add_arguments(parser) and run(args) -> status,
 # and is imported only when its subcommand is used.

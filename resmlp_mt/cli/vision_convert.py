@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from resmlp_mt.errors import ResMLPError, require
-from resmlp_mt.files import check_outputs, unreadable
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.files import check_outputs, unreadable
 from resmlp_mt.vision.bundle import (
     CONFIG,
     CORE,
@@ -18,7 +18,7 @@ from resmlp_mt.vision.bundle import (
     load_classifier,
     save_classifier,
 )
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.weights import LAYOUTS, architecture_of, from_foreign, read_foreign, to_foreign, write_foreign
 
 IMAGENET = "imagenet-1k"

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt import files, threads
 from resmlp_mt.cli.frozen_features import check_outputs
-from resmlp_mt.errors import require_choice
-from resmlp_mt.vision import evaluate as evaluation
+from resmlp_mt.common import files, threads
+from resmlp_mt.common.errors import require_choice
 from resmlp_mt.vision.bundle import PARAMETERS, load_classifier
-from resmlp_mt.vision.datasets import DATASETS, load_dataset
-from resmlp_mt.vision.images import CORRUPT_IMAGES
-from resmlp_mt.vision.predict import make_ready
+from resmlp_mt.vision.data.datasets import DATASETS, load_dataset
+from resmlp_mt.vision.data.images import CORRUPT_IMAGES
+from resmlp_mt.vision.inference import evaluation
+from resmlp_mt.vision.inference.prediction import make_ready
 
 _SHOWN_CLASSES = 20
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         files.write_json(args.json, report)
     if args.figure:
-        from resmlp_mt.vision.evaluate_figure import draw_confusions
+        from resmlp_mt.vision.inference.evaluation_figure import draw_confusions
 
         draw_confusions(args.figure, report, evaluation.confusion_matrix(outcome, len(images.classes)))
     return 0

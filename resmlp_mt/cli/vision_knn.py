@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
-from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.knn import NEIGHBOURS, TEMPERATURE, classify
+from resmlp_mt.common import files
+from resmlp_mt.vision.data.datasets import load_dataset
+from resmlp_mt.vision.inference.knn import NEIGHBOURS, TEMPERATURE, classify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from resmlp_mt import files
 from resmlp_mt.cli import frozen_features
-from resmlp_mt.errors import require_number, require_whole_number
-from resmlp_mt.vision.augmentation import Augmentation
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import require_number, require_whole_number
 from resmlp_mt.vision.bundle import CONFIG, PARAMETERS, LoadedClassifier, save_classifier
-from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.linear_probe import Probe, ProbeSettings, train_probe
+from resmlp_mt.vision.data.augmentation import Augmentation
+from resmlp_mt.vision.data.datasets import load_dataset
+from resmlp_mt.vision.inference.linear_probe import Probe, ProbeSettings, train_probe
 
 _DEFAULTS = ProbeSettings()
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from resmlp_mt import threads
+from resmlp_mt.common import threads
 from resmlp_mt.vision.bundle import load_classifier
-from resmlp_mt.vision.predict import Prediction, find_pictures, make_ready, predict
+from resmlp_mt.vision.inference.prediction import Prediction, find_pictures, make_ready, predict
 
 FORMATS = ("table", "json")
 

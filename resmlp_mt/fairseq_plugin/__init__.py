@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-from resmlp_mt import allocator
+from resmlp_mt.common import allocator
 
 # Each registers its models, tasks, criterions, optimizers or hooks with fairseq when it is imported.
 _REGISTERING_MODULES = (

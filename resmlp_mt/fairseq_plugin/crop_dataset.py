@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
-from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.datasets import ImageSet
-from resmlp_mt.vision.multi_crop import Crops, MultiCrop
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.data.augmentation import Augmentation
+from resmlp_mt.vision.data.datasets import ImageSet
+from resmlp_mt.vision.data.multi_crop import Crops, MultiCrop
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 
 @dataclass

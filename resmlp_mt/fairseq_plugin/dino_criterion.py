@@ -9,9 +9,9 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
-from resmlp_mt.vision.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
+from resmlp_mt.vision.training.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
 
 NAME = "resmlp_dino"
 

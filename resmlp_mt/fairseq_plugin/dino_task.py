@@ -12,17 +12,17 @@ from fairseq.models import BaseFairseqModel
 from fairseq.tasks import TASK_REGISTRY, register_task
 from omegaconf import II
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.crop_dataset import CropDataset
 from resmlp_mt.fairseq_plugin.dino_criterion import NAME
 from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, PictureConfig
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
-from resmlp_mt.vision.datasets import load_dataset
-from resmlp_mt.vision.dino import DinoHead, cosine_schedule
-from resmlp_mt.vision.features import Features, extract_features
-from resmlp_mt.vision.knn import classify
-from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
-from resmlp_mt.vision.self_distillation import SelfDistillation
+from resmlp_mt.vision.data.datasets import load_dataset
+from resmlp_mt.vision.data.multi_crop import MultiCrop, MultiCropSettings
+from resmlp_mt.vision.inference.features import Features, extract_features
+from resmlp_mt.vision.inference.knn import classify
+from resmlp_mt.vision.training.dino import DinoHead, cosine_schedule
+from resmlp_mt.vision.training.self_distillation import SelfDistillation
 
 KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
 

@@ -22,7 +22,7 @@ from fairseq.trainer import Trainer
 from torch.multiprocessing.spawn import ProcessExitedException
 from torch.utils.data._utils import signal_handling
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
 from resmlp_mt.fairseq_plugin.patches.running import part_at_exit
 from resmlp_mt.fairseq_plugin.run import Run, training_modules

@@ -9,10 +9,10 @@ from fairseq.criterions import CRITERION_REGISTRY, FairseqCriterion, register_cr
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.vision.distillation import Teacher, load_teacher
-from resmlp_mt.vision.losses import count_right, cross_entropy, soft_distillation
+from resmlp_mt.vision.training.distillation import Teacher, load_teacher
+from resmlp_mt.vision.training.losses import count_right, cross_entropy, soft_distillation
 
 CROSS_ENTROPY = "resmlp_image_cross_entropy"
 DISTILLATION = "resmlp_image_distillation"

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.augmentation import Augmentation, drawing_from, mix, repeated_order
-from resmlp_mt.vision.datasets import ImageSet
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.data.datasets import ImageSet
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 

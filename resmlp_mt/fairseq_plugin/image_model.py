@@ -1,6 +1,6 @@
 """Image classifiers as fairseq models: configuration and registered architectures.
 
-The computation is in `resmlp_mt.vision.classifier` and `resmlp_mt.nn`, which do not import fairseq.
+The computation is in `resmlp_mt.vision.model.classifier` and `resmlp_mt.nn`, which do not import fairseq.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -11,14 +11,14 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import option, register_architecture
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
-from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import POOLINGS, ClassifierSettings
+from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import POOLINGS, ClassifierSettings
 
 _DEFAULTS = ClassifierSettings()
 OF_THE_TASK = ("image_size", "channels", "num_classes")  # what the images decide

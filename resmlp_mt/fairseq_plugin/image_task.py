@@ -11,15 +11,15 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import TASK_REGISTRY, FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.fairseq_plugin.image_criterions import AVERAGED
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
-from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.datasets import DATASETS, known_dataset, load_classes, load_dataset
-from resmlp_mt.vision.finetune import initialise_from
-from resmlp_mt.vision.images import CORRUPT_IMAGES
-from resmlp_mt.vision.preprocessing import INTERPOLATIONS, Preprocessing
+from resmlp_mt.vision.data.augmentation import Augmentation
+from resmlp_mt.vision.data.datasets import DATASETS, known_dataset, load_classes, load_dataset
+from resmlp_mt.vision.data.images import CORRUPT_IMAGES
+from resmlp_mt.vision.data.preprocessing import INTERPOLATIONS, Preprocessing
+from resmlp_mt.vision.training.finetuning import initialise_from
 
 NAME = "resmlp_image_classification"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, register_model
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 
 
 def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:

@@ -15,15 +15,15 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
-from resmlp_mt import threads
-from resmlp_mt.allocator import UnusedMemory
+from resmlp_mt.common import threads
+from resmlp_mt.common.allocator import UnusedMemory
+from resmlp_mt.common.vocabularies import RUN_STATE, vocabulary_state
 from resmlp_mt.fairseq_plugin.patches.checkpoints import task_vocabularies
 from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH
 from resmlp_mt.training.nonfinite import Finding
 from resmlp_mt.training.provenance import RUN, RunFile
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, RunRecord, memory_in_use, plain_number
 from resmlp_mt.training.stopping import StopRequest
-from resmlp_mt.vocabularies import RUN_STATE, vocabulary_state
 
 logger = logging.getLogger(__name__)
 

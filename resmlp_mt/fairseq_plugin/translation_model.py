@@ -16,18 +16,18 @@ from fairseq.models import (
 )
 from torch import Tensor
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import option, register_architecture
 from resmlp_mt.nn.affine import NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.padding import left_align, restore_columns
 from resmlp_mt.nn.positions import POSITIONAL_EMBEDDINGS
-from resmlp_mt.translation.architectures import ARCHITECTURES
-from resmlp_mt.translation.build import build_core
-from resmlp_mt.translation.compiling import compiled
-from resmlp_mt.translation.decoder import Decoder
-from resmlp_mt.translation.encoder import Encoder, EncoderOutput
+from resmlp_mt.translation.model.architectures import ARCHITECTURES
+from resmlp_mt.translation.model.build import build_core
+from resmlp_mt.translation.model.compiling import compiled
+from resmlp_mt.translation.model.decoder import Decoder
+from resmlp_mt.translation.model.encoder import Encoder, EncoderOutput
 
 
 @dataclass

@@ -16,11 +16,11 @@ from fairseq.tasks import TASK_REGISTRY, register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from sacrebleu.metrics import BLEU
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.translation.evaluate_scores import bleu_tokenizer
-from resmlp_mt.translation.lines import read_lines
-from resmlp_mt.translation.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.evaluation.scores import bleu_tokenizer
+from resmlp_mt.translation.text.lines import read_lines
 
 NAME = "resmlp_translation"
 SAMPLES = 5

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resmlp_mt import figure_style
-from resmlp_mt.figure_style import MUTED
+from resmlp_mt.common import plot_style as figure_style
+from resmlp_mt.common.plot_style import MUTED
 from resmlp_mt.inspect.matrices import Array, Stack
 from resmlp_mt.inspect.measures import THRESHOLD, LayerMeasures
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError, require
 
 Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.inspect.matrices import Stack
 from resmlp_mt.inspect.measures import THRESHOLD, LayerMeasures, as_json, measure_stack
 from resmlp_mt.inspect.page import Picture, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require_choice
+from resmlp_mt.common.errors import require_choice
 
 NORMS = ("affine", "layernorm")  # that do without the batch, and so without knowing what is padding
 IMAGE_NORMS = (*NORMS, "batchnorm", "none")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require_choice
+from resmlp_mt.common.errors import require_choice
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.linear import Linear, PackedLinear, scale_input, scale_output
 from resmlp_mt.nn.products import linear

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.linear import Linear, scale_input, scale_output
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require_choice
+from resmlp_mt.common.errors import require_choice
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.mixing import FullTokenMixing
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require
+from resmlp_mt.common.errors import require
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.products import ONEDNN_IS_FASTER, transposed_product
 

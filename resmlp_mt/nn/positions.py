@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.errors import require_choice
+from resmlp_mt.common.errors import require_choice
 
 POSITIONAL_EMBEDDINGS = ("none", "learned", "sinusoidal")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.training.fairseq_log import parse_log
 from resmlp_mt.training.provenance import RUN, read_run
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, read_records

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from resmlp_mt import files
-from resmlp_mt.translation.packaging import MANIFEST, read_manifest
-from resmlp_mt.versions import versions
+from resmlp_mt.common import files
+from resmlp_mt.common.versions import versions
+from resmlp_mt.translation.bundle.packaging import MANIFEST, read_manifest
 
 RUN = "run.json"
 _GIT_SECONDS = 10

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resmlp_mt.figure_style import COLOURS, STYLE
+from resmlp_mt.common.plot_style import COLOURS, STYLE
 from resmlp_mt.training.history import QUALITIES, History
 
 # Lines and marks differ as colours do.

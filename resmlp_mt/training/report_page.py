@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from resmlp_mt.figure_style import COLOURS
+from resmlp_mt.common.plot_style import COLOURS
 from resmlp_mt.training import report_figures
 from resmlp_mt.training.history import QUALITIES, History, settings_that_differ
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
 
 logger = logging.getLogger(__name__)
 

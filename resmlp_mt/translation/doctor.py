@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from resmlp_mt import threads
-from resmlp_mt.version import __version__
+from resmlp_mt.common import threads
+from resmlp_mt.common.version import __version__
 
 # package -> (what needs it, smallest version that works)
 _PACKAGES: dict[str, tuple[str, tuple[int, ...]]] = {

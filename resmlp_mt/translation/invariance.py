@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from resmlp_mt.translation.batching import BatchLimits
 from resmlp_mt.translation.doctor import Finding
-from resmlp_mt.translation.records import Request, Translation
+from resmlp_mt.translation.engine.batching import BatchLimits
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request, Translation
 
 _SCORE_TOLERANCE = 1e-4
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from resmlp_mt.translation.lines import WINDOW_LINES, LineReader
 from resmlp_mt.translation.output import OutputFormat
-from resmlp_mt.translation.records import Request, Translation
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.lines import WINDOW_LINES, LineReader
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request, Translation
 
 
 @dataclass(frozen=True)

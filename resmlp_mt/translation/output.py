@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from resmlp_mt.errors import require, require_choice
-from resmlp_mt.translation.records import Candidate, Translation
+from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.translation.types import Candidate, Translation
 
 FORMATS = ("text", "tsv", "jsonl")
 

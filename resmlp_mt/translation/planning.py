@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from resmlp_mt.errors import ResMLPError, require_choice
-from resmlp_mt.translation.records import Alignment, Candidate, Request, Translation
-from resmlp_mt.translation.search import Hypothesis, Source
-from resmlp_mt.translation.segmenter import Segmenter
-from resmlp_mt.translation.split import join_translations, split_to_fit
+from resmlp_mt.common.errors import ResMLPError, require_choice
+from resmlp_mt.translation.search.beam_search import Hypothesis, Source
+from resmlp_mt.translation.text.splitting import join_translations, split_to_fit
+from resmlp_mt.translation.text.tokenizer import Segmenter
+from resmlp_mt.translation.types import Alignment, Candidate, Request, Translation
 
 TOO_LONG = ("split", "truncate", "copy", "error")
 _WITHOUT_SPACES = ("ja", "km", "lo", "my", "th", "zh")

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.lines import WINDOW_LINES, LineReader
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.lines import WINDOW_LINES, LineReader
 
 _ANEW = "start anew with --overwrite in place of --resume"
 _OLD_NOTE = {"job", "lines", "consumed", "output_bytes"}

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from resmlp_mt.errors import ResMLPError, require, require_choice
-from resmlp_mt.threads import ThreadsByLoad
-from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
-from resmlp_mt.translation.bundle import Bundle, read_bundle
-from resmlp_mt.translation.forcing import ForcedTarget, align_words, force_decode
+from resmlp_mt.common.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.threads import ThreadsByLoad
+from resmlp_mt.translation.bundle.format import Bundle, read_bundle
+from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
+from resmlp_mt.translation.engine.workers import run_batches
 from resmlp_mt.translation.planning import Planner
-from resmlp_mt.translation.records import Alignment, Request, Translation, as_list, require_strings
-from resmlp_mt.translation.search import BeamSearch, Hypothesis, Source
-from resmlp_mt.translation.search_settings import SearchSettings
-from resmlp_mt.translation.workers import run_batches
+from resmlp_mt.translation.search.beam_search import BeamSearch, Hypothesis, Source
+from resmlp_mt.translation.search.forced_decoding import ForcedTarget, align_words, force_decode
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.types import Alignment, Request, Translation, as_list, require_strings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

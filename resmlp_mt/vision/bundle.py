@@ -16,15 +16,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.tensor_files import write_safetensors
+from resmlp_mt.common.version import __version__
 from resmlp_mt.nn.skeleton import without_memory
-from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.tensor_files import write_safetensors
-from resmlp_mt.version import __version__
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import LARGEST_NUMBER, ClassifierSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import LARGEST_NUMBER, ClassifierSettings
 
 FORMAT = 1
 CONFIG, PARAMETERS = "config.json", "model.safetensors"

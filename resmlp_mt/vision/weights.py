@@ -17,14 +17,14 @@ from typing import Any
 
 from torch import Tensor
 
-from resmlp_mt.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.nn.skeleton import without_memory
-from resmlp_mt.safe_checkpoint import read_checkpoint
-from resmlp_mt.tensor_files import write_checkpoint, write_safetensors
-from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.bundle import read_tensors
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 # Our name of a part -> theirs; {} is the number of a layer.
 LAYOUTS: MappingProxyType[str, dict[str, str]] = MappingProxyType(

@@ -11,11 +11,11 @@ from toy_classifiers import CLASSES, square_classifier, square_preprocessing
 
 from data_prep.command_line import main as data_prep
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.batching import BatchLimits, MemoryModel, require_beam_fits
-from resmlp_mt.translation.records import Request
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, require_beam_fits
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request
 from resmlp_mt.vision.bundle import save_classifier
 
 

@@ -36,6 +36,6 @@ def test_translating_a_line_loads_little_more_than_torch(positions, of_torch, tm
     model = write_bundle(tmp_path, "resmlp_tiny", options=("--positional-embeddings", positions))
     options = ("--format", "jsonl", "--scores", "--alignments", "--quiet")
     more = loaded_modules(_TRANSLATE, words=("translate", model, *options)) - of_torch
-    assert "resmlp_mt.translation.search" in more
+    assert "resmlp_mt.translation.search.beam_search" in more
     assert not [name for name in HEAVY if name in more]
     assert len(more) < 150, json.dumps(sorted(more))

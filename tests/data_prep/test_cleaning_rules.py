@@ -6,7 +6,7 @@ from data_prep import clean
 from data_prep.clean import Chunk, Cleaner
 from data_prep.languages import in_expected_script
 from data_prep.settings import Settings
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 GOOD = ("A dog sees the new house.", "Ein Hund sieht das neue Haus.")
 

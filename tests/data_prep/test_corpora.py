@@ -14,7 +14,7 @@ from data_prep.archives import extract_members
 from data_prep.command_line import main
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 PAIRS = make_pairs(211)
 REVERSED = [(german, english) for english, german in PAIRS]

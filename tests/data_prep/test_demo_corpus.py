@@ -19,7 +19,7 @@ from data_prep.demo_corpus import (
     plain_form,
     write_demo_corpus,
 )
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 # Changes whenever a word, a rule or a probability does; numbers measured on the demo corpus are then out of date.
 SAMPLE_SHA256 = "f02387cd0d61902ddf964cd6a742d2c843c5f2d1591d2bc4cbfa0ccdbac6352d"

@@ -9,7 +9,7 @@ from data_prep import download as download_module
 from data_prep.corpora.base import Source
 from data_prep.download import download
 from data_prep.files import write_json
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 CONTENT = bytes(range(256)) * 4099
 

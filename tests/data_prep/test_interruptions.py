@@ -13,7 +13,7 @@ from toy_corpora import contents, make_pairs, write_pairs
 
 from data_prep import cleaning
 from data_prep.command_line import main
-from resmlp_mt import files
+from resmlp_mt.common import files
 
 
 @pytest.fixture

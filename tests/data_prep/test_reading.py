@@ -12,7 +12,7 @@ from data_prep import read
 from data_prep.formats import read_tmx, read_tsv
 from data_prep.read import read_line_pairs, read_lines
 from data_prep.sgm import read_iwslt_tags, read_sgm
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 ODD_CHARACTERS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff ,äß字"
 PACKERS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}

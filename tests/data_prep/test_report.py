@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.report import load_data_set, write_report
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 matplotlib = pytest.importorskip("matplotlib")
 

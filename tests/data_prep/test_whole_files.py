@@ -4,7 +4,7 @@ import pytest
 from devices import device
 
 from data_prep.files import write_text
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def test_a_link_stays_and_its_target_is_written(tmp_path):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from toy_bundles import data_folder, fairseq_generate, raw_lines, write_checkpoint
 
-from resmlp_mt.translation.architectures import ARCHITECTURES
-from resmlp_mt.translation.packaging import bundle_checkpoint
-from resmlp_mt.translation.records import Request
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
+from resmlp_mt.translation.model.architectures import ARCHITECTURES
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request
 
 DECODING = SearchSettings(beam_size=5, nbest=3, length_penalty=0.6, max_len_b=15)
 OPTIONS = ["--beam", 5, "--nbest", 3, "--lenpen", 0.6, "--max-len-b", 15, "--batch-size", 7]

@@ -12,9 +12,9 @@ from PIL import Image
 from recipes import differences, resolved_command, resolved_yaml
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.fairseq_plugin.dino_task import ResMLPDinoConfig, ResMLPDinoTask
-from resmlp_mt.safe_checkpoint import read_checkpoint
 
 PARTS = ("task", "model", "criterion", "optimizer", "lr_scheduler")
 CLASSES = ("dots", "lines", "plain")

@@ -8,9 +8,9 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq_commands import BIN, USER_DIR, free_port, generated, run
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.fairseq_plugin.patches import repair_all
-from resmlp_mt.safe_checkpoint import read_checkpoint
 
 repair_all()
 

@@ -26,7 +26,7 @@ from fairseq_commands import (
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.training.history import read_histories
 from resmlp_mt.training.stopping import EXIT_STATUS
 

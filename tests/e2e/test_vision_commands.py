@@ -12,7 +12,7 @@ from PIL import Image
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 
 import resmlp_mt
-from resmlp_mt.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.vision.bundle import load_classifier
 
 resmlp_mt.register_with_fairseq()

@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 
 from resmlp_mt.cli.inspect import read_stacks
 from resmlp_mt.cli.main import main
-from resmlp_mt.files import file_digest
+from resmlp_mt.common.files import file_digest
 from resmlp_mt.inspect.matrices import find_stacks
 from resmlp_mt.inspect.measures import as_json
 from resmlp_mt.inspect.report import inspect_stacks
-from resmlp_mt.translation.bundle import PARAMETERS
+from resmlp_mt.translation.bundle.format import PARAMETERS
 from resmlp_mt.vision.bundle import save_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 VOID = {"meta", "img"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.inspect.image_figures import row_mosaic
 from resmlp_mt.inspect.matrices import Layer, find_stacks
 from resmlp_mt.inspect.measures import as_json, measure, shift_profile, sparsity

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn import mixing as mixing_module
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP
 from resmlp_mt.nn.cross_attention import CrossAttention

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.mixing import CausalTokenMixing, TokenMixing
 

@@ -11,7 +11,7 @@ import token_budget
 from fairseq_commands import ROOT, environment
 from toy_bundles import data_folder, raw_lines
 
-from resmlp_mt.translation.training_data import read_binarised
+from resmlp_mt.translation.bundle.binarised_data import read_binarised
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from fairseq_commands import ROOT
 from systems import SYSTEMS, model_words, training_words
 from toy_bundles import data_folder, raw_lines
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 
 def plan(folder, **changes) -> Plan:

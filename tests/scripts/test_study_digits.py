@@ -9,7 +9,7 @@ from processes import CommandError
 from recipes import resolved_command
 
 from resmlp_mt import register_with_fairseq
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 register_with_fairseq()
 

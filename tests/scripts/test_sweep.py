@@ -10,7 +10,7 @@ from fairseq import options
 from processes import CommandError
 from toy_bundles import data_folder
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 
 AXES = {
     "lr": {"1": {"lr": 1}, "2": {"lr": 2}},

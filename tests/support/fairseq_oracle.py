@@ -12,9 +12,9 @@ from fairseq.tasks.fairseq_task import FairseqTask
 from toy import shake
 
 from resmlp_mt import register_with_fairseq
-from resmlp_mt.translation.search import Hypothesis, Source
-from resmlp_mt.translation.search_settings import SearchSettings
-from resmlp_mt.translation.step_model import TranslationModel
+from resmlp_mt.translation.engine.step_model import TranslationModel
+from resmlp_mt.translation.search.beam_search import Hypothesis, Source
+from resmlp_mt.translation.search.settings import SearchSettings
 
 register_with_fairseq()
 

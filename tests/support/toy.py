@@ -2,10 +2,10 @@
 
 import torch
 
-from resmlp_mt.translation.decoder import Decoder
-from resmlp_mt.translation.embedding import build_token_embedding
-from resmlp_mt.translation.encoder import Encoder
-from resmlp_mt.translation.settings import StackSettings
+from resmlp_mt.translation.model.decoder import Decoder
+from resmlp_mt.translation.model.embedding import build_token_embedding
+from resmlp_mt.translation.model.encoder import Encoder
+from resmlp_mt.translation.model.stack_settings import StackSettings
 
 PAD, EOS, VOCAB_SIZE = 1, 2, 31
 

@@ -22,8 +22,8 @@ from omegaconf import OmegaConf
 from toy import shake
 
 from resmlp_mt import register_with_fairseq
-from resmlp_mt.translation.packaging import bundle_checkpoint
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
+from resmlp_mt.translation.search.settings import SearchSettings
 
 register_with_fairseq()
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 CLASSES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
 

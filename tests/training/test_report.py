@@ -14,7 +14,7 @@ from fairseq_commands import ROOT
 from matplotlib import image
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.training.fairseq_log import parse_log
 from resmlp_mt.training.history import read_histories, settings_that_differ
 from resmlp_mt.training.provenance import RunFile

@@ -7,7 +7,7 @@ from fairseq.trainer import Trainer
 from fairseq_cli import train
 from omegaconf import OmegaConf
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches import repair_all, requirements
 
 repair_all()

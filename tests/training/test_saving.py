@@ -15,10 +15,10 @@ from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq_commands import ROOT, environment
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.fairseq_plugin.patches import repair_all
 from resmlp_mt.fairseq_plugin.patches import saving as repairs
-from resmlp_mt.safe_checkpoint import read_checkpoint
 
 repair_all()
 

@@ -13,8 +13,8 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, build_
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.architectures import ARCHITECTURES
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.model.architectures import ARCHITECTURES
 
 resmlp_mt.register_with_fairseq()
 

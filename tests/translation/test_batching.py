@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.batching import BatchLimits, MemoryModel, make_batches, run_halving
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, make_batches, run_halving
 
 MEMORY = MemoryModel(beam_size=4, vocab_size=32_000, dim=512, layers=6, max_target_len=256)
 

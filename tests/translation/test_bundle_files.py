@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from toy_bundles import data_folder, raw_lines, write_bundle, write_checkpoint
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.bundle import read_bundle
-from resmlp_mt.translation.checkpoint import average_checkpoints, best_checkpoints, last_checkpoints
-from resmlp_mt.translation.packaging import add_scores, bundle_checkpoint
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints, best_checkpoints, last_checkpoints
+from resmlp_mt.translation.bundle.format import read_bundle
+from resmlp_mt.translation.bundle.packaging import add_scores, bundle_checkpoint
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
 
 

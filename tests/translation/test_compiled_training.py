@@ -6,8 +6,8 @@ from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from toy_bundles import data_folder
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.compiling import compiled
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.model.compiling import compiled
 
 
 def build(*words: str):

@@ -9,8 +9,9 @@ import sacrebleu
 from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.evaluate_scores import (
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.bundle.binarised_data import read_binarised
+from resmlp_mt.translation.evaluation.scores import (
     all_scores,
     by_length,
     check_counts,
@@ -18,7 +19,6 @@ from resmlp_mt.translation.evaluate_scores import (
     lower_cased_score,
     tokenised_scores,
 )
-from resmlp_mt.translation.training_data import read_binarised
 from resmlp_mt.translation.translator import Translator
 
 REFERENCES = [

@@ -12,13 +12,13 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.main import main
-from resmlp_mt.files import lines_digest
-from resmlp_mt.translation.bundle import CARD, read_config
-from resmlp_mt.translation.evaluate_leaks import _candidates, find_leaks
-from resmlp_mt.translation.packaging import read_segmenter
-from resmlp_mt.translation.search_settings import SearchSettings
-from resmlp_mt.translation.segmenter import SPECIAL_SYMBOLS, read_dictionary
-from resmlp_mt.translation.training_data import BinarisedText
+from resmlp_mt.common.files import lines_digest
+from resmlp_mt.translation.bundle.binarised_data import BinarisedText
+from resmlp_mt.translation.bundle.format import CARD, read_config
+from resmlp_mt.translation.bundle.packaging import read_segmenter
+from resmlp_mt.translation.evaluation.leaks import _candidates, find_leaks
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, read_dictionary
 from resmlp_mt.translation.translator import Translator
 
 QUICK = ("--resamples", 2, "--trials", 2)
@@ -134,7 +134,7 @@ def test_files_are_written_before_the_report_is_printed(model, tmp_path, monkeyp
 
 
 def test_scores_are_printed_even_if_a_file_cannot_be_written(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("resmlp_mt.files.check_outputs", lambda outputs, inputs: None)
+    monkeypatch.setattr("resmlp_mt.common.files.check_outputs", lambda outputs, inputs: None)
     (tmp_path / "folder").mkdir()
     assert evaluate(model, *test_set(tmp_path, raw_lines()[:3]), "--json", tmp_path / "folder") == 2
     said = capsys.readouterr()
@@ -174,7 +174,7 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
     train = (data_folder() / "raw" / "train.src").read_text(encoding="utf-8").splitlines()
     long = max(train, key=len)
     assert leaks(["neu: " + long, long, long.upper(), f"„{long}“ ...", long.replace(" ", ", ")]) == [2, 3, 4, 5]
-    monkeypatch.setattr("resmlp_mt.translation.evaluate_leaks._SENTENCES_AT_ONCE", 7)
+    monkeypatch.setattr("resmlp_mt.translation.evaluation.leaks._SENTENCES_AT_ONCE", 7)
     assert leaks([line.title() for line in train]) == list(range(1, len(train) + 1))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from devices import device
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.files import check_outputs, whole_file, write_text
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import check_outputs, whole_file, write_text
 
 
 def test_a_place_below_a_file_is_named_in_one_line(tmp_path):

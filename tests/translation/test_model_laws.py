@@ -4,10 +4,10 @@ import pytest
 import torch
 from toy import EOS, PAD, VOCAB_SIZE, build_settings, make_model, pad, sentences
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.decoder import Decoder
-from resmlp_mt.translation.embedding import build_token_embedding
-from resmlp_mt.translation.encoder import Encoder
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.model.decoder import Decoder
+from resmlp_mt.translation.model.embedding import build_token_embedding
+from resmlp_mt.translation.model.encoder import Encoder
 
 VARIANTS = [
     {},

@@ -6,9 +6,9 @@ import resource
 
 import pytest
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.lines import LineReader
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.resumable import ResumableOutput, note_path
+from resmlp_mt.translation.text.lines import LineReader
 
 SETTINGS = {"model": "a", "beam size": 4}
 

@@ -7,9 +7,9 @@ import torch
 from fairseq_oracle import fairseq_search, make_fairseq_model, ours, with_all
 from toy import PAD, pad, sentences
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.search import BeamSearch, Source
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+from resmlp_mt.translation.search.settings import SearchSettings
 
 LENGTHS = [7, 3, 11, 2, 5]
 GRID = {

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resmlp_mt.translation.search import BeamSearch, Source
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+from resmlp_mt.translation.search.settings import SearchSettings
 
 PAD, END, UNKNOWN = 1, 2, 3
 VOCAB_SIZE = 40

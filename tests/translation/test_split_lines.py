@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.lines import LineReader, open_input, read_lines
-from resmlp_mt.translation.split import join_translations, split_to_fit
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.lines import LineReader, open_input, read_lines
+from resmlp_mt.translation.text.splitting import join_translations, split_to_fit
 
 MARKS = st.sampled_from(list("ab ..!?,;:\"')\u3002\u3001\uff01\u2026\u00a0\t\r\u2028\u0085\u05d0\u0627\U0001f600\x00"))
 TEXT = st.one_of(st.text(MARKS, max_size=60), st.text(max_size=60))

@@ -16,13 +16,13 @@ from toy_bundles import raw_lines, sentence, write_bundle
 
 from resmlp_mt.cli import interactive
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation import jobs, resumable
 from resmlp_mt.translation.doctor import check_installation
 from resmlp_mt.translation.invariance import check_batch_invariance
-from resmlp_mt.translation.records import Request
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 

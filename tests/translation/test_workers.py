@@ -10,16 +10,16 @@ import pytest
 import torch
 from toy_bundles import raw_lines, write_bundle
 
-from resmlp_mt import threads
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.translation.batching import BatchLimits
-from resmlp_mt.translation.records import Request
-from resmlp_mt.translation.search import BeamSearch, Source
-from resmlp_mt.translation.search_settings import SearchSettings
+from resmlp_mt.common import threads
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.engine.batching import BatchLimits
+from resmlp_mt.translation.engine.workers import StoppedError, run_batches
+from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
-from resmlp_mt.translation.workers import StoppedError, run_batches
+from resmlp_mt.translation.types import Request
 
 LIMITS = BatchLimits(sentences=3)
 LINES = [*raw_lines(), "", "a small dog runs. " * 30, "two men"]

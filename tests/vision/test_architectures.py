@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 # arXiv:2105.03404, tables 1 and 3: millions of parameters with 1000 classes
 PAPER = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.augmentation import Augmentation, drawing_from, mix, repeated_order
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 
 def draws():

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from toy_classifiers import CLASSES, square_classifier, square_preprocessing, toy_classifier, toy_images
 
-from resmlp_mt import files
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import load_classifier, save_classifier
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 
 @pytest.fixture

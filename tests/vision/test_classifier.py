@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from toy_classifiers import toy_classifier, toy_images
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import POOLINGS, ClassifierSettings
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import POOLINGS, ClassifierSettings
 
 
 def test_the_classifier_is_the_papers_equations_written_out():

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from fairseq import metrics
 from torch import nn
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.image_criterions import ImageCrossEntropy, ImageDistillation
-from resmlp_mt.vision.distillation import Teacher, load_teacher, renormalise
-from resmlp_mt.vision.losses import count_right, cross_entropy, soft_distillation
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.training.distillation import Teacher, load_teacher, renormalise
+from resmlp_mt.vision.training.losses import count_right, cross_entropy, soft_distillation
 
 BATCH, CLASSES, SIZE = 5, 7, 3
 PREPROCESSING = Preprocessing(SIZE)

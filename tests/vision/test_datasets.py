@@ -14,9 +14,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision import dataset_files
-from resmlp_mt.vision.datasets import DATASETS, load_classes, load_dataset
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data import dataset_files
+from resmlp_mt.vision.data.datasets import DATASETS, load_classes, load_dataset
 
 
 def picture(path, grey=0, size=(7, 5)):

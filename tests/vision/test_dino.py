@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.dino import (
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.training.dino import (
     DinoHead,
     cosine_schedule,
     dino_loss,

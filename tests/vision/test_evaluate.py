@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision import evaluate
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import ArraySet, load_dataset
-from resmlp_mt.vision.evaluate_figure import draw_confusions
-from resmlp_mt.vision.predict import make_ready
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.data.datasets import ArraySet, load_dataset
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.inference import evaluation as evaluate
+from resmlp_mt.vision.inference.evaluation_figure import draw_confusions
+from resmlp_mt.vision.inference.prediction import make_ready
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 CLASSES = ["bright", "dark", "grey"]
 SHADES = {"bright": 255, "dark": 0, "grey": 128}

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import save_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.finetune import initialise_from
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.training.finetuning import initialise_from
 
 NAMES = ["cat", "dog", "emu", "fox", "gnu"]
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.fairseq_plugin.image_task import ImageClassificationConfig, ImageClassificationTask
-from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.datasets import ArraySet
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.vision.data.augmentation import Augmentation
+from resmlp_mt.vision.data.datasets import ArraySet
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 CHANGED = Augmentation(repetitions=3, rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5, mixup=0.8, cutmix=1.0)
 

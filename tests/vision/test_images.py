@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.images import MAX_PIXELS, open_image
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.images import MAX_PIXELS, open_image
 
 HEIGHT, WIDTH = 11, 7
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resmlp_mt.vision.interpolate import interpolate_gathering, interpolate_mixing
+from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
 
 FROM = (7, 5)
 GRIDS = [(14, 10), (11, 8), (13, 5), (5, 3), (4, 4), (3, 9)]

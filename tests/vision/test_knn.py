@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.knn import TEMPERATURE, classify, nearest, vote
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.inference.knn import TEMPERATURE, classify, nearest, vote
 
 QUERIES, BANK, DIM, CLASSES, K = 13, 53, 7, 5, 11
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.augmentation import Augmentation
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.datasets import FileSet, load_dataset
-from resmlp_mt.vision.features import Features, extract_features
-from resmlp_mt.vision.linear_probe import ProbeSettings, train_probe
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.augmentation import Augmentation
+from resmlp_mt.vision.data.datasets import FileSet, load_dataset
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.inference.features import Features, extract_features
+from resmlp_mt.vision.inference.linear_probe import ProbeSettings, train_probe
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 PICTURES, DIM, CLASSES = 211, 7, 3
 QUICK = ProbeSettings(epochs=20, batch_size=32)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.augmentation import drawing_from
-from resmlp_mt.vision.multi_crop import MultiCrop, MultiCropSettings
-from resmlp_mt.vision.preprocessing import Preprocessing
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.augmentation import drawing_from
+from resmlp_mt.vision.data.multi_crop import MultiCrop, MultiCropSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 LARGE, SMALL, CROPS = 17, 7, 3
 

@@ -8,8 +8,8 @@ from fairseq import optim
 from omegaconf import OmegaConf
 
 from resmlp_mt.fairseq_plugin.image_optimizer import OPTIMIZER_REGISTRY, decay_groups
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
 

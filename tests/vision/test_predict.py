@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 
 from resmlp_mt.cli.main import main
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.predict import find_pictures, in_batches, make_ready, predict
-from resmlp_mt.vision.preprocessing import Preprocessing
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.data.preprocessing import Preprocessing
+from resmlp_mt.vision.inference.prediction import find_pictures, in_batches, make_ready, predict
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 CLASSES = ["dark", "light", "tab\there"]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.augmentation import Augmentation, drawing_from
-from resmlp_mt.vision.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from
+from resmlp_mt.vision.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 

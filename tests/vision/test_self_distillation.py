@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.dino import DinoHead
-from resmlp_mt.vision.interpolate import interpolate_mixing
-from resmlp_mt.vision.self_distillation import SelfDistillation
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.interpolation import interpolate_mixing
+from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.training.dino import DinoHead
+from resmlp_mt.vision.training.self_distillation import SelfDistillation
 
 SIZE, SMALL, CHANNELS, DIM, BATCH, OUT = 15, 9, 2, 7, 5, 11
 

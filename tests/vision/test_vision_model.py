@@ -11,9 +11,9 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, build_
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.model.settings import ClassifierSettings
 
 resmlp_mt.register_with_fairseq()
 

@@ -17,11 +17,11 @@ from toy_classifiers import toy_classifier, toy_images
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.cli.vision import SUBCOMMANDS
-from resmlp_mt.errors import ResMLPError
-from resmlp_mt.vision.architectures import VISION_ARCHITECTURES
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import load_classifier
-from resmlp_mt.vision.classifier import Classifier
-from resmlp_mt.vision.settings import ClassifierSettings
+from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
+from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.settings import ClassifierSettings
 from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
 
 # timm's name, the side of the images, our name; B24 sees few patches, since its 784 would take half a minute.

@@ -15,10 +15,10 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, map_checkpoint, read_checkpoint
+from resmlp_mt.common.vocabularies import require_same_vocabularies
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
-from resmlp_mt.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, map_checkpoint, read_checkpoint
-from resmlp_mt.vocabularies import require_same_vocabularies
 
 
 def allow_checkpoint_classes() -> None:

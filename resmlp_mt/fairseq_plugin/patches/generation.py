@@ -9,7 +9,7 @@ import torch
 from fairseq import search, utils
 from fairseq.ngram_repeat_block import NGramRepeatBlock
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 

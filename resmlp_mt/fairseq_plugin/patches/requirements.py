@@ -10,7 +10,7 @@ import torch
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
 

@@ -17,10 +17,10 @@ from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 
-from resmlp_mt.errors import ResMLPError
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import PARTIAL_SUFFIX
+from resmlp_mt.common.tensor_files import cause as operating_system_error
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
-from resmlp_mt.files import PARTIAL_SUFFIX
-from resmlp_mt.tensor_files import cause as operating_system_error
 
 logger = logging.getLogger(__name__)
 

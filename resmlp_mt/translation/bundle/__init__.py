@@ -1,0 +1,1 @@
+"""Bundles: a model with all that it needs to translate, in one folder."""

@@ -1,0 +1,176 @@
+"""Reading fairseq's checkpoints of ResMLP models without fairseq, and averaging them."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from torch import Tensor
+
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.translation.model.architectures import ARCHITECTURES
+from resmlp_mt.translation.model.build import Options
+
+_CORE = re.compile(r"^(encoder|decoder)\.core\.")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a file that `fairseq-train` wrote; nothing in it is run.
+
+    Raises:
+        ResMLPError: when there is no such file, or it is damaged, asks to run code, or holds no model.
+    """
+    require(path.is_file(), "the checkpoint", "a file", path, "check the name")
+    content = read_checkpoint(path)
+    model = content.get("model")
+    if not isinstance(model, dict) or not all(_is_parameter(*item) for item in model.items()):
+        raise ResMLPError(f"{path} must be a checkpoint of fairseq-train, but holds no model; name another file")
+    return content
+
+
+def _is_parameter(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a bundle needs of a checkpoint.
+
+    Attributes:
+        architecture: the registered name.
+        options: of the architecture, as `resmlp_mt.fairseq_plugin.translation_model.ResMLPConfig` has them.
+        parameters: by the names in `TranslationModel`.
+        languages: codes of the source's and the target's language, or None where fairseq was left to find them.
+        updates: number of updates of the training.
+        validation_loss: of the last validation, or None.
+        extra_state: what `fairseq-train` keeps beside the model.
+    """
+
+    architecture: str
+    options: Options
+    parameters: dict[str, Tensor]
+    languages: tuple[str, str] | None
+    updates: int | None
+    validation_loss: float | None
+    extra_state: dict[str, Any]
+
+
+def read_trained_model(path: Path) -> TrainedModel:
+    """Reads a ResMLP model from a checkpoint.
+
+    Raises:
+        ResMLPError: when it cannot be read or holds another kind of model.
+    """
+    content = load_checkpoint(path)
+    cfg = _as_dict(content.get("cfg"))
+    model, task = _as_dict(cfg.get("model")), _as_dict(cfg.get("task"))
+    name = model.get("_name") or model.get("arch")
+    require(name in ARCHITECTURES, f"the model of {path}", f"one of {', '.join(ARCHITECTURES)}", name, "name another")
+    languages = task.get("source_lang"), task.get("target_lang")
+    history = content.get("optimizer_history")
+    newest = _as_dict(history[-1]) if isinstance(history, list) and history else {}
+    extra_state = _as_dict(content.get("extra_state"))
+    return TrainedModel(
+        architecture=str(name),
+        options=SimpleNamespace(**model),
+        parameters={_CORE.sub(r"\1.", key): value for key, value in content["model"].items() if _CORE.match(key)},
+        languages=(str(languages[0]), str(languages[1])) if all(languages) else None,
+        updates=newest.get("num_updates"),
+        validation_loss=extra_state.get("val_loss"),
+        extra_state=extra_state,
+    )
+
+
+def _as_dict(settings: Any) -> dict[str, Any]:
+    """fairseq stores settings as a dictionary, or as a Namespace when they came from `--arch` without a dataclass.
+
+    Anything else, which only a checkpoint of another program has there, holds no settings.
+    """
+    if isinstance(settings, Namespace):
+        return vars(settings)
+    return settings if isinstance(settings, dict) else {}
+
+
+def last_checkpoints(folder: Path, count: int) -> list[Path]:
+    """The newest `count` numbered checkpoints of a folder, by epoch, or by update where there are none of epochs.
+
+    Raises:
+        ResMLPError: when there are fewer.
+    """
+    for pattern in (r"checkpoint(\d+)\.pt", r"checkpoint_\d+_(\d+)\.pt"):
+        numbered = _numbered(folder, pattern)
+        if numbered:
+            break
+    require(
+        len(numbered) >= count,
+        f"the numbered checkpoints in {folder}",
+        f"at least {count}",
+        len(numbered),
+        "ask for fewer",
+    )
+    return [path for _, path in numbered[-count:]]
+
+
+def best_checkpoints(folder: Path, count: int) -> list[Path]:
+    """The `count` checkpoints of a folder with the best validation: by the metric that the training watched.
+
+    Raises:
+        ResMLPError: when there are fewer that were validated.
+    """
+    candidates = _numbered(folder, r"checkpoint(\d+)\.pt") + _numbered(folder, r"checkpoint_\d+_(\d+)\.pt")
+    rated = []
+    for _, path in candidates:
+        content = load_checkpoint(path)
+        value = _as_dict(content.get("extra_state")).get("val_loss")
+        watched = _as_dict(_as_dict(content.get("cfg")).get("checkpoint"))
+        if isinstance(value, int | float):
+            rated.append((-value if watched.get("maximize_best_checkpoint_metric") else value, path))
+    require(
+        len(rated) >= count, f"the validated checkpoints in {folder}", f"at least {count}", len(rated), "ask for fewer"
+    )
+    return [path for _, path in sorted(rated)[:count]]
+
+
+def _numbered(folder: Path, pattern: str) -> list[tuple[int, Path]]:
+    require(folder.is_dir(), "the checkpoints' folder", "a folder", folder, "check the name")
+    matches = ((re.fullmatch(pattern, path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in matches if match)
+
+
+def average_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
+    """Averages the parameters of several checkpoints of one training.
+
+    Parameters that the model shares stay shared. The optimiser's state, which an average has none of, is left out.
+
+    Args:
+        paths: the checkpoints; settings and history are taken from the last one.
+
+    Returns:
+        The content of a checkpoint that fairseq's commands and `read_trained_model` read.
+
+    Raises:
+        ResMLPError: when the checkpoints hold different parameters.
+    """
+    sums: dict[str, Tensor] = {}
+    for path in paths:
+        content = load_checkpoint(path)
+        shapes = {name: value.shape for name, value in content["model"].items()}
+        if sums and shapes != {name: value.shape for name, value in sums.items()}:
+            raise ResMLPError(f"{path} must hold the same parameters as {paths[0]}, but does not; average one training")
+        for name, value in content["model"].items():
+            sums[name] = sums.get(name, 0) + value.double()
+    averages: dict[tuple[int, ...], Tensor] = {}
+    model = content["model"]
+    for name, value in model.items():
+        # Names of one tensor share its memory in the file, and so they must in the average's.
+        place = (value.data_ptr(), value.storage_offset(), *value.shape, *value.stride())
+        if value.is_floating_point():
+            averages.setdefault(place, (sums[name] / len(paths)).to(value.dtype))
+            model[name] = averages[place]
+    return {key: value for key, value in content.items() if key != "last_optimizer_state"}

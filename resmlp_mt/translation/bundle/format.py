@@ -1,0 +1,293 @@
+"""A bundle: a folder that holds everything needed to translate raw text, and nothing that is run when it is read.
+
+`model.safetensors` the parameters; `config.json` the architecture, languages, preparation of the text and defaults of
+the search; `vocabulary*.txt` the symbols in their order; `sentencepiece*.model`; `README.md` the model card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError, require, require_flag
+from resmlp_mt.common.tensor_files import write_safetensors
+from resmlp_mt.nn.positions import PositionalEmbedding
+from resmlp_mt.nn.skeleton import without_memory
+from resmlp_mt.translation.engine.step_model import TranslationModel
+from resmlp_mt.translation.model.build import build_core, check_options
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.normalization import TextSettings
+from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, Segmenter
+
+FORMAT = 1
+CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
+SIDES = ("source", "target")
+_LARGEST_CONFIG_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Side:
+    """One language of a bundle: its code, its serialised sentencepiece model, and its symbols by token."""
+
+    lang: str
+    sentencepiece: bytes
+    symbols: list[str]
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """The content of `config.json`.
+
+    Attributes:
+        architecture: the registered name.
+        options: of the architecture.
+        languages: codes of the source's and the target's language.
+        joint: one sentencepiece model and vocabulary for both.
+        text: preparation of the text.
+        decoding: defaults of the search.
+        digests: of the other files.
+        about: for the reader: versions, training, licence, note, scores.
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    languages: tuple[str, str]
+    joint: bool
+    text: TextSettings
+    decoding: SearchSettings
+    digests: dict[str, str]
+    about: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The configuration as JSON holds it."""
+        return {"format": FORMAT, **asdict(self), "languages": list(self.languages)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> BundleConfig:
+        """Reads what `as_json` gave.
+
+        Raises:
+            ResMLPError: when the format is another one.
+            KeyError, TypeError, ValueError: when something is missing or of another type.
+        """
+        require(content["format"] == FORMAT, "the bundle's format", str(FORMAT), content["format"], "use that version")
+        source, target = content["languages"]
+        options = dict(content["options"])
+        check_options(SimpleNamespace(**options), name_of=str)
+        require_flag("joint", content["joint"])
+        return cls(
+            architecture=str(content["architecture"]),
+            options=options,
+            languages=(_lang(source), _lang(target)),
+            joint=content["joint"],
+            text=TextSettings(**content["text"]),
+            decoding=SearchSettings(**content["decoding"]),
+            digests=dict(content["digests"]),
+            about=dict(content["about"]),
+        )
+
+
+def _lang(code: Any) -> str:
+    if not isinstance(code, str) or len(code) < 2:
+        raise ValueError(f"{code!r} is no language code")
+    return code
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory."""
+
+    config: BundleConfig
+    model: TranslationModel
+    source: Segmenter
+    target: Segmenter
+
+
+def side_files(joint: bool) -> list[tuple[str, str]]:
+    """The names of the sentencepiece model and the vocabulary, of both languages or of each."""
+    names = [""] if joint else [f".{side}" for side in SIDES]
+    return [(f"sentencepiece{name}.model", f"vocabulary{name}.txt") for name in names]
+
+
+def bundle_files(folder: Path) -> list[Path]:
+    """The files that a bundle in this folder has, or will have, its model card among them."""
+    sides = (name for joint in (True, False) for names in side_files(joint) for name in names)
+    return [folder / name for name in (CONFIG, PARAMETERS, CARD, *sides)]
+
+
+def write_bundle(
+    out: Path, config: BundleConfig, parameters: Mapping[str, Tensor], sides: tuple[Side, Side]
+) -> BundleConfig:
+    """Writes a bundle but for its model card.
+
+    Args:
+        out: a new folder, or that of an older bundle.
+        config: its `joint` and `digests` are filled in here.
+        parameters: by their names in `TranslationModel`.
+        sides: source and target.
+
+    Returns:
+        The configuration that was written.
+
+    Raises:
+        ResMLPError: when the folder holds something else or cannot be written, or the parameters are not those of the
+            architecture.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG).is_file())):
+        raise ResMLPError(f"--out must be a new folder or a bundle, but {out} is neither; name another")
+    joint = sides[0].sentencepiece == sides[1].sentencepiece and sides[0].symbols == sides[1].symbols
+    _check_shapes(
+        config.options, [len(side.symbols) for side in sides], {k: list(v.shape) for k, v in parameters.items()}
+    )
+    try:
+        (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
+    except OSError as error:
+        raise files.unwritable(out, error) from error
+    digests: dict[str, str] = {}
+    for (model_name, vocabulary_name), side in zip(side_files(joint), sides, strict=False):
+        with files.whole_file(out / model_name) as partial:
+            partial.write_bytes(side.sentencepiece)
+        files.write_text(out / vocabulary_name, "".join(f"{symbol}\n" for symbol in side.symbols))
+        digests |= {name: files.file_digest(out / name) for name in (model_name, vocabulary_name)}
+    write_safetensors(out / PARAMETERS, _without_shared(parameters))
+    digests[PARAMETERS] = files.file_digest(out / PARAMETERS)
+    written = BundleConfig(**{**vars(config), "joint": joint, "digests": digests})
+    files.write_json(out / CONFIG, written.as_json())
+    return written
+
+
+def _without_shared(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keeps one name of each tensor that has several."""
+    by_place = {(value.data_ptr(), *value.shape): name for name, value in parameters.items()}
+    return {name: parameters[name].contiguous() for name in sorted(by_place.values())}
+
+
+def read_config(path: Path) -> BundleConfig:
+    """Reads the configuration of a bundle.
+
+    Raises:
+        ResMLPError: when the folder is no bundle or its configuration is damaged.
+    """
+    file = path / CONFIG
+    require(file.is_file(), "the model", f"a bundle's folder with a {CONFIG}", path, "make one with `resmlp-mt bundle`")
+    try:
+        require(file.stat().st_size <= _LARGEST_CONFIG_BYTES, str(file), "a small file", "too large", "get it again")
+        return BundleConfig.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except ResMLPError as error:
+        raise ResMLPError(f"{file}: {error}") from error
+    except OSError as error:
+        raise files.unreadable(file, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
+        raise ResMLPError(
+            f"{file} must be the configuration of a bundle, but is not ({type(error).__name__}: {str(error)[:200]}); "
+            "get the bundle again"
+        ) from error
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Reads a bundle.
+
+    Raises:
+        ResMLPError: when anything in it is missing, damaged, or not what its configuration says.
+    """
+    config = read_config(path)
+    names = side_files(config.joint)
+    for name in (PARAMETERS, *(name for pair in names for name in pair)):
+        file = path / name
+        whole = file.is_file() and files.file_digest(file) == config.digests.get(name)
+        require(
+            whole, str(file), "the file that the bundle was made with", "missing or altered", "get the bundle again"
+        )
+    segmenters = []
+    for (model_name, vocabulary_name), lang in zip(names * 2 if config.joint else names, config.languages, strict=True):
+        symbols = _read_symbols(path / vocabulary_name)
+        segmenters.append(Segmenter((path / model_name).read_bytes(), symbols, config.text, lang))
+    source, target = segmenters
+    model = _read_model(path / PARAMETERS, config.options, [len(source.symbols), len(target.symbols)])
+    return Bundle(config, model, source, target)
+
+
+def _read_symbols(path: Path) -> list[str]:
+    try:
+        symbols = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except OSError as error:
+        raise files.unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise ResMLPError(f"{path} must be UTF-8 text, but is not; get the bundle again") from error
+    begins = tuple(symbols[: len(SPECIAL_SYMBOLS)]) == SPECIAL_SYMBOLS
+    require(begins, str(path), f"begun by {' '.join(SPECIAL_SYMBOLS)}", symbols[:4], "get the bundle again")
+    return symbols
+
+
+def _read_model(path: Path, options: dict[str, Any], vocab_sizes: list[int]) -> TranslationModel:
+    try:
+        with safe_open(path, framework="pt") as content:
+            names = list(content.keys())
+            shapes = {name: content.get_slice(name).get_shape() for name in names}
+            try:
+                model = _check_shapes(options, vocab_sizes, shapes)
+            except ResMLPError as error:
+                raise ResMLPError(f"{path.parent}: {error}") from error
+            parameters = {name: content.get_tensor(name).float() for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ResMLPError(
+            f"{path} must be a safetensors file, but cannot be read as one ({error}); get it again"
+        ) from error
+    _fill_in(model, parameters)
+    return model.eval().requires_grad_(False)
+
+
+def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> None:
+    """Gives a model without memory its parameters. Those that it shares have one of their names in `parameters`."""
+    names_of: dict[int, list[str]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        names_of.setdefault(id(value), []).append(name)
+    filled: dict[str, Tensor] = {}
+    for names in names_of.values():
+        value = next(parameters[name] for name in names if name in parameters)
+        filled |= dict.fromkeys(names, nn.Parameter(value, requires_grad=False))
+    model.load_state_dict(filled, assign=True)
+    for module in model.modules():
+        if isinstance(module, PositionalEmbedding):
+            module.fill_in()
+
+
+def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> TranslationModel:
+    """Compares parameters with the architecture before memory is taken for it.
+
+    Returns:
+        A model of the architecture, without memory.
+
+    Raises:
+        ResMLPError: names the first difference.
+    """
+    described = SimpleNamespace(**options)
+    check_options(described, name_of=str)
+    layers = max(described.encoder_layers, described.decoder_layers)
+    require(layers <= len(shapes), "the layers", f"at most the {len(shapes)} parameters", layers, "get the model again")
+    try:
+        with without_memory():
+            model = TranslationModel(*build_core(described, *vocab_sizes))
+    except (AttributeError, TypeError, RuntimeError) as error:
+        raise ResMLPError(
+            f"the options must describe an architecture, but do not ({error}); get the model again"
+        ) from error
+    expected = {name: (list(value.shape), id(value)) for name, value in model.state_dict(keep_vars=True).items()}
+    present = {identity for name, (_, identity) in expected.items() if name in shapes}
+    for name, (shape, identity) in expected.items():
+        if shapes.get(name, shape) != shape or identity not in present:
+            raise ResMLPError(
+                f"the parameter {name} must be of shape {shape}, but is {shapes.get(name, 'missing')}; "
+                "the configuration is not that of these parameters"
+            )
+    if unknown := sorted(set(shapes) - set(expected)):
+        raise ResMLPError(f"the parameters must be those of the architecture, but {unknown[0]} is none; get them again")
+    return model

@@ -1,0 +1,204 @@
+"""From a checkpoint and its data folder to a bundle with its model card."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.common import files
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.versions import versions
+from resmlp_mt.common.vocabularies import require_same_vocabularies
+from resmlp_mt.translation.bundle.binarised_data import MANIFEST
+from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
+from resmlp_mt.translation.bundle.format import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.normalization import TextSettings
+from resmlp_mt.translation.text.tokenizer import Segmenter, read_dictionary
+
+
+def bundle_checkpoint(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    decoding: SearchSettings,
+    licence: str = "",
+    note: str = "",
+    text: TextSettings | None = None,
+) -> BundleConfig:
+    """Makes a bundle.
+
+    Args:
+        checkpoint: from `fairseq-train` or `average_checkpoints`.
+        data: the folder that the model was trained on, with dictionaries and sentencepiece models.
+        out: folder of the bundle.
+        decoding: defaults of the search.
+        licence: of the model, for its card.
+        note: for the card.
+        text: how the training text was prepared, where the data has no manifest that says it.
+
+    Raises:
+        ResMLPError: when something is missing or does not fit together.
+    """
+    trained = read_trained_model(checkpoint)
+    languages = trained.languages or find_languages(data)
+    manifest = read_manifest(data)
+    text = _text_settings(manifest) if manifest and text is None else text or TextSettings()
+    for lang in languages:
+        _require_as_prepared(data, f"dict.{lang}.txt", manifest)
+    sides = [
+        Side(lang, _sentencepiece_model(data, lang), read_dictionary(data / f"dict.{lang}.txt")) for lang in languages
+    ]
+    symbols = {"source": sides[0].symbols, "target": sides[1].symbols}
+    require_same_vocabularies(trained.extra_state, symbols, checkpoint, data)
+    for side in sides:  # notices a sentencepiece model of another vocabulary
+        Segmenter(side.sentencepiece, side.symbols, text, side.lang)
+    config = BundleConfig(
+        architecture=trained.architecture,
+        options={name: value for name, value in vars(trained.options).items() if _is_plain(value)},
+        languages=languages,
+        joint=False,
+        text=text,
+        decoding=decoding,
+        digests={},
+        about={
+            "versions": versions(),
+            "licence": licence,
+            "note": note,
+            "training": {
+                "checkpoint": files.file_digest(checkpoint),
+                "updates": trained.updates,
+                "validation_loss": trained.validation_loss,
+                "data": _summary(data, manifest),
+            },
+            "scores": [],
+        },
+    )
+    written = write_bundle(out, config, trained.parameters, (sides[0], sides[1]))
+    write_card(out, written)
+    return written
+
+
+def find_languages(data: Path) -> tuple[str, str]:
+    """The languages of a data folder, by the names of its binarised files, as fairseq finds them.
+
+    Raises:
+        ResMLPError: when there are none, or of several pairs.
+    """
+    names = (
+        re.fullmatch(r"(?:train|valid|test)\.([^.-]+)-([^.-]+)\.[^.]+\.idx", path.name) for path in data.glob("*.idx")
+    )
+    pairs = {(match[1], match[2]) for match in names if match}
+    require(len(pairs) == 1, f"the language pairs in {data}", "exactly one", sorted(pairs), "check --data")
+    return pairs.pop()
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def read_manifest(data: Path) -> dict[str, Any]:
+    """The manifest of a prepared data folder, empty where there is none.
+
+    Raises:
+        ResMLPError: when it is damaged.
+    """
+    path = data / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ResMLPError(f"{path} must be a manifest, but cannot be read ({error}); prepare the data again") from error
+
+
+def _require_as_prepared(data: Path, name: str, manifest: Mapping[str, Any]) -> None:
+    """Raises a `ResMLPError` if a dictionary has been changed since the manifest was written."""
+    digest = manifest.get("files", {}).get(name, {}).get("digest")
+    if digest and (data / name).is_file() and files.file_digest(data / name) != digest:
+        raise ResMLPError(
+            f"{data / name} must be the vocabulary that was prepared, but was changed after {MANIFEST} was written; "
+            "put the original back, or prepare the data again and train on it"
+        )
+
+
+def _text_settings(manifest: Mapping[str, Any]) -> TextSettings:
+    settings = manifest.get("settings", {})
+    return TextSettings(**{name: settings[name] for name in TextSettings.__dataclass_fields__ if name in settings})
+
+
+def _sentencepiece_model(data: Path, lang: str) -> bytes:
+    for name in (f"spm.{lang}.model", "spm.model"):
+        if (data / name).is_file():
+            return (data / name).read_bytes()
+    raise ResMLPError(f"{data} must hold spm.model or spm.{lang}.model, but holds neither; put the model there")
+
+
+def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: Mapping[str, Any]) -> Segmenter:
+    """The segmenter of one language of a data folder, as a bundle made with it will have it.
+
+    Raises:
+        ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
+    """
+    return Segmenter(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
+
+
+def _summary(data: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bundle keeps of the manifest: enough to recognise the data."""
+    if not manifest:
+        return {}
+    held_out = {name: record["digest"] for name, record in manifest.get("files", {}).items() if name.startswith("raw/")}
+    return {
+        "manifest": files.file_digest(data / MANIFEST),
+        "settings": manifest.get("settings", {}),
+        "pairs": {split: record.get("pairs") for split, record in manifest.get("splits", {}).items()},
+        "sources": manifest.get("sources", []),
+        "held_out": held_out,
+    }
+
+
+def add_scores(path: Path, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what `evaluate` measured into a bundle, instead of older scores on the same test set."""
+    config = read_config(path)
+    replaced = {score["test_set"] for score in scores}
+    kept = [score for score in config.about.get("scores", []) if score["test_set"] not in replaced]
+    about = {**config.about, "scores": [*kept, *scores]}
+    updated = BundleConfig(**{**vars(config), "about": about})
+    files.write_json(path / CONFIG, updated.as_json())
+    write_card(path, updated)
+
+
+def write_card(path: Path, config: BundleConfig) -> None:
+    """Writes the model card."""
+    about, training = config.about, config.about["training"]
+    source, target = config.languages
+    data = training["data"]
+    corpus = data.get("settings", {}).get("corpus", "not recorded")
+    pairs = data.get("pairs", {}).get("train", "not recorded")
+    rows = []
+    for score in about["scores"]:
+        signature = score["signature"].replace("|", "\\|")  # else the table would end a cell there
+        rows.append(f"| {score['test_set']} | {score['metric']} | {score['score']:.2f} | `{signature}` |")
+    table = ["| test set | metric | score | signature |", "| --- | --- | --- | --- |", *rows]
+    lines = [
+        f"# Translation {source} to {target}: {config.architecture}",
+        "",
+        about["note"] or "An attention-free ResMLP sequence-to-sequence model (arXiv:2105.03404).",
+        "",
+        f"- Licence: {about['licence'] or 'not stated'}",
+        f"- Training data: {corpus}, {pairs} sentence pairs; {training['updates']} updates",
+        f"- Longest sentence: {config.options['max_source_positions']} sub-words; longer lines are split",
+        f"- Made with: {', '.join(f'{name} {number}' for name, number in about['versions'].items())}",
+        "",
+        "## Use",
+        "",
+        "    resmlp-mt translate MODEL < source.txt > translation.txt",
+        "",
+        "## Scores",
+        "",
+        *(table if rows else ["Not measured. `resmlp-mt evaluate MODEL ... --update-card` writes them here."]),
+    ]
+    files.write_text(path / CARD, "\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""What computes behind the step interface of a search."""

@@ -1,0 +1,209 @@
+"""Honest scores: the counts are right, the references raw, the uncertainty said, and everything hashed."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.files import lines_digest
+from resmlp_mt.common.versions import versions
+from resmlp_mt.translation.bundle.binarised_data import longest_sources
+from resmlp_mt.translation.bundle.packaging import read_manifest
+from resmlp_mt.translation.evaluation import scores as scoring
+from resmlp_mt.translation.evaluation.leaks import find_leaks
+from resmlp_mt.translation.jobs import Job
+from resmlp_mt.translation.output import OutputFormat
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.lines import read_lines
+from resmlp_mt.translation.translator import Translator
+from resmlp_mt.translation.types import Translation
+
+FORMAT = 1
+_SEGMENTED_SHARE = 0.01
+_KIBIBYTE = 1024
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A test set.
+
+    Attributes:
+        name: for tables and the model card.
+        sources, references: raw lines.
+        data: prepared data folder to look for the test lines in, or None.
+    """
+
+    name: str
+    sources: list[str]
+    references: list[str]
+    data: Path | None = None
+
+
+def load_test_set(
+    data: Path | None, split: str, source: Path | None, reference: Path | None, languages: tuple[str, str]
+) -> TestSet:
+    """Reads a test set from a prepared data folder, or from two files.
+
+    Raises:
+        ResMLPError: when there are none or only one of two files, they differ in length, or the references are not
+            raw text.
+    """
+    for given, missing, path in (("--source", "--reference", reference), ("--reference", "--source", source)):
+        if path is None and (source is not None or reference is not None):
+            raise ResMLPError(f"{given} requires {missing}; give both files, or neither with --data")
+    name = split
+    if source is None or reference is None:
+        require(
+            data is not None, "the test set", "--data DIR, or --source F and --reference F", "not given", "give either"
+        )
+        assert data is not None
+        source, reference = (data / "raw" / f"{split}.{lang}" for lang in languages)
+        for path in (source, reference):
+            said = "prepare the data with `python -m data_prep`, or give --source and --reference"
+            require(path.is_file(), "the raw test set", "a file", path, said)
+        name = f"{read_manifest(data).get('settings', {}).get('corpus', data.name)} {split}"
+    elif data is None:
+        name = reference.name
+    test_set = TestSet(name, read_lines(source), read_lines(reference), data)
+    scoring.check_counts(sources=test_set.sources, references=test_set.references)
+    refuse_segmented(str(reference), test_set.references)
+    return test_set
+
+
+def refuse_segmented(name: str, lines: Sequence[str]) -> None:
+    """Refuses text that has been taken apart: scores on it would look better than they are.
+
+    Raises:
+        ResMLPError: when lines hold sub-words of BPE or sentencepiece, or escaped characters of Moses tokens.
+    """
+    marks = ("@@ ", "\u2581", "&apos;", "&quot;", "&#91;")
+    marked = sum(any(mark in line for mark in marks) for line in lines)
+    if marked > _SEGMENTED_SHARE * len(lines):
+        raise ResMLPError(
+            f"{name} must be raw text, but {marked} of {len(lines)} lines hold sub-words or escaped tokens; "
+            "give the untouched file"
+        )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another system's translations of a test set.
+
+    Attributes:
+        texts: raw.
+        about: what made them, for the report.
+    """
+
+    texts: list[str]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What translating a test set gave and took: seconds of translating alone, and peak memory of the process."""
+
+    translations: list[Translation]
+    seconds: float
+    peak_megabytes: float
+
+    @property
+    def texts(self) -> list[str]:
+        return [translation.text for translation in self.translations]
+
+
+def job_of(settings: SearchSettings, too_long: str = "split", constraints: bool = False) -> Job:
+    """How a test set is translated: into plain text, otherwise as `resmlp-mt translate` does."""
+    return Job(settings, OutputFormat(), too_long, constraints)
+
+
+def translate_test_set(translator: Translator, test_set: TestSet, job: Job) -> Run:
+    """Translates the sources of a test set."""
+    start = time.perf_counter()
+    translations = job.translate(translator, test_set.sources, 1)
+    seconds = time.perf_counter() - start
+    # The peak of the process is in KiB on Linux.
+    return Run(translations, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIBIBYTE)
+
+
+def evaluate(
+    translator: Translator,
+    test_set: TestSet,
+    job: Job,
+    baseline: Baseline | None = None,
+    tokenised: bool = False,
+    resamples: int = scoring.RESAMPLES,
+    trials: int = scoring.TRIALS,
+) -> tuple[dict[str, Any], list[str]]:
+    """Translates a test set and scores the translations.
+
+    Args:
+        translator: of the system.
+        test_set: what to translate.
+        job: of `job_of`.
+        baseline: another system.
+        tokenised: whether tokenised scores are wanted too.
+        resamples: of the bootstrap; 0 for no intervals and no paired bootstrap.
+        trials: of the approximate randomisation; 0 for none.
+
+    Returns:
+        The report, as JSON holds it, and the translations.
+
+    Raises:
+        ResMLPError: when numbers of lines differ.
+    """
+    lang = translator.config.languages[1]
+    run = translate_test_set(translator, test_set, job)
+    texts, references = run.texts, test_set.references
+    scores = scoring.all_scores(texts, references, lang, resamples)
+    if tokenised:
+        scores += scoring.tokenised_scores(texts, references, lang, resamples)
+    others = None if baseline is None else baseline.texts
+    comparisons = [] if others is None else scoring.compare(texts, others, references, lang, resamples, trials)
+    sources = [job.request(line, 1).text for line in test_set.sources]  # without their constraints
+    lengths = [max(len(tokens) - 1, 1) for tokens in translator.source.encode(sources)]
+    manifest = read_manifest(test_set.data) if test_set.data else {}
+    longest = _longest_trained(translator, test_set, manifest)
+    buckets = scoring.by_length(lengths, texts, references, lang, longest, others)
+    report = {
+        "format": FORMAT,
+        "test_set": test_set.name,
+        "sentences": len(references),
+        "scores": scoring.as_json(scores),
+        "comparisons": scoring.as_json(comparisons),
+        "by_length": scoring.as_json(buckets),
+        "lines_not_translated_whole": [t.note for t in run.translations if t.note],
+        "in_training": find_leaks(sources, translator.source, test_set.data, manifest, translator.config.languages),
+        "speed": {
+            "seconds": run.seconds,
+            "sentences_per_second": len(texts) / run.seconds,
+            "tokens_per_second": sum(translation.tokens for translation in run.translations) / run.seconds,
+            "peak_megabytes": run.peak_megabytes,
+            "device": str(translator.models[0].device),
+        },
+        "hashes": {
+            "sources": lines_digest(test_set.sources),
+            "references": lines_digest(references),
+            "translations": lines_digest(texts),
+            "baseline": None if others is None else lines_digest(others),
+            "model": translator.config.digests,
+        },
+        "settings": asdict(job.settings),
+        "too_long": job.too_long,
+        "constraints": job.constraints,
+        "baseline": None if baseline is None else baseline.about,
+        "versions": versions(),
+    }
+    return report, texts
+
+
+def _longest_trained(translator: Translator, test_set: TestSet, manifest: dict[str, Any]) -> int | None:
+    """Sub-words of the longest training source, without its end."""
+    if test_set.data is None:
+        return None
+    longest = longest_sources(test_set.data, manifest, translator.config.languages)
+    return None if longest is None else longest - 1

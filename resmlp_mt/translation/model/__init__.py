@@ -1,0 +1,1 @@
+"""The translation model: encoder, decoder, their configuration and state."""

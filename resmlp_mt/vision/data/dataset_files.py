@@ -1,0 +1,199 @@
+"""Published data sets from the files that their makers give out.
+
+torchvision finds, checks and downloads where it can. Nothing is unpickled: CIFAR is read from its binary version, which
+its makers publish beside the pickles that torchvision reads. Pictures are opened by `open_image`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.vision.data.datasets import ArraySet, FileSet, Label, folder_classes, load_folder, pictures_below
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Source: cs.toronto.edu/~kriz/cifar.html, "binary version"; md5 as given there.
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/{}"
+_CIFAR = {
+    "cifar10": ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin"),
+    "cifar100": ("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", "cifar-100-binary"),
+}
+_CIFAR_PIXELS = 3 * 32 * 32
+
+
+def load_cifar10(root: Path, split: str, download: bool = False) -> ArraySet:
+    """CIFAR-10 from cifar-10-batches-bin/: a record is a label and 3 x 32 x 32 bytes, channel by channel."""
+    folder = _cifar_folder("cifar10", root, download)
+    names = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
+    return _read_cifar(folder, names, labels_per_picture=1, class_file="batches.meta.txt")
+
+
+def load_cifar100(root: Path, split: str, download: bool = False) -> ArraySet:
+    """CIFAR-100 from cifar-100-binary/: a record has a coarse label, a fine one, which is taken, and the pixels."""
+    folder = _cifar_folder("cifar100", root, download)
+    names = ["train.bin" if split == "train" else "test.bin"]
+    return _read_cifar(folder, names, labels_per_picture=2, class_file="fine_label_names.txt")
+
+
+def _cifar_folder(name: str, root: Path, download: bool) -> Path:
+    archive, md5, folder_name = _CIFAR[name]
+    url = _CIFAR_URL.format(archive)
+    folder = root / folder_name
+    if download and not folder.is_dir():
+        from torchvision.datasets.utils import download_and_extract_archive
+
+        _fetch(name, url, root, lambda: download_and_extract_archive(url, str(root), md5=md5))
+    require(folder.is_dir(), f"{folder}", f"the unpacked {archive}", "missing", f"add --download, or get it from {url}")
+    return folder
+
+
+def _fetch(name: str, what: str, root: Path, fetch: Callable[[], Any]) -> Any:
+    """Downloads and turns every failure into one sentence."""
+    try:
+        return fetch()
+    except (OSError, RuntimeError, ValueError) as error:  # what torchvision and urllib raise
+        reason = " ".join(str(error).split())
+        raise ResMLPError(
+            f"the files of {name} must be in {root} or be fetched from {what}, but are not there ({reason}); "
+            "put them there yourself, or try again where the network reaches them"
+        ) from error
+
+
+def _read_cifar(folder: Path, names: list[str], labels_per_picture: int, class_file: str) -> ArraySet:
+    import numpy as np
+
+    classes = _lines(folder / class_file)
+    record = labels_per_picture + _CIFAR_PIXELS
+    tables: list[np.ndarray] = []
+    for path in (folder / name for name in names):
+        _require_file(path)
+        data = np.fromfile(path, dtype=np.uint8)
+        whole = len(data) > 0 and len(data) % record == 0
+        require(whole, str(path), f"a whole number of records of {record} bytes", f"{len(data)} bytes", "get it again")
+        tables.append(data.reshape(-1, record))
+    table = np.concatenate(tables)
+    labels = table[:, labels_per_picture - 1].astype(int).tolist()
+    require(max(labels) < len(classes), f"labels in {folder}", f"below {len(classes)}", max(labels), "get it again")
+    pixels = table[:, labels_per_picture:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (count, height, width, 3)
+    return ArraySet(classes, np.ascontiguousarray(pixels), labels, str(folder))
+
+
+def _lines(path: Path) -> list[str]:
+    _require_file(path)
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _require_file(path: Path) -> None:
+    require(path.is_file(), str(path), "a file of the data set", "missing", "get the data set again")
+
+
+def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
+    """Flowers-102 by torchvision from flowers-102/.
+
+    Note: training pictures are its "train" and "val" together (2,040) and validation its "test" (6,149), as in DeiT's
+    and the paper's table of transfer.
+    """
+    from torchvision.datasets import Flowers102
+
+    def read() -> list[tuple[Path, int]]:
+        names = ("train", "val") if split == "train" else ("test",)
+        parts = [Flowers102(root, name, download=download, loader=Path) for name in names]
+        return [part[i] for part in parts for i in range(len(part))]
+
+    pairs = _fetch("flowers102", "its makers by torchvision (--download)", root, read)
+    return _file_set(list(Flowers102.classes), pairs)
+
+
+def load_cars(root: Path, split: str, download: bool = False) -> FileSet:
+    """Stanford Cars by torchvision from stanford_cars/, which can no longer be downloaded; "valid" is its test set."""
+    from torchvision.datasets import StanfordCars
+
+    part = "train" if split == "train" else "test"
+    cars = _fetch(
+        "cars",
+        "their makers, who have closed",
+        root,
+        lambda: StanfordCars(root, part, download=False, loader=Path),
+    )
+    return _file_set(list(cars.classes), [cars[i] for i in range(len(cars))])
+
+
+def _file_set(classes: list[str], pairs: list[tuple[Path, int]]) -> FileSet:
+    return FileSet(classes, [path for path, _ in pairs], [int(label) for _, label in pairs])
+
+
+def load_inat2018(root: Path, split: str, download: bool = False) -> FileSet:
+    """iNaturalist 2018 from train2018.json, val2018.json and the pictures that they name, 8,142 classes."""
+    return _read_inat(root, split, 2018)
+
+
+def load_inat2019(root: Path, split: str, download: bool = False) -> FileSet:
+    """iNaturalist 2019 from train2019.json, val2019.json and the pictures that they name, 1,010 classes."""
+    return _read_inat(root, split, 2019)
+
+
+def _read_inat(root: Path, split: str, year: int) -> FileSet:
+    """Note: torchvision reads both years' pictures, but not which of them are for validation: the lists say that."""
+    path = root / f"{'train' if split == 'train' else 'val'}{year}.json"
+    where = f"get it and the pictures from github.com/visipedia/inat_comp ({year})"
+    require(path.is_file(), str(path), "the list of pictures", "missing", where)
+    try:
+        lists = json.loads(path.read_text(encoding="utf-8"))
+        names = {int(row["id"]): str(row["name"]) for row in lists["categories"]}
+        files = {row["id"]: Path(row["file_name"]) for row in lists["images"]}
+        numbers = sorted(names)
+        place = {number: index for index, number in enumerate(numbers)}
+        pairs = [(files[row["image_id"]], place[int(row["category_id"])]) for row in lists["annotations"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResMLPError(f"{path} must be a list of iNaturalist {year}, but is not ({error!r}); {where}") from error
+    outside = [file for file, _ in pairs if file.is_absolute() or ".." in file.parts]
+    require(not outside, f"the pictures of {path}", f"below {root}", outside[:1], where)
+    require(bool(pairs), str(path), "a list with pictures", "empty", where)
+    return _file_set([names[number] for number in numbers], [(root / file, label) for file, label in pairs])
+
+
+def load_imagenet(root: Path, split: str, download: bool = False) -> FileSet:
+    """ImageNet-1k from train/ and val/ with a folder a class, where present with two further validation sets.
+
+    "real": the pictures of val/ with the reassessed labels in real.json, from
+    github.com/google-research/reassessed-imagenet: any of a picture's labels is right, and pictures without one are
+    left out. "v2": the pictures in imagenetv2-matched-frequency-format-val/, from github.com/modestyachts/ImageNetV2,
+    whose folders are called by the number of the class.
+
+    Note: `torchvision.datasets.ImageNet(root, split)` unpacks the official archives into these folders.
+    """
+    if split == "real":
+        return _real_labels(root, load_folder(root, "valid"))
+    if split == "v2":
+        return _second_validation_set(root)
+    return load_folder(root, split)
+
+
+def _real_labels(root: Path, val: FileSet) -> FileSet:
+    path = root / "real.json"
+    where = "get it from github.com/google-research/reassessed-imagenet"
+    require(path.is_file(), str(path), "the list of reassessed labels", "missing", where)
+    try:
+        lists = [tuple(map(int, row)) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise ResMLPError(f"{path} must hold a list of lists of labels, but does not ({error}); {where}") from error
+    require(len(lists) == len(val), str(path), f"a list for each of {len(val)} pictures", f"{len(lists)} lists", where)
+    by_name = sorted(val.files, key=lambda file: file.name)  # the list's order: ILSVRC2012_val_00000001 first
+    pairs: list[tuple[Path, Label]] = [(file, row) for file, row in zip(by_name, lists, strict=True) if row]
+    return FileSet(val.classes, [file for file, _ in pairs], [row for _, row in pairs])
+
+
+def _second_validation_set(root: Path) -> FileSet:
+    folder = root / "imagenetv2-matched-frequency-format-val"
+    where = "get it from github.com/modestyachts/ImageNetV2"
+    require(folder.is_dir(), str(folder), "the second validation set", "missing", where)
+    classes = folder_classes(root, "valid")
+    labels = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+    fits = bool(labels) and labels[-1] < len(classes)
+    require(fits, f"the folders of {folder}", f"numbers of classes below {len(classes)}", labels[-1:], where)
+    return _file_set(classes, [(path, label) for label in labels for path in pictures_below(folder / str(label))])

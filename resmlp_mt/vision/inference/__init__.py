@@ -1,0 +1,1 @@
+"""Prediction, evaluation, and features of a frozen classifier."""

@@ -1,0 +1,1 @@
+"""The image classifier and its registered architectures."""

@@ -1,0 +1,231 @@
+"""The image classifier: patches, mixing over patches and MLP over channels many times, pooling, a linear head.
+
+Source: arXiv:2105.03404, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from resmlp_mt.common.errors import require
+from resmlp_mt.nn.affine import Affine, build_norm
+from resmlp_mt.nn.channel_mlp import ChannelMLP
+from resmlp_mt.nn.class_mlp import ClassLayer
+from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
+from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.mixing import FullTokenMixing
+from resmlp_mt.nn.patch_embed import PatchEmbed
+from resmlp_mt.nn.residual import ResidualBlock
+from resmlp_mt.nn.skeleton import without_memory
+from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
+from resmlp_mt.vision.model.settings import ClassifierSettings
+
+CLASS_LAYERS = 2  # arXiv:2105.03404, section 2, as in CaiT
+
+
+class MixerLayer(nn.Module):
+    """One mixing and one channel block: (patches, batch, dim) to (patches, batch, dim).
+
+    Note: of the ablation without mixing the paper says no more; here the whole mixing block is left out.
+    """
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        super().__init__()
+        mixing = build_mixing(settings.mixing, settings.grid, settings.dim, settings.activation, settings.init_std)
+        self.mixing = nn.Identity() if mixing is None else self._block(mixing, settings)
+        self.channels = self._block(_channel_mlp(settings), settings)
+
+    @staticmethod
+    def _block(sublayer: nn.Module, settings: ClassifierSettings) -> ResidualBlock:
+        return ResidualBlock(
+            sublayer,
+            settings.dim,
+            settings.norm,
+            settings.layer_scale,
+            settings.post_bias,
+            drop_path=settings.drop_path,
+            fold_always=not isinstance(sublayer, TokenMLP | GridConvolution),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.channels(self.mixing(x))
+
+    def fold(self) -> None:
+        """Folds the Affine transformations, but for those around the sublayers of the ablations."""
+        self.channels.fold()
+        if isinstance(self.mixing, ResidualBlock) and isinstance(self.mixing.sublayer, FullTokenMixing):
+            self.mixing.fold()
+
+
+def _channel_mlp(settings: ClassifierSettings) -> ChannelMLP:
+    return ChannelMLP(settings.dim, settings.hidden_dim, settings.activation)
+
+
+class Classifier(nn.Module):
+    """A ResMLP image classifier with random parameters.
+
+    Args:
+        settings: its size and kind.
+    """
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.patch_embed = PatchEmbed(settings.channels, settings.patch_size, settings.dim)
+        self.layers = nn.ModuleList(MixerLayer(settings) for _ in range(settings.depth))
+        self.class_embedding: nn.Parameter | None = None
+        self.class_layers = nn.ModuleList()
+        if settings.pooling == "class_mlp":
+            self.class_embedding = nn.Parameter(torch.empty(settings.dim))
+            self.class_layers.extend(self._class_layer() for _ in range(CLASS_LAYERS))
+        self.norm = build_norm(settings.norm, settings.dim)
+        self.head = self._head()
+        self._initialise()
+
+    def _class_layer(self) -> ClassLayer:
+        chosen = self.settings
+        return ClassLayer(
+            chosen.patches,
+            chosen.dim,
+            _channel_mlp(chosen),
+            chosen.norm,
+            chosen.layer_scale,
+            chosen.post_bias,
+            chosen.init_std,
+        )
+
+    def _head(self) -> nn.Module:
+        classes = self.settings.num_classes
+        return nn.Linear(self.settings.dim, classes) if classes else nn.Identity()
+
+    def _initialise(self) -> None:
+        """Starts the linear layers as the authors do (deit, resmlp_models.py): all but the patch embedding's."""
+        for module in (self.layers, self.class_layers, self.head):
+            self._start_linears(module)
+        if self.class_embedding is not None:
+            nn.init.trunc_normal_(self.class_embedding, std=self.settings.init_std)
+
+    def _start_linears(self, module: nn.Module) -> None:
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=self.settings.init_std)
+                nn.init.zeros_(layer.bias)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one image, roughly: each weight of a matrix is used for each patch."""
+        return self.settings.patches * sum(p.numel() for p in self.parameters() if p.dim() > 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images (batch, channels, height, width) to logits (batch, num_classes).
+
+        Raises:
+            ResMLPError: if the images are not of the settings' size and channels.
+        """
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Maps images (batch, channels, height, width) to what the head sees, (batch, dim).
+
+        Raises:
+            ResMLPError: if the images are not of the settings' size and channels.
+        """
+        expected = (self.settings.channels, *self.settings.size)
+        shape = tuple(images.shape[1:])
+        require(shape == expected, "images", f"(batch, {', '.join(map(str, expected))})", shape, "resize them")
+        return self._pool(self._patches(images))
+
+    def _patches(self, images: Tensor) -> Tensor:
+        x = self.patch_embed(images)  # (patches, batch, dim)
+        if torch.is_autocast_enabled(images.device.type):
+            x = x.float()  # what all layers add to: a small LayerScale adds less than 16 bits can hold
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.class_embedding is not None:
+            embedding = self.class_embedding.expand(1, x.size(1), -1)
+            for layer in self.class_layers:
+                embedding = layer(embedding, x)
+            return self.norm(embedding[0])
+        # The mean of what an Affine gives is what it gives for the mean, at a patches-th of the cost.
+        return self.norm(x.mean(0)) if isinstance(self.norm, Affine) else self.norm(x).mean(0)
+
+    def features_at_any_size(self, images: Tensor) -> Tensor:
+        """`features` of images of any size that the patches divide, through interpolated mixing matrices.
+
+        Differentiable down to the parameters; meant for DINO's local crops. See `interpolate_mixing` for the method.
+
+        Raises:
+            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+        """
+        height, width = images.shape[-2:]
+        if (height, width) == self.settings.size:
+            return self.features(images)
+        shape = _shape_of(replace(self.settings, num_classes=0).at_image_size((int(height), int(width))))
+        shape.train(self.training)
+        tensors = {name: value for name, value in self._tensors_at(shape.settings) if not name.startswith("head.")}
+        return functional_call(shape, tensors, (images,))
+
+    def at_image_size(self, image_size: int | tuple[int, int]) -> Classifier:
+        """A copy for images of another size, its mixing matrices interpolated (see `interpolate_mixing`).
+
+        Raises:
+            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+        """
+        changed = self.settings.at_image_size(image_size)
+        with torch.random.fork_rng(devices=[]):
+            copy = Classifier(changed)
+        example = next(self.parameters())
+        copy.to(device=example.device, dtype=example.dtype).train(self.training)
+        with torch.no_grad():
+            copy.load_state_dict(dict(self._tensors_at(changed)))
+        return copy
+
+    def _tensors_at(self, changed: ClassifierSettings) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and buffers for other settings that differ in the grid."""
+        grids = (self.settings.grid, changed.grid)
+        tensors = self.state_dict(keep_vars=True)
+        for name, module in self.named_modules():
+            if isinstance(module, FullTokenMixing):
+                names = f"{name}.weight", f"{name}.bias"
+                tensors[names[0]], tensors[names[1]] = interpolate_mixing(module.weight, module.bias, *grids)
+            elif isinstance(module, ClassLayer):
+                weight = torch.cat((module.weight[:1], interpolate_gathering(module.weight[1:], *grids)))
+                tensors[f"{name}.weight"] = weight
+        yield from tensors.items()
+
+    def replace_head(self, num_classes: int) -> None:
+        """Puts a new head with random parameters in the place of the old one; 0 for none."""
+        example = next(self.parameters())
+        self.settings = replace(self.settings, num_classes=num_classes)
+        self.head = self._head().to(device=example.device, dtype=example.dtype)
+        self._start_linears(self.head)
+
+    def mixing_matrices(self) -> list[Tensor]:
+        """A of each layer, detached, (patches, patches); none where something else mixes the patches."""
+        return [module.weight.detach() for module in self.modules() if isinstance(module, FullTokenMixing)]
+
+    def fold(self) -> None:
+        """Makes it fast for inference, and no longer trainable: the outputs stay, the work shrinks.
+
+        Affine transformations and LayerScale go into the linear layers and the mixing matrices beside them.
+        """
+        self.eval().requires_grad_(False)
+        for layer in self.layers:
+            layer.fold()
+        pack_linears(self)
+
+
+@lru_cache(maxsize=8)
+def _shape_of(settings: ClassifierSettings) -> Classifier:
+    """A classifier without memory of its own, to be called with the parameters of another."""
+    with without_memory():
+        return Classifier(settings)

@@ -1,0 +1,1 @@
+"""Losses, distillation, DINO and fine-tuning."""
