@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep import clean, select
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
 from data_prep.files import file_digest
-from data_prep.job import Run
 from data_prep.pipeline import prepare
 from data_prep.progress import say
+from data_prep.report.summary import next_commands, removal_table
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
-from data_prep.summary import next_commands, removal_table
+from data_prep.stages import cleaning_rules as clean
+from data_prep.stages import selection as select
+from data_prep.stages.job import Run
 from data_prep.workers import available_cores
 from resmlp_mt.common.command_line import CommandParser
 from resmlp_mt.common.errors import ResMLPError

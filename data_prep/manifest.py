@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep import clean, folder, select
-from data_prep.acquire import LocalPart
-from data_prep.binarise import LEFT_OUT_RULES
+from data_prep import folder
 from data_prep.corpora.base import Part
 from data_prep.files import file_digest, write_json
-from data_prep.job import Job
-from data_prep.removed import RemovedPairs
-from data_prep.segment import load_model
 from data_prep.settings import Settings
+from data_prep.stages import cleaning_rules as clean
+from data_prep.stages import selection as select
+from data_prep.stages.acquire import LocalPart
+from data_prep.stages.binarise import LEFT_OUT_RULES
+from data_prep.stages.job import Job
+from data_prep.stages.removed import RemovedPairs
+from data_prep.stages.subwords import load_model
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.versions import versions
 

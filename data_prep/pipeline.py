@@ -6,22 +6,22 @@ from itertools import islice
 from typing import Any
 
 from data_prep import folder, manifest
-from data_prep.acquire import LocalPart, Place, acquire
-from data_prep.binarise import CHUNK_PAIRS, tasks_of, write_split
-from data_prep.clean import Cleaner
-from data_prep.cleaning import blocks_of, clean_part
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
-from data_prep.held_out import write_held_out
-from data_prep.job import Job, Run
+from data_prep.formats.text_files import read_line_pairs
 from data_prep.overrides import override_sources
 from data_prep.progress import say
-from data_prep.read import read_line_pairs
-from data_prep.removed import write_by_rule
 from data_prep.settings import Settings
-from data_prep.steps import Steps, remove_partial_files
-from data_prep.training import binarise_training, select_training, write_dictionaries
-from data_prep.vocabulary import learn_vocabulary, use_vocabulary
+from data_prep.stages.acquire import LocalPart, Place, acquire
+from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
+from data_prep.stages.cleaning import blocks_of, clean_part
+from data_prep.stages.cleaning_rules import Cleaner
+from data_prep.stages.held_out import write_held_out
+from data_prep.stages.job import Job, Run
+from data_prep.stages.removed import write_by_rule
+from data_prep.stages.steps import Steps, remove_partial_files
+from data_prep.stages.training import binarise_training, select_training, write_dictionaries
+from data_prep.stages.vocabulary import learn_vocabulary, use_vocabulary
 
 
 def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:

@@ -31,12 +31,12 @@ from side_by_side import median_ratio, print_table, write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_prep.binarise import CHUNK_PAIRS, tasks_of, write_split
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
-from data_prep.read import read_line_pairs
-from data_prep.segment import dictionary_symbols, load_model, train_model, write_dictionary
+from data_prep.formats.text_files import read_line_pairs
 from data_prep.settings import Settings
+from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
+from data_prep.stages.subwords import dictionary_symbols, load_model, train_model, write_dictionary
 
 PROCESSES = 2
 ENCODE_IN_PYTHON = """

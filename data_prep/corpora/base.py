@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.read import Pair
+from data_prep.formats.text_files import Pair
 
 
 @dataclass(frozen=True)

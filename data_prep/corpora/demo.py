@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 
 from data_prep.corpora.base import Corpus, Part, Request
-from data_prep.read import Pair
+from data_prep.formats.text_files import Pair
 from resmlp_mt.common.errors import ResMLPError
 
 
@@ -29,7 +29,7 @@ def _pairs(split: str, swap: bool, errors: str) -> Iterator[Pair]:
 @cache
 def _corpus() -> dict[str, list[Pair]]:
     # Imported here: it makes sentences from word lists, which no other corpus needs.
-    from data_prep.demo_corpus import build_demo_corpus
+    from data_prep.corpora.demo_corpus import build_demo_corpus
 
     return build_demo_corpus()
 

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
-from data_prep.formats import read_tmx, read_tsv
-from data_prep.read import COMPRESSIONS, Pair, read_line_pairs
+from data_prep.formats.text_files import COMPRESSIONS, Pair, read_line_pairs
+from data_prep.formats.tsv_tmx import read_tmx, read_tsv
 from resmlp_mt.common.errors import ResMLPError
 
 

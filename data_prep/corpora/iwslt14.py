@@ -13,8 +13,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
-from data_prep.read import Pair
-from data_prep.sgm import read_iwslt_tags, read_sgm_series
+from data_prep.formats.sgm import read_iwslt_tags, read_sgm_series
+from data_prep.formats.text_files import Pair
 from resmlp_mt.common.errors import ResMLPError
 
 ARCHIVE = Source(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
-from data_prep.read import read_line_pairs
+from data_prep.formats.text_files import read_line_pairs
 from resmlp_mt.common.errors import ResMLPError
 
 # A commit, not a branch: the same address can then never give another file.

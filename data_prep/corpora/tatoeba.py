@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source
-from data_prep.read import read_line_pairs
+from data_prep.formats.text_files import read_line_pairs
 
 VERSION = "v2023-04-12"
 _URL = f"https://object.pouta.csc.fi/OPUS-Tatoeba/{VERSION}/moses/"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_split
-from data_prep.read import read_line_pairs
-from data_prep.sgm import read_sgm
+from data_prep.formats.sgm import read_sgm
+from data_prep.formats.text_files import read_line_pairs
 from resmlp_mt.common.errors import ResMLPError
 
 _TFDS = "tensorflow/datasets, url_checksums/wmt14_translate.txt"

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = {"DIR": data_files(args.folder)}
     files.check_outputs({"--output": args.output or args.folder / "report.html"}, inputs)
     try:
-        from data_prep.report import write_report
+        from data_prep.report.report import write_report
     except ImportError as error:
         raise ResMLPError(f"data-report needs the package {error.name}; run `pip install {error.name}`") from error
     print(write_report(args.folder, args.output))

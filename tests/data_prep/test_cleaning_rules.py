@@ -2,10 +2,10 @@
 
 import pytest
 
-from data_prep import clean
-from data_prep.clean import Chunk, Cleaner
 from data_prep.languages import in_expected_script
 from data_prep.settings import Settings
+from data_prep.stages import cleaning_rules as clean
+from data_prep.stages.cleaning_rules import Chunk, Cleaner
 from resmlp_mt.common.errors import ResMLPError
 
 GOOD = ("A dog sees the new house.", "Ein Hund sieht das neue Haus.")

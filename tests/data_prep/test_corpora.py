@@ -9,11 +9,12 @@ import pytest
 from toy_archives import digest, iwslt14_archive, lines, pack_tar, pack_zip, wmt14_files
 from toy_corpora import make_pairs
 
-from data_prep import archives, download
-from data_prep.archives import extract_members
 from data_prep.command_line import main
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
+from data_prep.formats import archives
+from data_prep.formats.archives import extract_members
+from data_prep.stages import download
 from resmlp_mt.common.errors import ResMLPError
 
 PAIRS = make_pairs(211)
@@ -199,7 +200,7 @@ TEXT = b"a line of text\n" * 99
     ids=["tar escape", "zip escape", "other", "link", "cut", "tar of a page", "zip of a page", "zip bomb", "tar bomb"],
 )
 def test_a_bad_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, name, content, message):
-    monkeypatch.setattr("data_prep.read.ALWAYS_ALLOWED_BYTES", 1 << 20)
+    monkeypatch.setattr("data_prep.formats.text_files.ALWAYS_ALLOWED_BYTES", 1 << 20)
     archive = tmp_path / name
     archive.write_bytes(content)
     with pytest.raises(ResMLPError, match=message) as caught:

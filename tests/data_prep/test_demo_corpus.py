@@ -9,9 +9,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from data_prep.demo import adverbials, lexicon, verbs
-from data_prep.demo.meaning import PLACES
-from data_prep.demo_corpus import (
+from data_prep.corpora.demo_corpus import (
     MOST_PAIRS,
     MOST_WORDS,
     build_demo_corpus,
@@ -19,6 +17,8 @@ from data_prep.demo_corpus import (
     plain_form,
     write_demo_corpus,
 )
+from data_prep.corpora.demo_language import adverbials, lexicon, verbs
+from data_prep.corpora.demo_language.meaning import PLACES
 from resmlp_mt.common.errors import ResMLPError
 
 # Changes whenever a word, a rule or a probability does; numbers measured on the demo corpus are then out of date.

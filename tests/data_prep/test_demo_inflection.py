@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from data_prep.demo import english
-from data_prep.demo.german_forms import adjective_form, determiner_form, finite_form, imperative, noun_form
-from data_prep.demo.german_forms import number_in_words as german_number_in_words
-from data_prep.demo.lexicon import ADJECTIVES, NOUNS
-from data_prep.demo.meaning import BARE, HOW_MANY, PERSONAL_PRONOUNS, POSSESSIVES, THE, THIS, A, Clause
-from data_prep.demo.verbs import VERBS
+from data_prep.corpora.demo_language import english
+from data_prep.corpora.demo_language.german_forms import (
+    adjective_form,
+    determiner_form,
+    finite_form,
+    imperative,
+    noun_form,
+)
+from data_prep.corpora.demo_language.german_forms import number_in_words as german_number_in_words
+from data_prep.corpora.demo_language.lexicon import ADJECTIVES, NOUNS
+from data_prep.corpora.demo_language.meaning import BARE, HOW_MANY, PERSONAL_PRONOUNS, POSSESSIVES, THE, THIS, A, Clause
+from data_prep.corpora.demo_language.verbs import VERBS
 
 ME, YOU, HE, SHE, WE, THEY = PERSONAL_PRONOUNS
 OUR = POSSESSIVES[4]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from data_prep.demo import english, german
-from data_prep.demo.adverbials import Adverbial
-from data_prep.demo.complex_sentences import say
-from data_prep.demo.lexicon import ADJECTIVES, NOUNS
-from data_prep.demo.meaning import (
+from data_prep.corpora.demo_language import english, german
+from data_prep.corpora.demo_language.adverbials import Adverbial
+from data_prep.corpora.demo_language.complex_sentences import say
+from data_prep.corpora.demo_language.lexicon import ADJECTIVES, NOUNS
+from data_prep.corpora.demo_language.meaning import (
     ALL,
     BARE,
     FOR,
@@ -34,8 +34,8 @@ from data_prep.demo.meaning import (
     Quality,
     RelativePronoun,
 )
-from data_prep.demo.sentences import spell
-from data_prep.demo.verbs import BE, CAN, HAVE_TO, INFINITIVE_VERBS, VERBS, WANT_TO, WILL, Preposition
+from data_prep.corpora.demo_language.sentences import spell
+from data_prep.corpora.demo_language.verbs import BE, CAN, HAVE_TO, INFINITIVE_VERBS, VERBS, WANT_TO, WILL, Preposition
 
 ME, YOU, HE, SHE, WE, THEY = PERSONAL_PRONOUNS
 MY, YOUR, HIS, HER, OUR, THEIR = POSSESSIVES

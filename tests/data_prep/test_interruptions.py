@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from toy_corpora import contents, make_pairs, write_pairs
 
-from data_prep import cleaning
 from data_prep.command_line import main
+from data_prep.stages import cleaning
 from resmlp_mt.common import files
 
 

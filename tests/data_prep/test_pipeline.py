@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from toy_corpora import contents, make_pairs, write_pairs
 
-from data_prep import cleaning
-from data_prep.binarise import CHUNK_PAIRS
 from data_prep.command_line import main
-from data_prep.indexed import read_sizes, read_token_ids
-from data_prep.segment import END, UNKNOWN, load_model
+from data_prep.formats.indexed import read_sizes, read_token_ids
+from data_prep.stages import cleaning
+from data_prep.stages.binarise import CHUNK_PAIRS
+from data_prep.stages.subwords import END, UNKNOWN, load_model
 
 
 def _manifest(out):

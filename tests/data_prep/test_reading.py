@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import read
-from data_prep.formats import read_tmx, read_tsv
-from data_prep.read import read_line_pairs, read_lines
-from data_prep.sgm import read_iwslt_tags, read_sgm
+from data_prep.formats import text_files as read
+from data_prep.formats.sgm import read_iwslt_tags, read_sgm
+from data_prep.formats.text_files import read_line_pairs, read_lines
+from data_prep.formats.tsv_tmx import read_tmx, read_tsv
 from resmlp_mt.common.errors import ResMLPError
 
 ODD_CHARACTERS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff ,äß字"

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_prep.report import load_data_set, write_report
+from data_prep.report.report import load_data_set, write_report
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import select
-from data_prep.blocks import Block, training_chunks
+from data_prep.formats.blocks import Block, training_chunks
 from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT, key_table, normal_form
-from data_prep.select import REASON, Selection
+from data_prep.stages import selection as select
+from data_prep.stages.selection import REASON, Selection
 
 SENTENCES = st.sampled_from(["Yes.", "yes", "Yes!", "No.", "no", "Go on", "Go on.", "...", "!"])
 

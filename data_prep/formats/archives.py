@@ -1,0 +1,100 @@
+"""Members of tar and zip archives, taken out one by one under names of our own choice."""
+
+from __future__ import annotations
+
+import lzma
+import posixpath
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from data_prep.files import whole_file
+from data_prep.formats.text_files import MAX_EXPANSION, expansion_limit
+from data_prep.progress import say
+from resmlp_mt.common.errors import ResMLPError
+
+_COPY_BYTES = 1 << 20
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, OSError)
+
+
+def extract_members(archive: Path, names: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Takes some members out of an archive; those that are there already are left alone.
+
+    Args:
+        archive: a .zip, or a .tar in any compression.
+        names: paths inside the archive.
+        folder: where to put them, each under the last part of its path in a folder named after the archive.
+
+    Returns:
+        Where each member is now.
+
+    Raises:
+        ResMLPError: when a member is missing, is not a plain file, has a name that leads out of the archive or a size
+            that no text has, or when the archive is damaged.
+    """
+    targets = {name: folder / archive.name / Path(name).name for name in names}
+    missing = {name for name, target in targets.items() if not target.is_file()}
+    if not missing:
+        return targets
+    limit = expansion_limit(archive)
+    opened = _zip_members(archive) if archive.suffix == ".zip" else _tar_members(archive)
+    with _damage_reported(archive):
+        for name, content in opened:
+            if name in missing:
+                if content is None:
+                    raise ResMLPError(
+                        f"{archive} must hold {name} as a plain file, but it is a link or folder; get it again"
+                    )
+                say("unpack", f"{archive.name}: {name}")
+                _copy(content, targets[name], limit, f"{archive}: {name}")
+                missing.remove(name)
+                if not missing:
+                    return targets
+    raise ResMLPError(f"{archive} must hold {', '.join(sorted(missing))}, but does not; get it again")
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with _damage_reported(archive), tarfile.open(archive, "r|*") as tar:
+        for member in tar:
+            yield _safe_name(archive, member.name), tar.extractfile(member) if member.isreg() else None
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with _damage_reported(archive), zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            yield _safe_name(archive, member.filename), None if member.is_dir() else file.open(member)
+
+
+def _safe_name(archive: Path, name: str) -> str:
+    normal = posixpath.normpath(name)
+    if normal.startswith(("/", "../")) or normal == ".." or "\\" in normal:
+        raise ResMLPError(
+            f"{archive} must hold only paths inside itself, but holds {name!r}; it is not safe to use, get it elsewhere"
+        )
+    return normal
+
+
+def _copy(content: IO[bytes], target: Path, limit: int, what: str) -> None:
+    total = 0
+    with whole_file(target) as file:
+        while block := content.read(_COPY_BYTES):
+            total += len(block)
+            if total > limit:
+                raise ResMLPError(
+                    f"{what} must be at most {MAX_EXPANSION} times as large as its archive, but is not; it is no text"
+                )
+            file.write(block)
+
+
+@contextmanager
+def _damage_reported(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # The disk, not the archive.
+        raise ResMLPError(f"{archive} must be a whole archive, but is damaged ({error}); get it again") from error

@@ -1,0 +1,83 @@
+"""Cleaned training text on disk, cut into blocks, so that a corpus of any size is worked on in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.formats.text_files import Pair, read_line_pairs
+
+
+@dataclass(frozen=True)
+class Block:
+    """The pairs that are left of a stretch of one part.
+
+    Attributes:
+        folder: where its files are.
+        number: its place among all blocks.
+        part: the part's name.
+        weight: the part's weight.
+    """
+
+    folder: Path
+    number: int
+    part: str
+    weight: float
+
+    def path(self, ending: str) -> Path:
+        """The block's file of a kind: "src", "tgt", "keys.npy", "lines.npy", "reason.npy" or "copies.npy"."""
+        return self.folder / f"{self.number:06d}.{ending}"
+
+    def keys(self) -> NDArray[np.uint64]:
+        """The keys of its pairs, `(pairs, 4)`, mapped from disk."""
+        return np.load(self.path("keys.npy"), mmap_mode="r")
+
+    def lines(self) -> NDArray[np.int64]:
+        """The line numbers of its pairs in the part, `(pairs,)`, mapped from disk."""
+        return np.load(self.path("lines.npy"), mmap_mode="r")
+
+    def reasons(self) -> NDArray[np.uint8]:
+        """Why each pair was left out by `select`, 0 for a kept one, `(pairs,)`."""
+        return np.load(self.path("reason.npy"))
+
+    def copies(self) -> NDArray[np.uint8]:
+        """How often each pair goes into the training data, `(pairs,)`."""
+        return np.load(self.path("copies.npy"))
+
+    def pairs(self) -> Iterator[Pair]:
+        """The pairs, in their order."""
+        return read_line_pairs(self.path("src"), self.path("tgt"))
+
+
+def training_chunks(blocks: list[Block], shard: int, shards: int, size: int) -> Iterator[list[Pair]]:
+    """Yields the training pairs of one shard, each as often as it was selected.
+
+    Pairs are dealt to the shards like cards, so that each shard holds a fair mixture of all corpora.
+
+    Args:
+        blocks: all blocks, selected.
+        shard: number of the shard, from 0.
+        shards: number of shards.
+        size: pairs in a chunk.
+
+    Yields:
+        Chunks of `size` pairs; the last one may be shorter.
+    """
+    pairs = _shard_pairs(blocks, shard, shards)
+    while chunk := list(islice(pairs, size)):
+        yield chunk
+
+
+def _shard_pairs(blocks: list[Block], shard: int, shards: int) -> Iterator[Pair]:
+    dealt = 0
+    for block in blocks:
+        for pair, copies in zip(block.pairs(), block.copies().tolist(), strict=True):
+            for _ in range(copies):
+                if dealt % shards == shard:
+                    yield pair
+                dealt += 1

@@ -1,0 +1,1 @@
+"""The stages of preparation, from getting the files to binarised shards."""

@@ -1,0 +1,72 @@
+"""One run on one folder: the settings, the places, and the record of what has been done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep import folder
+from data_prep.settings import Settings
+from data_prep.stages.steps import Steps
+from data_prep.stages.subwords import model_names
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to work, as opposed to what to make.
+
+    Attributes:
+        out: the output folder.
+        workers: number of processes.
+        cache: folder of downloads.
+        overwrite: start anew.
+        mirrors: base addresses tried first.
+        models: given sentencepiece models.
+        overrides: JSON file that corrects addresses, sizes, digests or line counts of sources; None without one.
+        command: the command line, for the manifest.
+    """
+
+    out: Path
+    workers: int
+    cache: Path
+    overwrite: bool = False
+    mirrors: tuple[str, ...] = ()
+    models: tuple[Path, ...] = ()
+    overrides: Path | None = None
+    command: str = ""
+
+
+class Job:
+    """What the steps share.
+
+    Args:
+        settings: what the data set shall hold.
+        run: how to work.
+    """
+
+    def __init__(self, settings: Settings, run: Run) -> None:
+        self.settings = settings
+        self.run = run
+        self.out = run.out
+        self.work = run.out / folder.WORK
+        self.steps = Steps(self.work)
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """The data set's sentencepiece models: one, or the source's and the target's."""
+        return tuple(self.out / name for name in model_names(self.settings))
+
+    def raw(self, split: str) -> tuple[Path, Path]:
+        """The untouched text of a held-out split, source and target."""
+        src, tgt = self.settings.languages
+        return self.out / folder.RAW / f"{split}.{src}", self.out / folder.RAW / f"{split}.{tgt}"
+
+    def prefixes(self, target: Path, split: str) -> tuple[Path, Path]:
+        """The binarised text of a split, source and target, without `.bin` and `.idx`.
+
+        Args:
+            target: the data set's folder, or that of one shard.
+            split: "train", "valid", "test", ...
+        """
+        src, tgt = self.settings.languages
+        return target / f"{split}.{src}-{tgt}.{src}", target / f"{split}.{src}-{tgt}.{tgt}"
