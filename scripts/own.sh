@@ -23,8 +23,8 @@ source "$root/scripts/recipe.sh"
 run=${RUN:-$root/runs/own.$(basename "$data")}
 
 echo "== Picks"
-python scripts/recommend.py "$data" ${FOR:+--for "$FOR"}
-picks=$(python scripts/recommend.py "$data" ${FOR:+--for "$FOR"} --form words)
+python -m resmlp_mt.experiments.recommend "$data" ${FOR:+--for "$FOR"}
+picks=$(python -m resmlp_mt.experiments.recommend "$data" ${FOR:+--for "$FOR"} --form words)
 mapfile -t picks <<<"$picks"
 pair=${picks[0]} batch=${picks[1]}
 train_model "$data" "${pair%-*}" "${pair#*-}" "$run" "$batch" --arch resmlp "${picks[@]:2}" \

@@ -1,13 +1,13 @@
 # Sourced by the recipes after environment.sh: the steps from a corpus to a scored model. What the environment may say:
 #
-#   SYSTEM=resmlp|transformer|convs2s|lstm|lightconv|dynamicconv    what is trained (scripts/systems.py)
+#   SYSTEM=resmlp|transformer|convs2s|lstm|lightconv|dynamicconv    what is trained (resmlp_mt/experiments/systems.py)
 #   LAYERS=6|12                        of ResMLP and Transformer, at the WMT sizes
 #   SIZE=tiny                          a model that learns nothing, to try a recipe in minutes
 #   STEPS="data train finish"          the steps to make; several machines train, one does the rest
 #   DATA, RUN                          folders of the prepared data and of the training
 #   MAX_UPDATE                         where to end
 #   TOKENS_PER_GPU                     most target tokens that one GPU has memory for
-#   NODES, NODE_RANK, HEAD             see scripts/launch.py
+#   NODES, NODE_RANK, HEAD             see resmlp_mt/experiments/launch.py
 #   DRY_RUN=1                          print the commands and do nothing, as the option --dry-run: scripts/dry_run.sh
 #
 # Further words of a recipe's command go to fairseq-train and override the recipe's. Run again, a recipe does what is missing.
@@ -35,7 +35,7 @@ prepare_data() {
 choose_system() {
   local words
   system=${SYSTEM:-resmlp}
-  words=$(python scripts/systems.py "$system" "${SIZE:-$1}" --layers "${LAYERS:-6}") || exit 2
+  words=$(python -m resmlp_mt.experiments.systems "$system" "${SIZE:-$1}" --layers "${LAYERS:-6}") || exit 2
   mapfile -t system_words <<<"$words"
   name=$system
   [ "${LAYERS:-6}" = 6 ] || name=$system-$LAYERS
@@ -66,7 +66,7 @@ run_and_pass_signals() {
 train_model() {
   wants train || return 0
   echo "== Training"
-  run_and_pass_signals python scripts/launch.py --data "$1" --run "$4" --batch "$5" \
+  run_and_pass_signals python -m resmlp_mt.experiments.launch --data "$1" --run "$4" --batch "$5" \
     --tokens-per-gpu "${TOKENS_PER_GPU:-4096}" -- \
     --user-dir resmlp_mt --task resmlp_translation --source-lang "$2" --target-lang "$3" \
     --criterion resmlp_label_smoothed_cross_entropy --label-smoothing 0.1 \
@@ -85,13 +85,13 @@ print_finish() {
     print_command resmlp-mt bundle "$run/averaged.pt" --data "$data" --out "$run/model" --beam 4 --lenpen "$lenpen"
     print_command resmlp-mt evaluate "$run/model" --data "$data" "${to[@]}" --figure "$run/test.png" --update-card "${@:7}"
   else
-    print_command python scripts/score_fairseq.py "$run/averaged.pt" --data "$data" --pair "$source-$target" --lenpen "$lenpen" \
+    print_command python -m resmlp_mt.experiments.score_fairseq "$run/averaged.pt" --data "$data" --pair "$source-$target" --lenpen "$lenpen" \
       "${to[@]}" "${@:7}"
   fi
 }
 
 # Averages the last COUNT checkpoints, or as many as there are, translates every raw test set with beam 4 and scores it. Of a
-# ResMLP it makes a bundle; other systems are translated by fairseq-generate (scripts/score_fairseq.py).
+# ResMLP it makes a bundle; other systems are translated by fairseq-generate (resmlp_mt/experiments/score_fairseq.py).
 # Usage: finish_model DATA SOURCE TARGET RUN COUNT LENPEN [--tokenised]
 finish_model() {
   wants finish || return 0
@@ -117,7 +117,7 @@ finish_model() {
     if [ "${system:-resmlp}" = resmlp ]; then
       resmlp-mt evaluate "$run/model" --data "$data" "${to[@]}" --figure "$run/$split.png" --update-card "${@:7}"
     else
-      python scripts/score_fairseq.py "$run/averaged.pt" --data "$data" --pair "$source-$target" --lenpen "$lenpen" \
+      python -m resmlp_mt.experiments.score_fairseq "$run/averaged.pt" --data "$data" --pair "$source-$target" --lenpen "$lenpen" \
         "${to[@]}" "${@:7}"
     fi
     echo

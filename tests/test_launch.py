@@ -9,9 +9,9 @@ import sys
 
 import pytest
 from bench import SCRIPTS, Bench, recording_bench, write_program
-from launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
 
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
 from resmlp_mt.training.stopping import EXIT_STATUS
 
 RECIPES = ("wmt14_en_de.sh", "wmt14_en_fr.sh", "iwslt14.sh", "mix.sh", "multi30k.sh", "own.sh", "demo.sh")

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 from bench import recording_bench
-from estimate_cost import count
-from operations import efficiency, training_operations
-from recommend import VALIDATIONS, Data, main, read_data, recommend
-from scales import CONVERGENCE_DROPOUT, CPU_OPERATIONS, SCALES
-from training_time import Speed, duration, gpu_line, measure_speed, time_line
 
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.estimate_cost import count
+from resmlp_mt.experiments.recommend.operations import efficiency, training_operations
+from resmlp_mt.experiments.recommend.recommendation import VALIDATIONS, Data, main, read_data, recommend
+from resmlp_mt.experiments.recommend.scales import CONVERGENCE_DROPOUT, CPU_OPERATIONS, SCALES
+from resmlp_mt.experiments.recommend.training_time import Speed, duration, gpu_line, measure_speed, time_line
 
 PAIRS = [1, 97, *(round(1000 * 1.37**power) for power in range(34)), 40_000_000]
 TOKENS_A_PAIR = 25
@@ -142,8 +142,10 @@ def write_manifest(folder, pairs: int) -> None:
 )
 def test_picks_are_for_what_the_machine_has_unless_another_is_named(words, first, tmp_path, monkeypatch, capsys):
     write_manifest(tmp_path / "data", 160_000)
-    monkeypatch.setattr("recommend.device_of_machine", lambda: "cpu")
-    monkeypatch.setattr("recommend.measure_speed", lambda device: Speed(150.0, device, 2))
+    monkeypatch.setattr("resmlp_mt.experiments.recommend.recommendation.device_of_machine", lambda: "cpu")
+    monkeypatch.setattr(
+        "resmlp_mt.experiments.recommend.recommendation.measure_speed", lambda device: Speed(150.0, device, 2)
+    )
     monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), *words])
     assert main() == 0
     lines = capsys.readouterr().out.splitlines()
@@ -225,6 +227,9 @@ def test_durations_are_in_the_unit_that_suits():
 @pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), ("", 1), ("many", 1)])
 def test_the_speed_is_that_of_the_threads_that_a_training_gets(asked, threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    monkeypatch.setattr("training_time.usable_cpus", lambda: 1)
-    monkeypatch.setattr("training_time.measure_peak", lambda count, *rest: {"float32": {"MKL": 10.0 * count}})
+    monkeypatch.setattr("resmlp_mt.experiments.recommend.training_time.usable_cpus", lambda: 1)
+    monkeypatch.setattr(
+        "resmlp_mt.experiments.recommend.training_time.measure_peak",
+        lambda count, *rest: {"float32": {"MKL": 10.0 * count}},
+    )
     assert measure_speed("cpu") == Speed(10.0 * threads, "cpu", threads)

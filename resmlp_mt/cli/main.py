@@ -23,6 +23,8 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "score translations honestly"),
     "interactive": ("interactive", "translate what is typed at a prompt"),
     "translate": ("translate", "translate text, line by line"),
+    "compare": ("compare", "train several systems in the same way and compare them"),
+    "sweep": ("sweep", "train a system with many settings and find the best"),
     "data-report": ("data_report", "draw a prepared data set on one HTML page"),
     "inspect": ("inspect", "draw what the mixing matrices of a model have learned"),
     "report": ("report", "draw one or several trainings on one HTML page"),

@@ -6,7 +6,8 @@ system lets it go on. Hence: one thread for small work, no more threads than CPU
 time, and waiting threads that sleep soon instead of spinning for milliseconds.
 
 What the user has set (`OMP_NUM_THREADS`, `OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is respected. This module imports torch
-only where it sets threads, so that it can be used before torch loads OpenMP. `scripts/bench_threads.py` measures it.
+only where it sets threads, so that it can be used before torch loads OpenMP. It is measured by
+`scripts/benchmarks/threads.py`.
 """
 
 from __future__ import annotations

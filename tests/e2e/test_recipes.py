@@ -9,12 +9,12 @@ import pytest
 from bench import real_bench, recording_bench
 from fairseq import options, tasks
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
-from recommend import read_data, recommend
-from systems import LARGE, SIZES, SYSTEMS, model_words, training_words
 
 import resmlp_mt
 from data_prep.command_line import build_parser
 from data_prep.command_line import main as data_prep
+from resmlp_mt.experiments.recommend.recommendation import read_data, recommend
+from resmlp_mt.experiments.systems import LARGE, SIZES, SYSTEMS, model_words, training_words
 
 resmlp_mt.register_with_fairseq()
 

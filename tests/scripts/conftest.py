@@ -1,11 +1,11 @@
-"""Lets the tests import the modules beside the scripts, and spares them the seconds in which a peak is measured."""
+"""Lets the tests import the benchmarks, and spares them the seconds in which a peak is measured."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
 
 
 @pytest.fixture(autouse=True)
@@ -13,4 +13,4 @@ def quick_peak(request, monkeypatch):
     """No processor's peak is measured, unless a test is marked `real_peak`."""
     if "real_peak" not in request.keywords:
         peak = {"float32": {"MKL": 100.0, "oneDNN": 200.0}, "bfloat16": {"PyTorch": 300.0}}
-        monkeypatch.setattr("machine.measure_peak", lambda *arguments, **options: peak)
+        monkeypatch.setattr("resmlp_mt.experiments.measure.machine.measure_peak", lambda *arguments, **options: peak)

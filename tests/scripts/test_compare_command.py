@@ -1,16 +1,15 @@
-"""`scripts/compare.py` from end to end, on toy data with real trainings."""
+"""`resmlp-mt compare` from end to end, on toy data with real trainings."""
 
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import token_budget
-from fairseq_commands import ROOT, environment
+from fairseq_commands import BIN, environment
 from toy_bundles import data_folder, raw_lines
 
+from resmlp_mt.fairseq_plugin import token_budget
 from resmlp_mt.translation.bundle.binarised_data import read_binarised
 
 pytestmark = pytest.mark.slow
@@ -27,7 +26,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def compare(data: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "compare.py", "--data", data, "--pair", "src-tgt", "--size", "tiny"]
+    command = [BIN / "resmlp-mt", "compare", "--data", data, "--pair", "src-tgt", "--size", "tiny"]
     command += ["--max-tokens", 300, "--cpu", "--resamples", 20, "--work", data.parent / "work"]
     command += ["--output", data.parent / "out.json", *words]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(), timeout=500)
@@ -68,7 +67,7 @@ def test_bad_input_is_one_line_and_status_2(data):
     finished = compare(data, "--updates", 0, "--systems", "resmlp")
     assert (finished.returncode, finished.stderr) == (
         2,
-        "compare.py: --updates must be more than 0, but is 0; change it\n",
+        "resmlp-mt compare: --updates must be more than 0, but is 0; change it\n",
     )
 
 

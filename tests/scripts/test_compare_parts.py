@@ -1,23 +1,24 @@
 """What a comparison is made of: its systems, its runs, what it reads from logs, its table."""
 
+import argparse
 import json
 import shutil
 from dataclasses import replace
 
-import compare
-import compare_runs
 import pytest
 import torch
-import training_log
-from compare_figures import draw_comparison
-from compare_runs import Plan, raw_translations
-from compare_systems import Contestant, changed_system, choose, option_words, own_systems
-from compare_table import describe_comparison, summarise
 from fairseq_commands import ROOT
-from systems import SYSTEMS, model_words, training_words
 from toy_bundles import data_folder, raw_lines
 
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments import training_log
+from resmlp_mt.experiments.compare import command as compare
+from resmlp_mt.experiments.compare import runs as compare_runs
+from resmlp_mt.experiments.compare.contestants import Contestant, changed_system, choose, option_words, own_systems
+from resmlp_mt.experiments.compare.figures import draw_comparison
+from resmlp_mt.experiments.compare.runs import Plan, raw_translations
+from resmlp_mt.experiments.compare.table import describe_comparison, summarise
+from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
 
 
 def plan(folder, **changes) -> Plan:
@@ -221,20 +222,23 @@ def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path)
         (["--until-converged", "--patience", "0"], "--patience must be more than 0"),
     ],
 )
-def test_patience_belongs_to_convergence(monkeypatch, options, message):
-    given = ["compare.py", "--data", "d", "--work", "w", "--output", "o.json", *options]
-    monkeypatch.setattr("sys.argv", given)
+def test_patience_belongs_to_convergence(options, message):
     with pytest.raises(ResMLPError, match=message):
-        compare.patience_of(compare.parse_arguments())
+        compare.patience_of(parse("--data", "d", "--work", "w", "--output", "o.json", *options))
 
 
-def test_outputs_of_a_comparison_overwrite_nothing(monkeypatch, tmp_path):
-    given = ["compare.py", "--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
+def parse(*args):
+    parser = argparse.ArgumentParser()
+    compare.add_arguments(parser)
+    return parser.parse_args(args)
+
+
+def test_outputs_of_a_comparison_overwrite_nothing(tmp_path):
+    given = ["--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
     for name, message in (("own.json", "which --own reads"), ("out.md", "which --output writes")):
         (tmp_path / "own.json").write_text("{}")
-        monkeypatch.setattr("sys.argv", [*given, "--output", str(tmp_path / name)])
         with pytest.raises(ResMLPError, match=message):
-            compare.compare(compare.parse_arguments())
+            compare.compare(parse(*given, "--output", str(tmp_path / name)))
 
 
 def test_scores_of_earlier_versions_gain_the_lower_cased_one_without_translating_again(tmp_path):

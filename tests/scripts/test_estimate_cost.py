@@ -1,7 +1,8 @@
 """Options of the estimate that make no sense are refused in one line."""
 
 import pytest
-from estimate_cost import GPUS, parse_arguments
+
+from resmlp_mt.experiments.estimate_cost import GPUS, parse_arguments
 
 
 @pytest.mark.parametrize(

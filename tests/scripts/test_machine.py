@@ -5,20 +5,21 @@ import json
 import sys
 from pathlib import Path
 
-import bench_generation
-import bench_training
-import bench_translate
-import machine
+import generation
 import pytest
-from cpu_names import Processor, parse_cpuinfo
-from machine import Clocks, machine_line, parse_stat, share_of_others
+import training
+import translate
 
-SCRIPTS = Path(machine.__file__).parent
-# Scripts that time or score, and write JSON. estimate_cost.py measures nothing, the others write one run's results.
-BENCHMARKS = {
-    *(path.name for path in SCRIPTS.glob("bench_*.py")),
-    *("compare.py", "sweep.py", "soak_translate.py", "study_digits.py"),
-}
+from resmlp_mt.experiments.measure import machine
+from resmlp_mt.experiments.measure.cpu_names import Processor, parse_cpuinfo
+from resmlp_mt.experiments.measure.machine import Clocks, machine_line, parse_stat, share_of_others
+
+EXPERIMENTS = Path(machine.__file__).parents[1]
+# What times or scores, and writes JSON. estimate_cost.py measures nothing, the others write one run's results.
+BENCHMARKS = [
+    *Path(generation.__file__).parent.glob("*.py"),
+    *(EXPERIMENTS / name for name in ("compare/command.py", "sweep.py", "study/digits.py")),
+]
 
 
 def x86(vendor: str, family: int, model: int, name: str, flags: str, stepping: int = 1) -> str:
@@ -132,9 +133,9 @@ def test_a_watch_counts_from_its_start():
     assert found["cores"] >= 1
 
 
-def called(script: str) -> set[str]:
+def called(script: Path) -> set[str]:
     """The names of all functions and methods that a script calls."""
-    calls = [node.func for node in ast.walk(ast.parse((SCRIPTS / script).read_text())) if isinstance(node, ast.Call)]
+    calls = [node.func for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Call)]
     return {
         call.id if isinstance(call, ast.Name) else call.attr
         for call in calls
@@ -142,12 +143,12 @@ def called(script: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("script", sorted(BENCHMARKS))
+@pytest.mark.parametrize("script", sorted(BENCHMARKS), ids=lambda path: path.name)
 def test_every_benchmark_names_its_machine_in_json_and_table(script):
     calls = called(script)
     assert {"MachineWatch", "finish"} <= calls or "describe_machine" in calls
     assert calls & {"machine_line", "print_table"}
-    tree = ast.parse((SCRIPTS / script).read_text())
+    tree = ast.parse(script.read_text())
     keys = {
         key.value for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys if hasattr(key, "value")
     }
@@ -159,16 +160,16 @@ def test_every_benchmark_names_its_machine_in_json_and_table(script):
 
 
 MEASURED = {
-    bench_generation: {"tokens": 10, "seconds": 2.0, "search_kib": 1, "peak_kib": 2},
-    bench_translate: 5.0,
-    bench_training: {"tokens_per_second": 5.0, "peak_mib": 1.0},
+    generation: {"tokens": 10, "seconds": 2.0, "search_kib": 1, "peak_kib": 2},
+    translate: 5.0,
+    training: {"tokens_per_second": 5.0, "peak_mib": 1.0},
 }
 
 
 @pytest.mark.parametrize("benchmark", MEASURED, ids=lambda module: module.__name__)
 def test_a_benchmark_writes_and_prints_its_machine(benchmark, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "measure", lambda *arguments: MEASURED[benchmark])
-    monkeypatch.setattr(bench_training, "measure_peak", machine.measure_peak)  # the quick one
+    monkeypatch.setattr(training, "measure_peak", machine.measure_peak)  # the quick one
     output = tmp_path / "result.json"
     monkeypatch.setattr(sys, "argv", [benchmark.__name__, "--rounds", "1", "--output", str(output)])
     benchmark.main()

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from processes import CommandError, Commands, run_jobs
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+from resmlp_mt.experiments.processes import CommandError, Commands, run_jobs
+
+ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = f"""
 import sys
-sys.path.insert(0, {str(SCRIPTS)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from functools import partial
 from pathlib import Path
-from processes import Commands, run_jobs
+from resmlp_mt.experiments.processes import Commands, run_jobs
 folder, commands = Path(sys.argv[1]), Commands()
 sleep = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
 jobs = [partial(commands.run, folder / "log", 1, "python", "-c", sleep, folder / f"pid{{n}}") for n in (1, 2, 3)]

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-import study_digits
 from PIL import Image
-from processes import CommandError
 from recipes import resolved_command
 
 from resmlp_mt import register_with_fairseq
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.processes import CommandError
+from resmlp_mt.experiments.study import digits as study_digits
 
 register_with_fairseq()
 

@@ -2,15 +2,15 @@
 
 import argparse
 import json
-from pathlib import Path
 
 import pytest
-import sweep
 from fairseq import options
-from processes import CommandError
+from fairseq_commands import ROOT
 from toy_bundles import data_folder
 
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments import sweep
+from resmlp_mt.experiments.processes import CommandError
 
 AXES = {
     "lr": {"1": {"lr": 1}, "2": {"lr": 2}},
@@ -29,7 +29,7 @@ def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
 
 @pytest.mark.parametrize("name", ["sweep_multi30k", "sweep_multi30k_combined"])
 def test_the_settings_files_of_multi30k_make_commands_that_fairseq_accepts(name):
-    base, axes = sweep.read_axes(Path(sweep.__file__).parent / f"{name}.yaml")
+    base, axes = sweep.read_axes(ROOT / "scripts" / f"{name}.yaml")
     for setting in sweep.settings_of(axes, grid=False):
         words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
         shared = ["data", "--criterion", "resmlp_label_smoothed_cross_entropy", "--task", "translation"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from pathlib import Path
 from fairseq_commands import BIN, ROOT
 
 SCRIPTS = ROOT / "scripts"
-# Where the scripts find each other. Tests import this module before `launch` and `systems`, as the alphabet has it.
-sys.path.append(str(SCRIPTS))
 
 COMMANDS = ("fairseq-train", "fairseq-generate", "fairseq-interactive", "torchrun", "resmlp-mt")
 

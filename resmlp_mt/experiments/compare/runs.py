@@ -1,0 +1,284 @@
+"""One run of a comparison: trains one system with one seed, averages, translates, scores. What is done is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.common.errors import require
+from resmlp_mt.common.files import write_json
+from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.common.tensor_files import write_checkpoint
+from resmlp_mt.experiments.compare.contestants import Contestant
+from resmlp_mt.experiments.processes import ROOT, Commands, Finished
+from resmlp_mt.experiments.training_log import read_log
+from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
+from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.evaluation.evaluation import refuse_segmented
+from resmlp_mt.translation.evaluation.scores import (
+    LOWER_CASED_BLEU,
+    all_scores,
+    as_json,
+    check_counts,
+    lower_cased_score,
+)
+from resmlp_mt.translation.text.lines import read_lines
+from resmlp_mt.translation.text.tokenizer import read_dictionary
+
+PATIENCE = 10
+# Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
+VALIDATION_SEARCH = '{"beam": 1, "max_len_a": 2, "max_len_b": 10}'
+_TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs share.
+
+    Attributes:
+        data: prepared by `data_prep`.
+        pair: languages, source and target.
+        work: folder of all runs.
+        budget: words of fairseq-train that end a training.
+        options: further words of fairseq-train for every system.
+        max_tokens: of a batch, padding included.
+        update_freq: batches of an update.
+        validate_every: updates between validations and checkpoints; 0 for every epoch.
+        patience: validations without a better BLEU that end a training; 0: validation is of the loss alone.
+        average: how many of the last checkpoints are averaged.
+        beam, length_penalty: of the search.
+        threads: of each command.
+        split: the one that is translated and scored.
+        resamples: of the bootstrap.
+        on_cpu: whether a GPU is left alone.
+    """
+
+    data: Path
+    pair: tuple[str, str]
+    work: Path
+    budget: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    max_tokens: int = 2048
+    update_freq: int = 1
+    validate_every: int = 0
+    patience: int = 0
+    average: int = 5
+    beam: int = 5
+    length_penalty: float = 1.0
+    threads: int = 1
+    split: str = "test"
+    resamples: int = 1000
+    on_cpu: bool = False
+
+    def languages(self, task: str = "translation") -> tuple[str, ...]:
+        """The words that every command of fairseq's gets."""
+        cpu = ("--cpu",) if self.on_cpu else ()
+        return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", task, *_sides(self.pair), *cpu)
+
+    def training(self, contestant: Contestant, seed: int) -> tuple[str, ...]:
+        """The words of fairseq-train, but for the folder."""
+        every: tuple[object, ...]
+        if self.validate_every:
+            every = ("--save-interval-updates", self.validate_every, "--keep-interval-updates", self.average)
+            every = (*every, "--no-epoch-checkpoints", "--validate-interval", 1_000_000)
+        else:
+            every = ("--keep-last-epochs", self.average)
+        task = "translation"
+        validation: tuple[object, ...] = ()
+        if self.patience:
+            task = "resmlp_translation"
+            validation = (
+                *("--eval-bleu", "--eval-bleu-args", VALIDATION_SEARCH, "--best-checkpoint-metric", "bleu"),
+                *("--maximize-best-checkpoint-metric", "--patience", self.patience),
+            )
+        words = (
+            *(str(self.data), *self.languages(task), *validation, "--criterion", "resmlp_label_smoothed_cross_entropy"),
+            *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
+            *("--num-workers", 0, "--no-progress-bar"),
+            *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
+            *(*every, *contestant.words, *self.options, *self.budget, "--seed", seed),
+        )
+        return tuple(map(str, words))
+
+    def references(self) -> list[str]:
+        """The raw references of the split.
+
+        Raises:
+            ResMLPError: when there are none, or they are not raw.
+        """
+        path = self.data / "raw" / f"{self.split}.{self.pair[1]}"
+        said = "prepare the data with `python -m data_prep`"
+        require(path.is_file(), "the raw references", "a file", path, said)
+        lines = read_lines(path)
+        refuse_segmented(str(path), lines)
+        return lines
+
+
+def _sides(pair: tuple[str, str]) -> tuple[str, ...]:
+    return ("--source-lang", pair[0], "--target-lang", pair[1])
+
+
+def load(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def run_folder(plan: Plan, contestant: Contestant, seed: int) -> Path:
+    """Where a run keeps its files."""
+    return plan.work / contestant.name / f"seed{seed}"
+
+
+def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alone: bool) -> dict[str, Any]:
+    """Trains one system, or goes on with it, and leaves `averaged.pt` and `trained.json`.
+
+    Args:
+        plan: of the comparison.
+        contestant: what is trained.
+        seed: of the training.
+        commands: to run with.
+        alone: whether nothing else runs beside it, so that its speed means something.
+
+    Raises:
+        ResMLPError: when the folder holds a training with other settings.
+        CommandError: when the training fails.
+    """
+    folder = run_folder(plan, contestant, seed)
+    finished = folder / "trained.json"
+    words = list(plan.training(contestant, seed))
+    claim(folder, words)
+    if finished.exists():
+        return _completed(load(finished), folder)
+    done = commands.run(folder / "train.log", plan.threads, "fairseq-train", *words, "--save-dir", folder)
+    log = (folder / "train.log").read_text(encoding="utf-8", errors="replace")
+    training = read_log(log)
+    _average(folder, plan.average)
+    result = {
+        "parameters": training.parameters,
+        "parameters_without_embeddings": training.parameters - _vocabulary_parameters(plan, folder / "averaged.pt"),
+        "updates": training.updates,
+        "epochs": training.epochs,
+        "converged": training.converged,
+        "target_tokens": training.target_tokens,
+        "training_seconds": training.seconds,
+        "tokens_per_second": training.tokens_per_second,
+        "peak_mib": training.peak_gpu_mib or done.peak_mib,
+        "measured_alone": alone,
+        "pairs_left_out": training.left_out,
+        "validations": training.validations,
+    }
+    write_json(finished, result)
+    for checkpoint in folder.glob("checkpoint*.pt"):
+        checkpoint.unlink()
+    return result
+
+
+def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Adds what results of earlier versions lack."""
+    if "epochs" in result:
+        return result
+    training = read_log((folder / "train.log").read_text(encoding="utf-8", errors="replace"))
+    return {**result, "epochs": training.epochs, "converged": training.converged}
+
+
+def claim(folder: Path, words: list[str]) -> None:
+    """Makes sure that a folder belongs to the training of these words."""
+    settings = folder / "settings.json"
+    if not settings.exists():
+        write_json(settings, {"fairseq-train": words})
+    found = load(settings)["fairseq-train"]
+    other = " ".join(sorted(set(found) ^ set(words)))
+    said = "remove the folder, or choose another with --work"
+    require(found == words, str(folder), "a training with the same settings", f"of others ({other})", said)
+
+
+def _average(folder: Path, count: int) -> None:
+    """Averages the last checkpoints: at most `count`, the end of the training among them."""
+    by_update = {}
+    for path in folder.glob("checkpoint*.pt"):
+        if path.name != "checkpoint_best.pt":
+            by_update[read_checkpoint(path)["optimizer_history"][-1]["num_updates"]] = path
+    content = average_checkpoints([by_update[update] for update in sorted(by_update)[-count:]])
+    write_checkpoint(folder / "averaged.pt", content)
+
+
+def _vocabulary_parameters(plan: Plan, checkpoint: Path) -> int:
+    """Parameters in tables with a row for each word: embeddings and output projections, shared ones once."""
+    sizes = {len(read_dictionary(plan.data / f"dict.{lang}.txt")) for lang in plan.pair}
+    tables = {
+        (value.data_ptr(), value.shape): value.numel()
+        for value in read_checkpoint(checkpoint)["model"].values()
+        if value.is_floating_point() and value.dim() and value.size(0) in sizes
+    }
+    return sum(tables.values())
+
+
+def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands) -> dict[str, Any]:
+    """Translates the split with fairseq-generate and scores it against the raw references; leaves a JSON file.
+
+    Raises:
+        ResMLPError: when the translations are not as many as the references.
+        CommandError: when translating fails.
+    """
+    folder = run_folder(plan, contestant, seed)
+    finished = folder / f"{plan.split}.beam{plan.beam}.lenpen{plan.length_penalty}.json"
+    done = load(finished) if finished.exists() else {}
+    if any(score["metric"] == LOWER_CASED_BLEU for score in done.get("scores", ())):
+        return done
+    # Earlier versions kept the translations without this score.
+    hypotheses = done.get("translations") or raw_translations(plan, generate(plan, folder, commands).said)
+    references = plan.references()
+    check_counts(translations=hypotheses, references=references)
+    scores = [
+        score for score in all_scores(hypotheses, references, plan.pair[1], plan.resamples) if score.metric != "TER"
+    ]
+    scores.append(lower_cased_score(hypotheses, references, plan.pair[1], plan.resamples))
+    result = {"scores": as_json(scores), "translations": hypotheses}
+    write_json(finished, result)
+    return result
+
+
+def generate(plan: Plan, folder: Path, commands: Commands) -> Finished:
+    """Runs fairseq-generate on the split with a run's averaged checkpoint."""
+    words = (
+        *("fairseq-generate", plan.data, *plan.languages(), "--path", folder / "averaged.pt"),
+        *("--gen-subset", plan.split, "--beam", plan.beam, "--lenpen", plan.length_penalty, "--batch-size", 64),
+        *("--no-progress-bar", "--num-workers", 0),
+    )
+    return commands.run(folder / "generate.log", plan.threads, *words)
+
+
+def raw_translations(plan: Plan, said: str) -> list[str]:
+    """Puts the sub-words that fairseq-generate printed together into raw text, in the order of the split.
+
+    Raises:
+        ResMLPError: when sentences are missing or there twice.
+    """
+    symbols = read_dictionary(plan.data / f"dict.{plan.pair[1]}.txt")
+    token_of = {symbol: token for token, symbol in enumerate(symbols)}
+    segmenter = read_segmenter(plan.data, plan.pair[1], symbols, read_manifest(plan.data))
+    found = re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", said, flags=re.MULTILINE)
+    texts = {int(n): segmenter.decode([token_of[piece] for piece in text.split(" ") if piece]) for n, text in found}
+    complete = len(found) == len(texts) == max(texts, default=-1) + 1
+    numbers = f"{len(found)} of {max(texts, default=-1) + 1}"
+    require(complete, "fairseq-generate's translations", "one for each sentence", numbers, "remove the run's folder")
+    return [texts[number] for number in range(len(texts))]
+
+
+def measure_generation(plan: Plan, contestant: Contestant, seed: int, round_: int, commands: Commands) -> float:
+    """Target tokens a second of fairseq-generate, measured once more; nothing else may run. Kept by round.
+
+    Raises:
+        CommandError: when translating fails.
+    """
+    folder = run_folder(plan, contestant, seed)
+    finished = folder / f"{plan.split}.beam{plan.beam}.speed{round_}.threads{plan.threads}.json"
+    if not finished.exists():
+        said = generate(plan, folder, commands).said
+        match = _TRANSLATED.search(said)
+        assert match is not None, "fairseq-generate always says how long it took"
+        tokens, seconds = int(match[2].replace(",", "")), float(match[3])
+        write_json(finished, {"tokens": tokens, "seconds": seconds})
+    measured = load(finished)
+    return measured["tokens"] / max(measured["seconds"], 0.05)  # fairseq rounds to a tenth of a second

@@ -1,0 +1,197 @@
+"""Works out what the WMT14 recipes take on a GPU: operations, memory, hours and money. Nothing of it is measured.
+
+Operations and activations are counted on the real models, built on the CPU and run on a few sentences: every matrix
+product of a forward pass, three times for forward and backward together, and every tensor kept for the backward pass.
+Hours follow from the GPU's peak and an assumed share of it; models of this size reach 10 to 30 percent, so both ends
+are printed. Prices are round figures; give yours with --price.
+
+    python -m resmlp_mt.experiments.estimate_cost --size wmt_en_de --updates 150000 --output results/cost.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from resmlp_mt.common.command_line import CommandParser
+from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+
+UTILISATIONS = (0.1, 0.3)
+_LENGTH = 30  # sub-words of a sentence, both sides; newstest2014's average with 32,000 pieces is near it
+_SENTENCES = 4
+_HALF, _SINGLE, _DOUBLE = 2, 4, 8  # bytes
+_OPTIMISER_STATES = {"adagrad": 1, "nag": 1, "adam": 2}  # tensors of the size of the parameters
+
+
+def _convolution_operations(input_shape: Sequence[int], weight_shape: Sequence[int], *rest: Any, **options: Any) -> int:
+    """Of ConvS2S's convolutions, (len, batch, in) with (kernel, in, out), which torch's counter does not know."""
+    length, batch, _ = input_shape
+    kernel, width, out = weight_shape
+    return 2 * length * batch * kernel * width * out
+
+
+_CONVOLUTIONS = {torch.ops.aten.conv_tbc: _convolution_operations}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A kind of GPU: peak of dense 16-bit products (TFLOP/s) by its data sheet, and a round price ($ an hour)."""
+
+    peak: float
+    price: float
+
+
+GPUS = {
+    "T4": Gpu(65, 0.5),
+    "L4": Gpu(121, 0.8),
+    "V100": Gpu(125, 2.5),
+    "A100": Gpu(312, 2.5),
+    "H100": Gpu(989, 4.0),
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted on a model.
+
+    Attributes:
+        parameters: shared ones once.
+        operations: floating-point operations of training on one target token (and one source token).
+        activation_bytes: kept for the backward pass by the model for one target token, in 16 bits.
+        output_bytes: of one target token's scores over the vocabulary: 16-bit logits, 32-bit log-probabilities, and the
+            gradients of both.
+        state_bytes: of weights, gradients and optimiser: 16 bits to compute with, 32 bits to add up in.
+    """
+
+    parameters: int
+    operations: float
+    activation_bytes: float
+    output_bytes: int
+    state_bytes: int
+
+    def memory(self, tokens: int) -> float:
+        """GiB of a training with so many tokens a batch; CUDA itself and fragments come on top."""
+        return (self.state_bytes + tokens * (self.activation_bytes + self.output_bytes)) / 2**30
+
+
+def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Module, str]:
+    """Makes a system's model for a vocabulary of made-up words, and names its optimiser."""
+    # Only here, since fairseq has something to say when it is imported, which a wrong option must not wait for.
+    from resmlp_mt.fairseq_plugin.untrained import build_untrained
+
+    return build_untrained([*model_words(system, size, layers), *training_words(system, size)], vocabulary)
+
+
+def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:
+    """Counts operations and memory on a system's model."""
+    torch.manual_seed(1)
+    model, optimiser = build(system, size, layers, vocabulary)
+    model.double().train()  # 64 bits, for which torch has plain products alone, all of which are counted
+    tokens = torch.randint(4, vocabulary, (_SENTENCES, _LENGTH))
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and tensor.is_floating_point():
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    lengths = torch.full((_SENTENCES,), _LENGTH)
+    counter = FlopCounterMode(display=False, custom_mapping=_CONVOLUTIONS)
+    with saved_tensors_hooks(keep, lambda saved: saved), counter:
+        scores = model(tokens, lengths, tokens)[0]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    targets = scores[..., 0].numel()
+    states = 2 * _HALF + _SINGLE * (2 + _OPTIMISER_STATES[optimiser])
+    return Counts(
+        parameters=parameters,
+        operations=3 * counter.get_total_flops() / targets,
+        activation_bytes=sum(kept.values()) / targets * _HALF / _DOUBLE,
+        output_bytes=2 * vocabulary * (_HALF + _SINGLE),
+        state_bytes=parameters * states,
+    )
+
+
+def hours(operations: float, gpu: Gpu, utilisation: float) -> float:
+    """Hours of one GPU for so many operations at a share of its peak."""
+    return operations / (gpu.peak * 1e12 * utilisation) / 3600
+
+
+def _count(text: str, least: int = 1) -> int:
+    """Reads a whole number that is not below the least."""
+    number = int(text) if text.isdecimal() and len(text) < 19 else -1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, but is {text!r}")
+    return number
+
+
+def _vocabulary(text: str) -> int:
+    return _count(text, least=100)  # special tokens, and some to draw sentences from
+
+
+def _prices(parser: argparse.ArgumentParser, given: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Dollars an hour of every GPU: the round figures, or those that are given."""
+    prices = {name: gpu.price for name, gpu in GPUS.items()}
+    for name, text in given:
+        if name not in GPUS:
+            parser.error(f"argument --price: GPU must be one of {', '.join(GPUS)}, but is {name!r}")
+        try:
+            prices[name] = float(text)
+        except ValueError:
+            prices[name] = math.nan
+        if not 0 <= prices[name] < math.inf:
+            parser.error(f"argument --price: DOLLARS must be a number from 0 on, but is {text!r}")
+    return prices
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, dict[str, float]]:
+    """Reads the options, and the price of every GPU."""
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=("wmt_en_de", "wmt_en_fr"), default="wmt_en_de")
+    parser.add_argument("--updates", type=_count, default=150_000)
+    parser.add_argument("--batch", type=_count, default=32_768, help="target tokens of an update")
+    parser.add_argument("--tokens-per-gpu", type=_count, default=4096, help="of a batch on one GPU")
+    parser.add_argument("--vocabulary", type=_vocabulary, default=32_000)
+    parser.add_argument("--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="an hour")
+    parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
+    args = parser.parse_args(argv)
+    return args, _prices(parser, args.price)
+
+
+def main() -> None:
+    args, prices = parse_arguments()
+    systems = [(system, 6) for system in SYSTEMS]
+    systems.insert(1, ("resmlp", 12))
+    counts = {(system, layers): count(system, args.size, layers, args.vocabulary) for system, layers in systems}
+    low, high = UTILISATIONS
+    rows = []
+    for (system, layers), found in counts.items():
+        title = SYSTEMS[system].title + (f"-{layers}" if system == "resmlp" else "")
+        total = found.operations * args.batch * args.updates
+        row = [title, f"{found.parameters / 1e6:.0f}", f"{found.operations / 1e6:.0f}", f"{total / 1e18:.2f}"]
+        row.append(f"{found.memory(args.tokens_per_gpu):.1f}")
+        for name, gpu in GPUS.items():
+            fast, slow = hours(total, gpu, high), hours(total, gpu, low)
+            row.append(f"{fast:.0f} to {slow:.0f} h, ${fast * prices[name]:.0f} to {slow * prices[name]:.0f}")
+        rows.append(row)
+    heads = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
+    print(f"Worked out, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
+    print_table([*heads, *(f"one {name}" for name in GPUS)], rows)
+    settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
+    results = {f"{system}-{layers}": asdict(found) for (system, layers), found in counts.items()}
+    write_json(args.output, {"measured": False, "settings": settings, "counts": results})
+
+
+if __name__ == "__main__":
+    main()

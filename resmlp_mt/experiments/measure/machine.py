@@ -1,0 +1,210 @@
+"""The machine of a benchmark: its processor, its measured peak, and how much of it other processes took meanwhile.
+
+    watch = MachineWatch(threads)     # at the start: names the processor, measures the peak
+    ...
+    machine = watch.finish()          # at the end: for the JSON; `machine_line(machine)` stands above the table
+
+It imports neither torch nor fairseq: the peak is measured in a process of its own (`peak.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.experiments.measure.cpu_names import Processor, parse_cpuinfo
+
+QUIET = 0.05  # of the processor that others may take on a quiet machine
+Peak = dict[str, dict[str, float]]  # GFLOP/s by type and library
+_PEAK = Path(__file__).resolve().parent / "peak.py"
+_SHORTEST = 0.2  # seconds; the kernel counts in hundredths
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Seconds that the usable CPUs have counted, all of them together.
+
+    Attributes:
+        total: all time, idle or not.
+        busy: in which they worked for this system.
+        stolen: in which the host gave them to other virtual machines.
+        own: of `busy`, what this process and its finished children took.
+    """
+
+    total: float
+    busy: float
+    stolen: float
+    own: float
+
+
+def parse_stat(text: str, cpus: Collection[int], ticks: int, own: float) -> Clocks:
+    """Reads the text of /proc/stat.
+
+    Args:
+        text: has a line for each CPU: user, nice, system, idle, iowait, irq, softirq, steal, and guests' time, which is
+            in user and nice already.
+        cpus: numbers of those that count.
+        ticks: a second.
+        own: seconds of this process and its finished children.
+    """
+    names = {f"cpu{number}" for number in cpus}
+    total = idle = stolen = 0
+    for line in text.splitlines():
+        name, *rest = line.split()
+        if name in names:
+            counts = [int(count) for count in rest[:8]]
+            total += sum(counts)
+            idle += counts[3] + counts[4]
+            stolen += counts[7]
+    return Clocks(total / ticks, (total - idle - stolen) / ticks, stolen / ticks, own)
+
+
+def read_clocks() -> Clocks | None:
+    """The clocks of now, or None where the system has no /proc/stat."""
+    try:
+        text = Path("/proc/stat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    return parse_stat(text, os.sched_getaffinity(0), os.sysconf("SC_CLK_TCK"), sum(os.times()[:4]))
+
+
+def share_of_others(before: Clocks | None, after: Clocks | None) -> tuple[float, float] | None:
+    """The share of the usable CPUs' time that others took, and the part of it that other virtual machines took.
+
+    Returns:
+        Both from 0 to 1; None where it is not known: no clocks, or too little time between them.
+    """
+    if before is None or after is None or after.total - before.total < _SHORTEST:
+        return None
+    total = after.total - before.total
+    stolen = (after.stolen - before.stolen) / total
+    others = max(0.0, after.busy - before.busy - (after.own - before.own)) / total + stolen
+    return min(1.0, others), stolen
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_processor() -> Processor:
+    """The processor of this machine, by what the system says of it."""
+    try:
+        found = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        found = None
+    return found or Processor(platform.processor() or platform.machine())
+
+
+def measure_peak(
+    threads: int, seconds: float = 1.0, types: Sequence[str] = ("float32", "bfloat16"), device: str = "cpu"
+) -> Peak:
+    """Measures the highest speed of matrix products in a process of its own.
+
+    Args:
+        threads: of the products.
+        seconds: for each type and library.
+        types: of the numbers.
+        device: of PyTorch.
+
+    Returns:
+        GFLOP/s by type and library; empty, with a line on standard error, where PyTorch cannot measure it.
+    """
+    command = [sys.executable, str(_PEAK), f"--threads={threads}", f"--seconds={seconds}", f"--device={device}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run([*command, "--types", *types], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        print(f"The peak of this machine was not measured: {reason}", file=sys.stderr)
+        return {}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def highest(peak: Peak, kind: str) -> float | None:
+    """GFLOP/s of the fastest library for a type, None where it was not measured."""
+    return max(peak.get(kind, {}).values(), default=None)
+
+
+class MachineWatch:
+    """Describes the machine and watches what others take of it, from the start of a benchmark to its end.
+
+    Args:
+        threads: of the benchmark.
+        since: the clocks to count from; those of now unless given.
+    """
+
+    def __init__(self, threads: int, since: Clocks | None = None) -> None:
+        self._before = since or read_clocks()
+        processor = find_processor()
+        self._described = {
+            "processor": str(processor),
+            "vendor": processor.vendor,
+            "family": processor.family,
+            "model": processor.model,
+            "stepping": processor.stepping,
+            "microarchitecture": processor.microarchitecture,
+            "instructions": list(processor.instructions),
+            "cores": usable_cpus(),
+            "threads": threads,
+            "peak_gflops": measure_peak(max(1, threads)),
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """The machine for a benchmark's JSON.
+
+        "others_share" is the share of the processor that others took since the start, "stolen_share" the part of it
+        that other virtual machines took, and "quiet" whether it is small; None where the system does not say.
+        """
+        shares = share_of_others(self._before, read_clocks())
+        others, stolen = shares or (None, None)
+        return {
+            **self._described,
+            "others_share": None if others is None else round(others, 3),
+            "stolen_share": None if stolen is None else round(stolen, 3),
+            "quiet": None if others is None else others <= QUIET,
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("torch", "fairseq-fixed", "numpy")},
+        }
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """One line that names the machine above a table, as the documents quote it.
+
+    Args:
+        machine: of `MachineWatch.finish`.
+    """
+    name, cores, threads = machine["processor"], machine["cores"], machine["threads"]
+    article = "an" if name[:1] in "AEIOU" else "a"
+    parts = [f"{cores} {'core' if cores == 1 else 'cores'} of {article} {name}"]
+    if threads:
+        parts.append(f"{threads} {'thread' if threads == 1 else 'threads'}")
+    parts += [*_peak_words(machine["peak_gflops"]), _load_words(machine["others_share"], machine["quiet"])]
+    parts += [f"Python {machine['python']}", f"torch {machine['torch']}", f"fairseq-fixed {machine['fairseq-fixed']}"]
+    return f"Machine: {', '.join(parts)}."
+
+
+def _peak_words(peak: Peak) -> list[str]:
+    words = []
+    for kind, speeds in peak.items():
+        each = ", ".join(f"{library} {_rounded(speed)}" for library, speed in speeds.items())
+        detail = f" ({each})" if len(speeds) > 1 else ""
+        words.append(f"{_rounded(max(speeds.values()))} GFLOP/s in {kind}{detail}")
+    return [f"peak {' and '.join(words)}"] if words else []
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _load_words(others: float | None, quiet: bool | None) -> str:
+    if others is None:
+        return "load by others not known"
+    return f"{'quiet' if quiet else 'not quiet'} (others took {others:.0%} of the processor)"

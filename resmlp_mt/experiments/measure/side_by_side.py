@@ -1,0 +1,84 @@
+"""What the benchmarks share: the machine, a table, a JSON file, peak memory of a finished child process.
+
+It imports neither fairseq nor torch, so that a benchmark can measure fairseq without this project's patches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line, read_clocks
+
+_BEFORE = read_clocks()  # when a benchmark begins, it imports this
+
+
+def describe_machine(threads: int) -> dict[str, Any]:
+    """The machine for a benchmark's JSON, in one call at its end; `MachineWatch` measures the peak at the start.
+
+    Args:
+        threads: of the benchmark.
+    """
+    return MachineWatch(threads, since=_BEFORE).finish()
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: Mapping[str, Any] | None = None) -> None:
+    """Prints a Markdown table; floats get three significant digits or none after the point from 100 on.
+
+    Args:
+        header: of the columns.
+        rows: of the table.
+        machine: of `MachineWatch.finish`; named in a line above the table.
+    """
+    if machine is not None:
+        print(f"{machine_line(machine)}\n")
+
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return str(value)
+
+    lines = [list(header), *[[text(value) for value in row] for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    for line in lines:
+        print("| " + " | ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)) + " |")
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    """Writes to a temporary name first, so that an interrupted benchmark leaves the last result whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
+    """Median of first / second taken pair by pair, so that a machine that slows down in between does no harm."""
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def run_child(arguments: Sequence[str], threads: int) -> tuple[str, int]:
+    """Runs this Python with `arguments` and returns its standard output and its peak memory in KiB.
+
+    Raises:
+        RuntimeError: with the end of what the child said, if it failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        said, complaint = output.read(), errors.read()
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode}:\n{complaint[-3000:]}")
+    return said, usage.ru_maxrss

@@ -1,0 +1,135 @@
+"""What suits data sets of each size, on a GPU and on a CPU: the tables that `recommendation` picks from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Of small models that are trained until validation BLEU no longer rises. The sweep's 0.1 is for 10 passes.
+CONVERGENCE_DROPOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Style:
+    """Settings that were tried together and go together.
+
+    Attributes:
+        model: of fairseq, by section and name.
+        model_reason: why.
+        optimizer: its settings; the schedule (inverse square root) and clipping at 1.0 are those of all.
+        optimizer_reason: why.
+        rate: peak of the learning rate.
+    """
+
+    model: Mapping[str, Any]
+    model_reason: str
+    optimizer: Mapping[str, Any]
+    optimizer_reason: str
+    rate: float
+
+
+SWEPT = Style(
+    {"model.norm": "layernorm", "model.layer_scale": 1.0, "model.positional_embeddings": "sinusoidal"},
+    "LayerNorm, LayerScale 1, sinusoidal positions: best in the sweep on multi30k (docs/results.md)",
+    {"optimizer._name": "adagrad"},
+    "Adagrad, as in the sweep on multi30k",
+    0.2,
+)
+PAPER_MODEL = Style(
+    {"model.norm": "affine"},
+    "Affine, LayerScale 0.2, no positions: as in the paper, free at inference",
+    {"optimizer._name": "adam", "optimizer.adam_betas": "(0.9,0.98)"},
+    "Adam, as for a Transformer of this size",
+    5e-4,
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What suits data sets from a number of pairs on.
+
+    Attributes:
+        pairs: the least number.
+        known: how many well-known data sets have.
+        dim, hidden, layers, heads: of the model.
+        style: of model and optimizer.
+        dropout: the less data, the more, for models of one dim.
+        warmup: updates until the learning rate is at its peak.
+        batch: target tokens of an update.
+        epochs: passes through the data, if validation does not end the training before.
+    """
+
+    pairs: int
+    known: str
+    dim: int
+    hidden: int
+    layers: int
+    heads: int
+    style: Style
+    dropout: float
+    warmup: int
+    batch: int
+    epochs: int
+
+    @property
+    def size(self) -> str:
+        """Of the model, for people."""
+        return f"{self.layers}+{self.layers} layers of {self.dim}/{self.hidden}"
+
+
+_SMALL = (
+    Scale(0, "fewer than multi30k's 29,000", 128, 512, 2, 4, SWEPT, CONVERGENCE_DROPOUT, 500, 1024, 100),
+    Scale(10_000, "about as many as multi30k's 29,000", 128, 512, 3, 4, SWEPT, CONVERGENCE_DROPOUT, 1000, 2048, 100),
+)
+# From one row to the next, model, warm-up and batch grow or stay, and passes shrink or stay.
+SCALES: Mapping[str, tuple[Scale, ...]] = {
+    "gpu": (
+        *_SMALL,
+        Scale(60_000, "about as many as IWSLT14's 160,000", 512, 1024, 6, 4, PAPER_MODEL, 0.3, 4000, 4096, 50),
+        Scale(300_000, "between IWSLT14's and WMT14's", 512, 2048, 6, 8, PAPER_MODEL, 0.2, 4000, 16_384, 40),
+        Scale(
+            2_000_000,
+            "about as many as WMT14 en-de's 4.5 million",
+            512,
+            2048,
+            6,
+            8,
+            PAPER_MODEL,
+            0.15,
+            4000,
+            32_768,
+            25,
+        ),
+        Scale(
+            15_000_000,
+            "about as many as WMT14 en-fr's 40.8 million",
+            512,
+            2048,
+            12,
+            8,
+            PAPER_MODEL,
+            0.1,
+            4000,
+            32_768,
+            8,
+        ),
+    ),
+    # Twice multi30k's dim for more data. Note: a training of this dim has not been run to its end.
+    "cpu": (
+        *_SMALL,
+        Scale(
+            60_000, "about as many as IWSLT14's 160,000", 256, 1024, 3, 4, SWEPT, CONVERGENCE_DROPOUT, 2000, 2048, 40
+        ),
+        Scale(300_000, "more than IWSLT14's 160,000", 256, 1024, 3, 4, SWEPT, 0.1, 2000, 4096, 20),
+    ),
+}
+
+# A training on a CPU takes at most 12 hours at 50 GFLOP/s, which two cores with AVX2 keep up. It is the same number on
+# every machine, since the same data must get the same settings when a training goes on.
+CPU_OPERATIONS = 12 * 3600 * 50e9
+
+
+def scale_of(pairs: int, device: str) -> Scale:
+    """The last row for a device ("gpu" or "cpu") that a number of pairs reaches."""
+    return [scale for scale in SCALES[device] if pairs >= scale.pairs][-1]

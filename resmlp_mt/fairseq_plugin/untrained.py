@@ -1,0 +1,34 @@
+"""Models with random parameters, built from the options of `fairseq-train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from fairseq import options
+from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import build_model
+from torch import nn
+
+from resmlp_mt import register_with_fairseq
+
+
+def build_untrained(args: Sequence[str], vocab_size: int) -> tuple[nn.Module, str]:
+    """Builds a translation model for a joint dictionary of made-up words.
+
+    Args:
+        args: options of `fairseq-train` for model, optimizer and schedule.
+        vocab_size: special tokens included.
+
+    Returns:
+        The model, and the name of its optimizer.
+    """
+    register_with_fairseq()
+    parser = options.get_training_parser()
+    settings = options.parse_args_and_arch(parser, ["DATA", "--task", "translation", *args])
+    dictionary = Dictionary()
+    for number in range(vocab_size - len(dictionary)):
+        dictionary.add_symbol(f"w{number}")
+    task = SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary, cfg=settings)
+    return build_model(convert_namespace_to_omegaconf(settings).model, task), settings.optimizer

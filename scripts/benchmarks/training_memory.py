@@ -1,0 +1,83 @@
+"""Measures the peak memory of training on real sentences: a ResMLP beside fairseq's Transformer of the same size.
+
+Batches of real sentences have many sizes, which is what makes a training's memory grow, so few updates say little. Each
+system trains in processes of its own, in turn; the Transformer is fairseq's as it comes, without this project loaded,
+the ResMLP trains as the recipes do. Prints a table and writes JSON:
+
+    python scripts/benchmarks/training_memory.py data/multi30k.en-de --output results/training_memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.experiments.measure.machine import MachineWatch
+from resmlp_mt.experiments.measure.side_by_side import print_table, run_child, write_json
+from resmlp_mt.experiments.systems import SIZES, model_words, training_words
+
+USER_DIR = Path(__file__).resolve().parents[2] / "resmlp_mt"
+OURS = ("--user-dir", str(USER_DIR), "--criterion", "resmlp_label_smoothed_cross_entropy")
+THEIRS = ("--criterion", "label_smoothed_cross_entropy")
+LOG_INTERVAL = 10
+SYSTEMS = {"resmlp": (OURS, NO_THREAD_CACHE), "transformer": (THEIRS, {})}  # options and environment
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="a folder that `python -m data_prep` prepared")
+    parser.add_argument("--size", choices=SIZES, default="multi30k", help="of the models")
+    parser.add_argument("--max-tokens", type=int, default=2048, help="of a batch")
+    parser.add_argument("--updates", type=int, default=750, help="of each process; multi30k has 250 an epoch")
+    parser.add_argument("--rounds", type=int, default=1, help="processes of each system")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("results/training_memory.json"))
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace, system: str) -> dict[str, float]:
+    """Trains one process of a system; returns its peak memory in MiB and its target tokens a second."""
+    options, variables = SYSTEMS[system]
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, variables):
+        words = [
+            *("-m", "fairseq_cli.train", arguments.data, "--task", "translation", *options, "--label-smoothing", "0.1"),
+            *(*model_words(system, arguments.size), *training_words(system, arguments.size)),
+            *("--max-tokens", arguments.max_tokens, "--max-update", arguments.updates, "--seed", "1", "--cpu"),
+            *("--disable-validation", "--no-save", "--num-workers", "0", "--save-dir", folder),
+            *("--no-progress-bar", "--log-format", "json", "--log-interval", LOG_INTERVAL),
+        ]
+        said, peak_kib = run_child([str(word) for word in words], arguments.threads)
+    lines = [json.loads(found) for found in re.findall(r"(\{\".*\})$", said, flags=re.MULTILINE)]
+    speeds = [float(line["wps"]) for line in lines if "ups" in line]
+    return {"peak_mib": peak_kib / 1024, "tokens_per_second": statistics.median(speeds[1:] or speeds)}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    watch = MachineWatch(arguments.threads)
+    runs: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
+    for round_number in range(arguments.rounds):
+        for system in SYSTEMS:
+            runs[system].append(measure(arguments, system))
+        print(f"round {round_number + 1} of {arguments.rounds} done", file=sys.stderr)
+    medians = {
+        system: {name: statistics.median(run[name] for run in measured) for name in measured[0]}
+        for system, measured in runs.items()
+    }
+    rows = [[system, found["peak_mib"], found["tokens_per_second"]] for system, found in medians.items()]
+    machine = watch.finish()
+    print_table(["system", "peak MiB", "target tokens/s"], rows, machine)
+    settings = {name: str(value) for name, value in vars(arguments).items() if name != "output"}
+    write_json(arguments.output, {"machine": machine, "settings": settings, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Measures this project's translator and fairseq-generate with a Transformer of the WMT size, side by side.
+
+Both have random weights, dimension 512, hidden 2048, 6+6 layers, one vocabulary, and give outputs of a fixed length, so
+that both do the same number of steps. Each system runs in processes of its own, in turn (A B A B ...); what is timed is
+the search of a batch, as fairseq-generate times it. Prints a table and writes JSON:
+
+    python scripts/benchmarks/translate.py --output results/translate.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from generation import build_model, search_parser
+
+from resmlp_mt.experiments.measure.machine import MachineWatch
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child, write_json
+
+SYSTEMS = ("resmlp-mt", "fairseq-generate")
+END = 2
+PASSED = ("beam", "source-length", "target-length", "vocabulary", "threads", "device", "dtype")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = search_parser(__doc__)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
+    parser.add_argument("--output", type=Path, default=Path("results/translate.json"))
+    return parser.parse_args()
+
+
+def make_sources(arguments: argparse.Namespace, batch: int) -> list[list[int]]:
+    """Random sentences, from three quarters of the longest on."""
+    generator = random.Random(2)
+    longest = arguments.source_length
+    lengths = [longest - row % (longest // 4 + 1) for row in range(batch)]
+    return [[*generator.choices(range(4, arguments.vocabulary), k=length - 1), END] for length in lengths]
+
+
+def prepare_ours(arguments: argparse.Namespace, sources: list[list[int]]) -> Callable[[], int]:
+    """Makes our search of a batch; it gives the number of tokens generated."""
+    import torch
+
+    _, fairseq_model = build_model("resmlp_wmt_en_de", arguments.vocabulary)
+
+    from resmlp_mt.common.allocator import keep_freed_memory
+    from resmlp_mt.translation.engine.step_model import TranslationModel
+    from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+    from resmlp_mt.translation.search.settings import SearchSettings
+
+    keep_freed_memory()
+    model = TranslationModel(fairseq_model.encoder.core, fairseq_model.decoder.core)
+    model.to(device=arguments.device, dtype=getattr(torch, arguments.dtype))
+    length = arguments.target_length - 1
+    search = BeamSearch([model], SearchSettings(beam_size=arguments.beam, min_len=length, max_len_b=length))
+    batch = [Source(tokens) for tokens in sources]
+    return lambda: sum(len(found[0].tokens) for found in search.search(batch))
+
+
+def prepare_fairseq(arguments: argparse.Namespace, sources: list[list[int]]) -> Callable[[], int]:
+    """Makes fairseq's search of a batch as fairseq-generate sets it up; it gives the number of tokens generated."""
+    import torch
+    from fairseq.sequence_generator import SequenceGenerator
+
+    task, model = build_model("transformer_wmt_en_de", arguments.vocabulary)
+    model.to(device=arguments.device, dtype=getattr(torch, arguments.dtype))
+    length = arguments.target_length - 1
+    generator = SequenceGenerator(
+        [model], task.target_dictionary, beam_size=arguments.beam, min_len=length, max_len_b=length
+    )
+    tokens = torch.full((len(sources), max(map(len, sources))), task.source_dictionary.pad())
+    for row, source in zip(tokens, sources, strict=True):
+        row[-len(source) :] = torch.tensor(source)
+    tokens = tokens.to(arguments.device)
+    lengths = tokens.ne(task.source_dictionary.pad()).sum(1)
+    sample = {"net_input": {"src_tokens": tokens, "src_lengths": lengths}}
+    return lambda: sum(len(hypotheses[0]["tokens"]) for hypotheses in generator.generate([model], sample))
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Runs one system at one batch size and prints tokens per second."""
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    system, batch = arguments.worker[0], int(arguments.worker[1])
+    prepare = prepare_ours if system == "resmlp-mt" else prepare_fairseq
+    translate = prepare(arguments, make_sources(arguments, batch))
+    translate()  # warms up
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        tokens = translate()  # what it gives are numbers of the processor: a GPU has finished when it returns
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"tokens_per_second": tokens / min(seconds)}))
+
+
+def measure(arguments: argparse.Namespace, system: str, batch: int) -> float:
+    passed = [f"--{name}={getattr(arguments, name.replace('-', '_'))}" for name in PASSED]
+    said, _ = run_child([__file__, *passed, "--worker", system, str(batch)], arguments.threads)
+    return float(json.loads(said.splitlines()[-1])["tokens_per_second"])
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.worker:
+        work(arguments)
+        return
+    watch = MachineWatch(arguments.threads)
+    rows, results = [], []
+    for batch in arguments.batches:
+        speeds: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+        for _ in range(arguments.rounds):
+            for system in SYSTEMS:
+                speeds[system].append(measure(arguments, system, batch))
+        ratio = median_ratio(*(speeds[system] for system in SYSTEMS))
+        rows.append([batch, *(statistics.median(speeds[system]) for system in SYSTEMS), ratio])
+        results.append({"batch": batch, "tokens_per_second": speeds, "ratio": ratio})
+        print(f"batch {batch} done", file=sys.stderr)
+    machine = watch.finish()
+    print_table(["batch", *(f"{system}, tokens/s" for system in SYSTEMS), "ratio"], rows, machine)
+    settings = {name: getattr(arguments, name.replace("-", "_")) for name in (*PASSED, "rounds")}
+    write_json(arguments.output, {"machine": machine, "settings": settings, "results": results})
+
+
+if __name__ == "__main__":
+    main()
