@@ -1,18 +1,37 @@
 """ResMLP sequence-to-sequence models: a fairseq plugin and a toolkit around it.
 
-With `fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` fairseq imports this package, which then repairs
-what is broken in the installed fairseq and registers its models. Imported by itself it loads neither fairseq nor torch.
+With `fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` fairseq imports this package, which then patches
+the installed fairseq and registers its models. Imported by itself it loads neither fairseq nor torch.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING, Any
 
 from resmlp_mt.common.version import __version__
 
-__all__ = ["__version__", "register_with_fairseq"]
+if TYPE_CHECKING:
+    from resmlp_mt.translation.translator import Translator
+
+__all__ = ["Translator", "__version__", "register_with_fairseq"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `Translator`, and torch with it, when it is first asked for."""
+    if name == "Translator":
+        from resmlp_mt.translation.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def register_with_fairseq() -> None:
-    """Repairs the installed fairseq and registers every model, task and criterion of this package with it.
+    """Patches the installed fairseq and registers every model, task and criterion of this package with it.
 
     Happens by itself when fairseq is loaded before this package, as `--user-dir` does. Safe to call again.
     """

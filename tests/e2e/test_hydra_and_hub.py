@@ -76,6 +76,15 @@ def test_importing_the_package_loads_neither_torch_nor_fairseq():
     assert said.strip() == "[]"
 
 
+def test_translator_is_loaded_on_first_use():
+    program = (
+        "import sys, resmlp_mt; print('torch' in sys.modules, 'Translator' in dir(resmlp_mt)); "
+        "from resmlp_mt import Translator as T; print('torch' in sys.modules, 'fairseq' in sys.modules, T.__module__)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert said.split() == ["False", "True", "True", "False", "resmlp_mt.translation.translator"]
+
+
 def test_the_core_of_translation_needs_no_fairseq():
     modules = "sys, resmlp_mt.translation.translator, resmlp_mt.translation.model.decoder"
     program = f"import {modules}; print('fairseq' in sys.modules)"
