@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from data_prep.report import figures as report_figures
+from data_prep.report.data_set import DataSet
 from data_prep.stages.subwords import SPACE
-
-if TYPE_CHECKING:
-    from data_prep.report.report import DataSet
 
 _CSS = """
 :root { --ink: #1c2733; --muted: #5b6b7b; --line: #e4e9ee; --src: #1f6fb4; --tgt: #d9730d; }

@@ -12,7 +12,8 @@ import torch
 from resmlp_mt.common import files, threads
 from resmlp_mt.common.errors import require_whole_number
 from resmlp_mt.vision.bundle import CORE, LoadedClassifier, classifier_files, load_classifier
-from resmlp_mt.vision.data.datasets import DATASETS, ImageSet, namesakes
+from resmlp_mt.vision.data.datasets import DATASETS
+from resmlp_mt.vision.data.image_sets import ImageSet, namesakes
 from resmlp_mt.vision.data.images import CORRUPT_IMAGES
 from resmlp_mt.vision.data.preprocessing import Transform
 from resmlp_mt.vision.inference.evaluation import wilson_interval

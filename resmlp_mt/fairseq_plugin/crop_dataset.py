@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.vision.data.augmentation import Augmentation
-from resmlp_mt.vision.data.datasets import ImageSet
+from resmlp_mt.vision.data.image_sets import ImageSet
 from resmlp_mt.vision.data.multi_crop import Crops, MultiCrop
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 

@@ -12,7 +12,7 @@ from fairseq.data import FairseqDataset
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from, mix, repeated_order
-from resmlp_mt.vision.data.datasets import ImageSet
+from resmlp_mt.vision.data.image_sets import ImageSet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)

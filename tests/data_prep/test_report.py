@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from data_prep.report.report import load_data_set, write_report
+from data_prep.report.data_set import load_data_set
+from data_prep.report.report import write_report
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
 

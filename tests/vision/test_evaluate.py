@@ -12,7 +12,8 @@ from PIL import Image
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
-from resmlp_mt.vision.data.datasets import ArraySet, load_dataset
+from resmlp_mt.vision.data.datasets import load_dataset
+from resmlp_mt.vision.data.image_sets import ArraySet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference import evaluation as evaluate
 from resmlp_mt.vision.inference.evaluation_figure import draw_confusions

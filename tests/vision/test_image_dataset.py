@@ -11,7 +11,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.fairseq_plugin.image_task import ImageClassificationConfig, ImageClassificationTask
 from resmlp_mt.vision.data.augmentation import Augmentation
-from resmlp_mt.vision.data.datasets import ArraySet
+from resmlp_mt.vision.data.image_sets import ArraySet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 CHANGED = Augmentation(repetitions=3, rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5, mixup=0.8, cutmix=1.0)

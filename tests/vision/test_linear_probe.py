@@ -6,7 +6,8 @@ from PIL import Image
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.data.augmentation import Augmentation
-from resmlp_mt.vision.data.datasets import FileSet, load_dataset
+from resmlp_mt.vision.data.datasets import load_dataset
+from resmlp_mt.vision.data.image_sets import FileSet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference.features import Features, extract_features
 from resmlp_mt.vision.inference.linear_probe import ProbeSettings, train_probe

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resmlp_mt.common.errors import ResMLPError, require
-from resmlp_mt.vision.data.datasets import ArraySet, FileSet, Label, folder_classes, load_folder, pictures_below
+from resmlp_mt.vision.data.image_sets import ArraySet, FileSet, Label, folder_classes, load_folder, pictures_below
 
 if TYPE_CHECKING:
     import numpy as np

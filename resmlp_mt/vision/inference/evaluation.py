@@ -20,7 +20,7 @@ from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.files import lines_digest
 from resmlp_mt.common.versions import versions
 from resmlp_mt.vision.bundle import LoadedClassifier
-from resmlp_mt.vision.data.datasets import ImageSet, Label
+from resmlp_mt.vision.data.image_sets import ImageSet, Label
 from resmlp_mt.vision.inference.prediction import in_batches
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.data.augmentation import drawing_from
-from resmlp_mt.vision.data.datasets import ImageSet, Label
+from resmlp_mt.vision.data.image_sets import ImageSet, Label
 from resmlp_mt.vision.data.preprocessing import Transform
 from resmlp_mt.vision.model.classifier import Classifier
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.bundle import LoadedClassifier
-from resmlp_mt.vision.data.datasets import pictures_below
+from resmlp_mt.vision.data.image_sets import pictures_below
 from resmlp_mt.vision.data.images import SUFFIXES, open_image
 from resmlp_mt.vision.model.classifier import Classifier
 
