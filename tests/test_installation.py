@@ -24,9 +24,7 @@ def site(tmp_path_factory) -> tuple[Path, Path]:
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tree)
     for package in ("resmlp_mt", "data_prep"):
-        (tree / package).mkdir()
-        for path in (*(ROOT / package).glob("*.py"), *(ROOT / package).glob("py.typed")):
-            shutil.copy(path, tree / package)
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
     words = [sys.executable, "-c", BUILD]
     done = subprocess.run(words, cwd=tree, capture_output=True, text=True, timeout=300, env=environment())
     assert done.returncode == 0, done.stderr
