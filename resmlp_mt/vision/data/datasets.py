@@ -8,6 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from resmlp_mt.common.errors import require_choice
+from resmlp_mt.vision.data.dataset_files import (
+    load_cars,
+    load_cifar10,
+    load_cifar100,
+    load_flowers102,
+    load_imagenet,
+    load_inat2018,
+    load_inat2019,
+)
 from resmlp_mt.vision.data.image_sets import ArraySet, ImageSet, folder_classes, load_folder
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
@@ -44,17 +53,6 @@ def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
     return ArraySet([str(digit) for digit in range(10)], grey, labels[kept].tolist(), f"digits {split}")
 
 
-def _later(name: str) -> Callable[[Path, str, bool], ImageSet]:
-    """A loader of `dataset_files`, which is imported when it is used."""
-
-    def load(root: Path, split: str, download: bool) -> ImageSet:
-        from resmlp_mt.vision.data import dataset_files
-
-        return getattr(dataset_files, name)(root, split, download)
-
-    return load
-
-
 # Splits of the data sets that have no validation set of their own: "valid" is the test set, as in the paper's table of
 # transfer. Note: mean and deviation are ImageNet's, as in the authors' code, except for digits (its own, measured).
 DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
@@ -63,13 +61,13 @@ DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
         "digits": KnownDataset(
             load_digits, ("train", "valid"), Preprocessing(8, 1, mean=(0.305,), std=(0.376,), crop=1.0)
         ),
-        "cifar10": KnownDataset(_later("load_cifar10"), ("train", "valid")),
-        "cifar100": KnownDataset(_later("load_cifar100"), ("train", "valid")),
-        "flowers102": KnownDataset(_later("load_flowers102"), ("train", "valid")),
-        "cars": KnownDataset(_later("load_cars"), ("train", "valid")),
-        "inat2018": KnownDataset(_later("load_inat2018"), ("train", "valid")),
-        "inat2019": KnownDataset(_later("load_inat2019"), ("train", "valid")),
-        "imagenet": KnownDataset(_later("load_imagenet"), ("train", "valid", "real", "v2")),
+        "cifar10": KnownDataset(load_cifar10, ("train", "valid")),
+        "cifar100": KnownDataset(load_cifar100, ("train", "valid")),
+        "flowers102": KnownDataset(load_flowers102, ("train", "valid")),
+        "cars": KnownDataset(load_cars, ("train", "valid")),
+        "inat2018": KnownDataset(load_inat2018, ("train", "valid")),
+        "inat2019": KnownDataset(load_inat2019, ("train", "valid")),
+        "imagenet": KnownDataset(load_imagenet, ("train", "valid", "real", "v2")),
     }
 )
 
