@@ -3,11 +3,16 @@
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from collections.abc import Mapping
 from dataclasses import field, make_dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, Optional, TypeVar
 
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import ARCH_MODEL_REGISTRY, register_model
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.config import Option, check_values, options_of
+from resmlp_mt.common.errors import ResMLPError
+
+Config = TypeVar("Config")
 
 
 def assert_registered(registry: Mapping[str, object], name: str, registered: object) -> None:
@@ -18,13 +23,64 @@ def assert_registered(registry: Mapping[str, object], name: str, registered: obj
     Raises:
         ResMLPError: the registry holds nothing or something else under the name.
     """
-    found = registry.get(name)
-    require(found is registered, f"fairseq's {name}", f"{registered!r}", repr(found), "load no other plugin with it")
+    if registry.get(name) is not registered:
+        raise ResMLPError(
+            f"fairseq knows {name} as {registry.get(name)!r} instead of {registered!r}: another plugin has taken the "
+            "name; load one of the two"
+        )
 
 
 def option(default: Any, help: str) -> Any:
     """A field of a configuration: an option of the command line with its help."""
     return field(default=default, metadata={"help": help})
+
+
+def plugin_config(
+    name: str, config_class: type, undecided: Mapping[str, str] | None = None, **others: tuple[Any, Any]
+) -> type[FairseqDataclass]:
+    """Makes fairseq's configuration of a model from ours, see `resmlp_mt.common.config`.
+
+    Args:
+        name: of the class that is made.
+        config_class: whose fields were made with `resmlp_mt.common.config.option`.
+        undecided: options that fairseq's tasks decide unless they are given, with a note for their help.
+        others: options of fairseq's alone, by name: type and field.
+    """
+    undecided = undecided or {}
+    fields: list[tuple[str, Any, Any]] = []
+    for each in options_of(config_class):
+        if each.name in undecided:
+            help = f"{each.help}; {undecided[each.name]}"
+            fields.append((each.name, Optional[int], option(None, f"{help} ({each.source})" if each.source else help)))
+        else:
+            fields.append((each.name, _fairseq_type(each), option(each.default, each.description)))
+    fields += [(name, *described) for name, described in others.items()]
+    described = {"__doc__": config_class.__doc__, "__module__": __name__}
+    return make_dataclass(name, fields, bases=(FairseqDataclass,), namespace=described)
+
+
+def _fairseq_type(each: Option) -> Any:
+    return ChoiceEnum(each.choices) if each.choices else Optional[each.types[0]] if len(each.types) > 1 else each.type
+
+
+def own_config(config_class: type[Config], cfg: FairseqDataclass, decided: Mapping[str, Any] | None = None) -> Config:
+    """Our configuration from fairseq's, the reverse of `plugin_config`.
+
+    Args:
+        config_class: ours.
+        cfg: fairseq's.
+        decided: values of the options that the task decides.
+
+    Raises:
+        ResMLPError: names the first option of the command line whose value is not allowed.
+    """
+    values = {each.name: _plain(getattr(cfg, each.name)) for each in options_of(config_class)} | dict(decided or {})
+    check_values(config_class, values, name_of=lambda each: each.flag)
+    return config_class(**values)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Enum) else value  # fairseq makes choices members of an enumeration
 
 
 def register_architecture(name: str, config_class: type, model_class: type, changes: Mapping[str, Any]) -> None:

@@ -3,12 +3,9 @@
 The computation is in `resmlp_mt.translation` and `resmlp_mt.nn`, which do not import fairseq.
 """
 
-# No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.models import (
     FairseqEncoder,
     FairseqEncoderDecoderModel,
@@ -16,53 +13,19 @@ from fairseq.models import (
 )
 from torch import Tensor
 
-from resmlp_mt.common.errors import require
-from resmlp_mt.fairseq_plugin.registration import option, register_architecture
-from resmlp_mt.nn.affine import NORMS
-from resmlp_mt.nn.channel_mlp import ACTIVATIONS
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.fairseq_plugin.registration import option, own_config, plugin_config, register_architecture
 from resmlp_mt.nn.linear import pack_linears
 from resmlp_mt.nn.padding import left_align, restore_columns
-from resmlp_mt.nn.positions import POSITIONAL_EMBEDDINGS
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
 from resmlp_mt.translation.model.build import build_core
 from resmlp_mt.translation.model.compiling import compiled
+from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.encoder import Encoder, EncoderOutput
 
-
-@dataclass
-class ResMLPConfig(FairseqDataclass):
-    """Settings of a ResMLP translation model. "Paper" is arXiv:2105.03404; all probabilities are between 0 and 1."""
-
-    encoder_embed_dim: int = option(512, "channels of the encoder (paper: 512)")
-    encoder_ffn_embed_dim: int = option(2048, "hidden channels of the encoder's channel MLP (paper: 2048)")
-    encoder_layers: int = option(6, "encoder layers (paper: 6 or 12)")
-    decoder_embed_dim: int = option(512, "channels of the decoder (paper: 512)")
-    decoder_ffn_embed_dim: int = option(2048, "hidden channels of the decoder's channel MLP (paper: 2048)")
-    decoder_layers: int = option(6, "decoder layers (paper: 6 or 12)")
-    cross_attention_heads: int = option(8, "heads of the attention to the source (paper silent; Vaswani et al.: 8)")
-    max_source_positions: int = option(
-        512, "sub-words of the longest source, the size of the encoder's A (paper silent)"
-    )
-    max_target_positions: int = option(
-        512, "sub-words of the longest target, the size of the decoder's A (paper silent)"
-    )
-    share_all_embeddings: bool = option(False, "one table for source, target and output; needs a joined dictionary")
-    share_decoder_input_output_embed: bool = option(False, "one table for target and output")
-    no_scale_embedding: bool = option(False, "do not multiply embeddings by the square root of their channels")
-    positional_embeddings: ChoiceEnum(POSITIONAL_EMBEDDINGS) = option("none", "added to the tokens (paper silent)")
-    norm: ChoiceEnum(NORMS) = option("affine", "before each sublayer and the output (paper's images: affine)")
-    activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = option("gelu", "of the channel MLPs (paper, eq. 3: gelu)")
-    layer_scale: float = option(0.2, "start of the scale behind each sublayer (paper, section 3.6: 0.2)")
-    mixing_init_std: float = option(0.02, "deviation of the mixing matrices' start (paper silent; deit: 0.02)")
-    no_mixing_bias: bool = option(False, "no bias per position in the mixing")
-    no_post_bias: bool = option(False, "no bias in the Affine behind each sublayer (as in the paper's pseudo-code)")
-    dropout: float = option(0.1, "behind each sublayer (paper, section 3.6: 0.15 En-De, 0.1 En-Fr)")
-    embedding_dropout: Optional[float] = option(None, "of the embeddings; as --dropout unless given")
-    activation_dropout: float = option(0.0, "behind the activation of the channel MLPs")
-    attention_dropout: float = option(0.0, "of the attention weights")
-    drop_path: float = option(0.0, "of whole sublayers for a sentence (stochastic depth)")
-    compile_layers: bool = option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
+COMPILE = option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
+ResMLPConfig = plugin_config("ResMLPConfig", ModelConfig, compile_layers=(bool, COMPILE))
 
 
 class ResMLPEncoder(FairseqEncoder):
@@ -207,21 +170,20 @@ class ResMLPModel(FairseqEncoderDecoderModel):
     """A ResMLP encoder and decoder as fairseq knows them. Each architecture is a subclass with a configuration."""
 
     @classmethod
-    def build_model(cls, cfg: ResMLPConfig, task) -> "ResMLPModel":
-        """Makes the model of a configuration for the dictionaries of a translation task.
+    def build_model(cls, cfg: Any, task: Any) -> "ResMLPModel":
+        """Makes the model of a `ResMLPConfig` for the dictionaries of a translation task.
 
         Raises:
-            ResMLPError: if the settings do not fit together or the dictionaries.
+            ResMLPError: if the options do not fit together or the dictionaries.
         """
         source, target = task.source_dictionary, task.target_dictionary
-        require(
-            source == target or not cfg.share_all_embeddings,
-            "--share-all-embeddings",
-            "used with one dictionary for both languages",
-            f"used with {len(source)} source and {len(target)} target entries that differ",
-            "prepare the data with a joint vocabulary or leave the option out",
-        )
-        encoder, decoder = build_core(cfg, len(source), len(target))
+        if cfg.share_all_embeddings and source != target:
+            raise ResMLPError(
+                "--share-all-embeddings requires one dictionary for both languages, but the source dictionary "
+                f"({len(source)} entries) and the target dictionary ({len(target)}) differ; prepare the data with a "
+                "joint vocabulary or leave the option out"
+            )
+        encoder, decoder = build_core(own_config(ModelConfig, cfg), len(source), len(target))
         left_pad_target = bool(getattr(getattr(task, "cfg", None), "left_pad_target", False))
         return cls(
             ResMLPEncoder(source, encoder, cfg.compile_layers),

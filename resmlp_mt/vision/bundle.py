@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from resmlp_mt.common import files
+from resmlp_mt.common.config import check_revision, parse_config, parse_stored_config
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.common.tensor_files import write_safetensors
@@ -24,9 +24,9 @@ from resmlp_mt.common.version import __version__
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import LARGEST_NUMBER, ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
-FORMAT = 1
+FORMAT = 1  # the revision: one more when an older version would misread what is written
 CONFIG, PARAMETERS = "config.json", "model.safetensors"
 CORE = "core."  # what `resmlp_mt.fairseq_plugin.image_model.ResMLPVisionModel` puts before our names
 _LARGEST_CONFIG_BYTES = 10_000_000
@@ -107,8 +107,8 @@ def _load_bundle(folder: Path) -> LoadedClassifier:
     try:
         require(file.stat().st_size <= _LARGEST_CONFIG_BYTES, str(file), "a small file", "too large", "get it again")
         content = json.loads(file.read_text(encoding="utf-8"))
-        require(content["format"] == FORMAT, "the format", str(FORMAT), content["format"], "use that version")
-        settings = read_settings(content["settings"])
+        check_revision(content["format"], FORMAT)
+        settings = parse_config(ClassifierConfig, content["settings"])
         classes = _read_classes(content["classes"])
         preprocessing = read_preprocessing(content["preprocessing"])
         digest = content["digest"]
@@ -130,14 +130,13 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
     cfg: Any = content.get("cfg")
     model = cfg.get("model") if isinstance(cfg, dict) else None
     try:
-        chosen = dict(model if isinstance(model, dict) else vars(model))
         core = {name.removeprefix(network): value for name, value in parameters.items() if name.startswith(network)}
         classes = _read_classes(task_state["classes"])
         preprocessing = read_preprocessing(task_state["preprocessing"])
         images = {"image_size": preprocessing.image_size, "channels": preprocessing.channels}
         head = core.get("head.weight")
-        known = {field.name: chosen[field.name] for field in fields(ClassifierSettings) if field.name in chosen}
-        settings = read_settings({**known, **images, "num_classes": 0 if head is None else head.size(0)})
+        of_task = {**images, "num_classes": 0 if head is None else head.size(0)}
+        settings = parse_stored_config(ClassifierConfig, model, of_task)
         return assemble(settings, core, classes, preprocessing)
     except ResMLPError as error:
         raise ResMLPError(f"{path}: {error}") from error
@@ -149,7 +148,7 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
 
 
 def assemble(
-    settings: ClassifierSettings, parameters: Mapping[str, Tensor], classes: Sequence[str], preprocessing: Preprocessing
+    settings: ClassifierConfig, parameters: Mapping[str, Tensor], classes: Sequence[str], preprocessing: Preprocessing
 ) -> LoadedClassifier:
     """Makes a classifier from its parts.
 
@@ -180,39 +179,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ResMLPError(f"{path} must be a safetensors file, but is not ({error}); get it again") from error
 
 
-def read_settings(content: Mapping[str, Any]) -> ClassifierSettings:
-    """Makes settings from what a file holds.
-
-    Raises:
-        ResMLPError: when a value is unknown, missing, of another type, or out of range.
-    """
-    names = {field.name for field in fields(ClassifierSettings)}
-    for name in sorted({*content, *names}):
-        require(name in names, "the settings", "those of this version", f"with {name}", "use the version that wrote it")
-        require(name in content, "the settings", f"with {name}", "without it", "get the classifier again")
-    defaults = ClassifierSettings()
-    chosen = {}
-    for name, value in content.items():
-        kind = type(getattr(defaults, name))
-        if name == "image_size" and isinstance(value, list | tuple):
-            sides = len(value) == 2 and all(_is_number(side, int) for side in value)
-            require(sides, name, "one or two whole numbers", value, "get the classifier again")
-        elif kind in (int, float):
-            rule = f"a number of type {kind.__name__} from 0 to {LARGEST_NUMBER}"
-            require(_is_number(value, kind), name, rule, repr(value), "get the classifier again")
-        else:
-            value = str(value) if kind is str else value  # fairseq stores choices as members of an enumeration
-            require(isinstance(value, kind), name, f"of type {kind.__name__}", repr(value), "get the classifier again")
-        chosen[name] = value
-    return ClassifierSettings(**chosen)
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
-        return False
-    return math.isfinite(value) and 0 <= value <= LARGEST_NUMBER
-
-
 def read_preprocessing(content: Mapping[str, Any]) -> Preprocessing:
     """Makes a preprocessing from what a file holds.
 
@@ -236,7 +202,7 @@ def _read_classes(content: Any) -> list[str]:
     return content
 
 
-def _check_parts(settings: ClassifierSettings, classes: Sequence[str], preprocessing: Preprocessing) -> None:
+def _check_parts(settings: ClassifierConfig, classes: Sequence[str], preprocessing: Preprocessing) -> None:
     count, sides, shades = settings.num_classes, settings.size, settings.channels
     require(len(classes) == count, "the classes", f"as many as the head's {count}", len(classes), "give their names")
     side, channels = preprocessing.image_size, preprocessing.channels
@@ -244,7 +210,7 @@ def _check_parts(settings: ClassifierSettings, classes: Sequence[str], preproces
     require(channels == shades, "the preprocessing's channels", str(shades), channels, "make them equal")
 
 
-def _check_shapes(settings: ClassifierSettings, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check_shapes(settings: ClassifierConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Compares parameters with the settings before memory is taken for them.
 
     Raises:

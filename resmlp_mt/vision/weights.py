@@ -24,7 +24,7 @@ from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.bundle import read_tensors
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 # Our name of a part -> theirs; {} is the number of a layer.
 LAYOUTS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
@@ -79,7 +79,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierSettings, dict[str, Tensor]]:
+def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierConfig, dict[str, Tensor]]:
     """Translates deit's or timm's parameters into ours.
 
     Args:
@@ -165,7 +165,7 @@ def _translate(ours: str, layout: str) -> str:
     raise AssertionError(ours)  # `to_foreign` lets only such settings pass as have no other parameters
 
 
-def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierSettings:
+def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
     parts = LAYOUTS[layout]
     patches = tensors[_patches(layout)]
     require(patches.dim() == 4, _patches(layout), "of 4 axes", tuple(patches.shape), "name another file")
@@ -181,7 +181,7 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierSettings:
     rows = math.isqrt(mixing.numel())
     require(rows * rows == mixing.numel(), "the number of patches", "a square", mixing.numel(), "name another file")
     head = tensors.get("head.weight")
-    found = ClassifierSettings(
+    found = ClassifierConfig(
         image_size=rows * side,
         patch_size=side,
         channels=channels,
@@ -194,16 +194,16 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierSettings:
     return (
         found
         if name is None
-        else replace(found, layer_scale=ClassifierSettings(**VISION_ARCHITECTURES[name]).layer_scale)
+        else replace(found, layer_scale=ClassifierConfig(**VISION_ARCHITECTURES[name]).layer_scale)
     )
 
 
-def architecture_of(settings: ClassifierSettings) -> str | None:
+def architecture_of(settings: ClassifierConfig) -> str | None:
     """The registered architecture of the same size and kind, whatever its images and classes, or None."""
     free = ("image_size", "num_classes", "drop_path", "layer_scale")
     wanted = {name: value for name, value in asdict(settings).items() if name not in free}
     for name, changes in VISION_ARCHITECTURES.items():
-        row = asdict(ClassifierSettings(**changes))
+        row = asdict(ClassifierConfig(**changes))
         if all(row[key] == value for key, value in wanted.items()):
             return name
     return None

@@ -86,10 +86,10 @@ def make_translator(bench: Bench) -> None:
     import sentencepiece
     import torch
 
-    from resmlp_mt.fairseq_plugin.translation_model import ResMLPConfig
     from resmlp_mt.translation.bundle.format import BundleConfig, Side, write_bundle
     from resmlp_mt.translation.engine.step_model import TranslationModel
     from resmlp_mt.translation.model.build import build_core
+    from resmlp_mt.translation.model.config import ModelConfig
     from resmlp_mt.translation.search.settings import SearchSettings
     from resmlp_mt.translation.text.normalization import TextSettings
     from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS
@@ -103,19 +103,14 @@ def make_translator(bench: Bench) -> None:
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(bench.folder / "spm.model"))
     symbols = [*SPECIAL_SYMBOLS, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
-    options = argparse.Namespace(**{name: field.default for name, field in ResMLPConfig.__dataclass_fields__.items()})
-    options.share_all_embeddings = True
-    for side, layers in (("encoder", 6), ("decoder", 2)):
-        setattr(options, f"{side}_layers", layers)
-        setattr(options, f"{side}_embed_dim", arguments.dim)
-        setattr(options, f"{side}_ffn_embed_dim", arguments.hidden)
-    plain = {name: value for name, value in vars(options).items() if value is None or isinstance(value, int | float)}
-    plain |= {name: str(value) for name, value in vars(options).items() if isinstance(value, str)}
+    sizes = {f"{side}_embed_dim": arguments.dim for side in ("encoder", "decoder")}
+    sizes |= {f"{side}_ffn_embed_dim": arguments.hidden for side in ("encoder", "decoder")}
+    options = ModelConfig(share_all_embeddings=True, encoder_layers=6, decoder_layers=2, **sizes)
     torch.manual_seed(1)
-    model = TranslationModel(*build_core(argparse.Namespace(**plain), len(symbols), len(symbols)))
+    model = TranslationModel(*build_core(options, len(symbols), len(symbols)))
     decoding = SearchSettings(beam_size=4, min_len=20, max_len_a=0.0, max_len_b=20)
     side = Side("en", (bench.folder / "spm.model").read_bytes(), symbols)
-    config = BundleConfig("resmlp", plain, ("en", "de"), True, TextSettings(), decoding, {}, {})
+    config = BundleConfig("resmlp", options, ("en", "de"), True, TextSettings(), decoding, {}, {})
     write_bundle(bench.model, config, model.state_dict(), (side, Side("de", side.sentencepiece, symbols)))
 
 
@@ -128,10 +123,10 @@ def make_classifier(bench: Bench) -> None:
     from resmlp_mt.vision.bundle import save_classifier
     from resmlp_mt.vision.data.preprocessing import Preprocessing
     from resmlp_mt.vision.model.classifier import Classifier
-    from resmlp_mt.vision.model.settings import ClassifierSettings
+    from resmlp_mt.vision.model.config import ClassifierConfig
 
     torch.manual_seed(1)
-    classifier = Classifier(ClassifierSettings())
+    classifier = Classifier(ClassifierConfig())
     names = [str(number) for number in range(classifier.settings.num_classes)]
     save_classifier(bench.folder / "classifier", classifier, names, Preprocessing())
     (bench.folder / "pictures").mkdir()

@@ -2,38 +2,27 @@
 
 import torch
 
+from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.embedding import build_token_embedding
 from resmlp_mt.translation.model.encoder import Encoder
-from resmlp_mt.translation.model.stack_settings import StackSettings
 
 PAD, EOS, VOCAB_SIZE = 1, 2, 31
 
 
-def build_settings(**changes) -> StackSettings:
-    """A small stack whose sizes are distinct primes or products of them, with nothing at its start value of zero."""
+def toy_config(dim: int = 14, max_len: int = 19, num_layers: int = 3, **changes) -> ModelConfig:
+    """A small model whose sizes are distinct primes or products of them, with no initial value of zero."""
     values = {
-        "dim": 14,
-        "hidden_dim": 29,
-        "num_layers": 3,
-        "max_len": 19,
-        "norm": "affine",
-        "activation": "gelu",
+        **{f"{side}_embed_dim": dim for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_embed_dim": 29 for side in ("encoder", "decoder")},
+        **{f"{side}_layers": num_layers for side in ("encoder", "decoder")},
+        **{f"max_{side}_positions": max_len for side in ("source", "target")},
         "layer_scale": 0.3,
-        "post_bias": True,
-        "mixing_bias": True,
         "mixing_init_std": 0.2,
-        "positions": "none",
-        "scale_embedding": True,
         "dropout": 0.0,
-        "embedding_dropout": 0.0,
-        "activation_dropout": 0.0,
-        "attention_dropout": 0.0,
-        "drop_path": 0.0,
-        "num_heads": 2,
-        "memory_dim": 14,
+        "cross_attention_heads": 2,
     }
-    return StackSettings(**{**values, **changes})
+    return ModelConfig(**{**values, **changes})
 
 
 def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
@@ -46,12 +35,12 @@ def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
 
 
 def make_model(tie_output: bool = True, **changes) -> tuple[Encoder, Decoder]:
-    """Makes an encoder and a decoder with shaken parameters from changes to `build_settings`."""
+    """Makes an encoder and a decoder with shaken parameters from changes to `toy_config`."""
     torch.manual_seed(1)
-    settings = build_settings(**changes)
-    table = build_token_embedding(VOCAB_SIZE, settings.dim, PAD)
-    encoder = shake(Encoder(table, settings)).eval()
-    decoder = shake(Decoder(table, settings, tie_output)).eval()
+    config = toy_config(**changes)
+    table = build_token_embedding(VOCAB_SIZE, config.encoder.dim, PAD)
+    encoder = shake(Encoder(table, config.encoder)).eval()
+    decoder = shake(Decoder(table, config.decoder, tie_output)).eval()
     return encoder, decoder
 
 

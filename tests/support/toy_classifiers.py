@@ -4,12 +4,12 @@ import torch
 
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
 
 
-def toy_settings(**changes) -> ClassifierSettings:
+def toy_settings(**changes) -> ClassifierConfig:
     """A small classifier of 5 x 7 patches whose sizes are distinct primes."""
     values = {
         "image_size": (15, 21),
@@ -22,7 +22,7 @@ def toy_settings(**changes) -> ClassifierSettings:
         "layer_scale": 0.3,
         "init_std": 0.2,
     }
-    return ClassifierSettings(**{**values, **changes})
+    return ClassifierConfig(**{**values, **changes})
 
 
 def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.Module:
@@ -41,7 +41,7 @@ def toy_classifier(**changes) -> Classifier:
     return shake(Classifier(toy_settings(**changes))).eval()
 
 
-def toy_images(settings: ClassifierSettings, batch: int = 3, seed: int = 5) -> torch.Tensor:
+def toy_images(settings: ClassifierConfig, batch: int = 3, seed: int = 5) -> torch.Tensor:
     """Random images (batch, channels, height, width)."""
     return torch.randn(batch, settings.channels, *settings.size, generator=torch.Generator().manual_seed(seed))
 

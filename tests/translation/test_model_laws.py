@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toy import EOS, PAD, VOCAB_SIZE, build_settings, make_model, pad, sentences
+from toy import EOS, PAD, VOCAB_SIZE, make_model, pad, sentences, toy_config
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.model.decoder import Decoder
@@ -12,9 +12,9 @@ from resmlp_mt.translation.model.encoder import Encoder
 VARIANTS = [
     {},
     {"norm": "layernorm"},
-    {"mixing_bias": False, "post_bias": False},
-    {"positions": "learned", "activation": "relu"},
-    {"positions": "sinusoidal", "scale_embedding": False},
+    {"no_mixing_bias": True, "no_post_bias": True},
+    {"positional_embeddings": "learned", "activation_fn": "relu"},
+    {"positional_embeddings": "sinusoidal", "no_scale_embedding": True},
 ]
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -149,12 +149,12 @@ def test_every_parameter_gets_a_gradient(changes):
 
 
 def test_with_layer_scale_zero_the_model_is_its_embeddings():
-    settings = build_settings(layer_scale=0.0, num_layers=5)
-    table = build_token_embedding(VOCAB_SIZE, settings.dim, PAD)
-    encoder, decoder = Encoder(table, settings).eval(), Decoder(table, settings, True).eval()
+    config = toy_config(layer_scale=0.0, num_layers=5)
+    table = build_token_embedding(VOCAB_SIZE, config.encoder.dim, PAD)
+    encoder, decoder = Encoder(table, config.encoder).eval(), Decoder(table, config.decoder, True).eval()
     tokens = pad(sentences([7, 7]))
     memory = encoder(tokens, tokens.eq(PAD))
-    embedded = table(tokens) * settings.dim**0.5
+    embedded = table(tokens) * config.encoder.dim**0.5
     assert torch.equal(memory.hidden, embedded.transpose(0, 1))
     assert torch.equal(decoder(tokens, memory)[0], embedded)
 

@@ -5,7 +5,7 @@ import torch
 
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 # arXiv:2105.03404, tables 1 and 3: millions of parameters with 1000 classes
 PAPER = {
@@ -24,12 +24,12 @@ PAPER = {
 ABLATIONS = {"none": 14.9, "mlp": 18.6, "conv": 30.8, "depthwise": 14.9, "separable": 16.7}
 
 
-def count(settings: ClassifierSettings) -> int:
+def count(settings: ClassifierConfig) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in Classifier(settings).parameters())
 
 
-def expected(settings: ClassifierSettings) -> int:
+def expected(settings: ClassifierConfig) -> int:
     """By hand: a linear layer from m to n has m * n + n, an Affine in front of a sublayer 2 * d, LayerScale d."""
 
     def linear(inputs, outputs):
@@ -46,29 +46,29 @@ def expected(settings: ClassifierSettings) -> int:
 
 @pytest.mark.parametrize("name", VISION_ARCHITECTURES)
 def test_parameters_are_as_many_as_the_formula_says(name):
-    settings = ClassifierSettings(**VISION_ARCHITECTURES[name])
+    settings = ClassifierConfig(**VISION_ARCHITECTURES[name])
     assert count(settings) == expected(settings)
 
 
 @pytest.mark.parametrize(("name", "millions"), PAPER.items())
 def test_parameters_are_as_many_as_the_paper_says(name, millions):
-    assert round(count(ClassifierSettings(**VISION_ARCHITECTURES[name])) / 1e6, 1) == millions
+    assert round(count(ClassifierConfig(**VISION_ARCHITECTURES[name])) / 1e6, 1) == millions
 
 
 def test_s12_has_the_parameters_that_deit_and_timm_agree_on():
     # Patches 3 * 16 * 16 * 384 + 384 = 295,296; each layer 196 * 196 + 196 + 1,181,568 + 6 * 384 = 1,222,484;
     # last Affine 768; head 384 * 1000 + 1000 = 385,000.
     assert 295_296 + 12 * 1_222_484 + 768 + 385_000 == 15_350_872
-    assert count(ClassifierSettings(**VISION_ARCHITECTURES["resmlp_s12"])) == 15_350_872
+    assert count(ClassifierConfig(**VISION_ARCHITECTURES["resmlp_s12"])) == 15_350_872
 
 
 @pytest.mark.parametrize(("mixing", "millions"), ABLATIONS.items())
 def test_parameters_of_the_ablations_are_as_many_as_the_paper_says(mixing, millions):
-    assert round(count(ClassifierSettings(mixing=mixing)) / 1e6, 1) == millions
+    assert round(count(ClassifierConfig(mixing=mixing)) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize("name", VISION_ARCHITECTURES)
 def test_layer_scale_starts_by_depth_as_the_authors_have_it(name):
-    settings = ClassifierSettings(**VISION_ARCHITECTURES[name])
+    settings = ClassifierConfig(**VISION_ARCHITECTURES[name])
     by_depth = {4: 0.1, 12: 0.1, 24: 1e-5, 36: 1e-6}
     assert settings.layer_scale == (1e-6 if settings.dim == 768 else by_depth[settings.depth])

@@ -2,6 +2,7 @@
 
 import json
 import os
+from argparse import Namespace
 from dataclasses import asdict, replace
 
 import pytest
@@ -10,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from toy_classifiers import CLASSES, square_classifier, square_preprocessing, toy_classifier, toy_images
 
 from resmlp_mt.common import files
+from resmlp_mt.common.config import parse_config
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import load_classifier, save_classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 
 @pytest.fixture
@@ -100,24 +102,27 @@ def change_config(bundle, change):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(format=2), "the format must be 1, but is 2"),
+        (lambda c: c.update(format=2), "the format has revision 2, but this version reads revisions up to 1"),
         (lambda c: c.pop("classes"), "'classes'"),
         (lambda c: c.update(classes=CLASSES[1:]), "as many as the head's 7"),
         (lambda c: c.update(classes=[1, 2, 3, 4, 5, 6, 7]), "no list of names"),
-        (lambda c: c["settings"].update(dim=2**40), "dim must be a number of type int from 0 to 1000000"),
-        (lambda c: c["settings"].update(dim="11"), "dim must be a number of type int"),
-        (lambda c: c["settings"].update(dim=True), "dim must be a number of type int"),
+        (lambda c: c["settings"].update(dim=2**40), "dim must be a whole number from 1 to 1000000"),
+        (lambda c: c["settings"].update(dim="11"), "dim must be a whole number"),
+        (lambda c: c["settings"].update(dim=True), "dim must be a whole number"),
         (lambda c: c["settings"].update(depth=10**6), "depth must be at most the"),
         (lambda c: c["settings"].update(hidden_ratio=float("nan")), "hidden_ratio must be"),
         (lambda c: c["settings"].update(hidden_ratio=1e6), "fc1.weight"),
-        (lambda c: c["settings"].update(post_bias=1), "post_bias must be of type bool"),
-        (lambda c: c["settings"].update(image_size=[15, 15, 15]), "image_size must be one or two whole numbers"),
+        (lambda c: c["settings"].update(post_bias=1), "post_bias must be true or false"),
+        (
+            lambda c: c["settings"].update(image_size=[15, 15, 15]),
+            "image_size must be a whole number from 1 to 1000000 or 2 whole numbers",
+        ),
         (lambda c: c["settings"].update(image_size=12), "image size must be"),
         (lambda c: c["settings"].update(mixing="fft"), "mixing must be one of"),
         (lambda c: c["settings"].update(mixing="conv"), "layers.0.mixing.sublayer"),
         (lambda c: c["settings"].update(pooling="class_mlp"), "class_embedding"),
-        (lambda c: c["settings"].update(colour="red"), "with colour"),
-        (lambda c: c["settings"].pop("dim"), "with dim, but is without it"),
+        (lambda c: c["settings"].update(colour="red"), "the option 'colour' is unknown"),
+        (lambda c: c["settings"].pop("dim"), "(384, 9), but is (11, 9)"),  # the default takes its place
         (lambda c: c["preprocessing"].update(mean=[0.5, 0.5]), "mean"),
         (lambda c: c["preprocessing"].update(crop="large"), "crop must be a number from 0 to 1, but is 'large'"),
         (lambda c: c["preprocessing"].update(image_size=15.5), "image size must be a whole number"),
@@ -152,7 +157,7 @@ def checkpoint(path, **changes):
     of_the_task = {"image_size": None, "channels": None, "num_classes": None}
     content = {
         "model": {f"core.{name}": value for name, value in model.state_dict().items()},
-        "cfg": {"model": {**asdict(model.settings), **of_the_task, "_name": "resmlp_digits", "lr": [0.1]}},
+        "cfg": {"model": {**asdict(model.settings), **of_the_task, "_name": "resmlp_digits"}},
         "task_state": {"classes": CLASSES, "preprocessing": asdict(square_preprocessing())},
     }
     torch.save({**content, **changes}, path)
@@ -166,6 +171,19 @@ def test_a_checkpoint_of_fairseq_gives_the_classifier_that_was_trained(tmp_path)
     assert (loaded.classes, loaded.preprocessing) == (CLASSES, square_preprocessing())
     images = toy_images(model.settings)
     torch.testing.assert_close(loaded.classifier(images), model(images))  # other addresses may round otherwise
+
+
+def test_a_checkpoint_may_hold_the_whole_command_line(tmp_path):
+    model = checkpoint(tmp_path / "options.pt")
+    command_line = Namespace(**asdict(model.settings), arch="resmlp_digits", lr=[0.1])
+    checkpoint(tmp_path / "checkpoint.pt", cfg={"model": command_line})
+    assert load_classifier(tmp_path / "checkpoint.pt").classifier.settings == model.settings
+
+
+def test_a_checkpoint_with_an_unknown_option_is_refused(tmp_path):
+    model = checkpoint(tmp_path / "checkpoint.pt")
+    checkpoint(tmp_path / "checkpoint.pt", cfg={"model": {**asdict(model.settings), "colour": "red"}})
+    assert "the option 'colour' is unknown" in refusal(tmp_path / "checkpoint.pt")
 
 
 @pytest.mark.parametrize(
@@ -196,5 +214,5 @@ def test_neither_folder_nor_file_is_refused(tmp_path):
 
 
 def test_settings_survive_json():
-    settings = ClassifierSettings(image_size=(15, 21), patch_size=3)
-    assert ClassifierSettings(**json.loads(json.dumps(asdict(settings)))) == settings
+    settings = ClassifierConfig(image_size=(15, 21), patch_size=3)
+    assert parse_config(ClassifierConfig, json.loads(json.dumps(asdict(settings)))) == settings

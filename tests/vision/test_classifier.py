@@ -13,7 +13,7 @@ from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import POOLINGS, ClassifierSettings
+from resmlp_mt.vision.model.config import POOLINGS, ClassifierConfig
 
 
 def test_the_classifier_is_the_papers_equations_written_out():
@@ -106,7 +106,7 @@ def test_class_layers_update_the_class_embedding_alone_and_gather_every_patch():
 
 def test_layers_start_as_the_authors_have_them():
     torch.manual_seed(1)
-    model = Classifier(ClassifierSettings(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
+    model = Classifier(ClassifierConfig(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
     for name, value in model.named_parameters():
         if name.endswith("post.alpha"):
             assert value.eq(1e-5).all(), name
@@ -183,8 +183,8 @@ def test_images_of_another_size_are_refused(shape, said):
         ({"hidden_ratio": float("inf")}, "hidden_ratio must be a number"),
         ({"post_bias": "no"}, "post_bias must be true or false"),
         ({"image_size": "224"}, "image_size must be a whole number"),
-        ({"image_size": (224, 16, 16)}, "image_size must be one or two whole numbers"),
-        ({"image_size": 16 * 1000}, "image_size must be of at most 16384 patches, but is of 1000000"),
+        ({"image_size": (224, 16, 16)}, "image_size must be a whole number from 1 to 1000000 or 2 whole numbers"),
+        ({"image_size": 16 * 1000}, "has 1000000 patches of 16 pixels, but at most 16384"),
         ({"norm": "groupnorm"}, "affine, layernorm, batchnorm, none"),
         ({"mixing": "fft"}, "linear, none, mlp, conv, depthwise, separable"),
         ({"pooling": "max"}, "average, class_mlp"),
@@ -193,7 +193,7 @@ def test_images_of_another_size_are_refused(shape, said):
 )
 def test_settings_that_make_no_sense_are_refused_in_one_sentence(changes, said):
     with pytest.raises(ResMLPError, match=said):
-        ClassifierSettings(**changes)
+        ClassifierConfig(**changes)
 
 
 @pytest.mark.parametrize("mixing", [kind for kind in MIXINGS if kind != "mlp"])
@@ -220,5 +220,5 @@ def test_images_of_another_size_train_the_same_parameters():
 
 
 def test_an_mlp_over_patches_is_tied_to_their_number():
-    with pytest.raises(ResMLPError, match="mixing must be anything but mlp"):
+    with pytest.raises(ResMLPError, match="mixing mlp .* cannot change the image size"):
         toy_classifier(mixing="mlp").at_image_size((9, 12))

@@ -19,7 +19,7 @@ from resmlp_mt.vision.inference import evaluation as evaluate
 from resmlp_mt.vision.inference.evaluation_figure import draw_confusions
 from resmlp_mt.vision.inference.prediction import make_ready
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["bright", "dark", "grey"]
 SHADES = {"bright": 255, "dark": 0, "grey": 128}
@@ -28,9 +28,7 @@ COUNTS = {"bright": 5, "dark": 3, "grey": 3}
 
 def shade_classifier(constant=None):
     """A classifier that tells the three shades apart by the mean of the pixels, or always says class `constant`."""
-    settings = ClassifierSettings(
-        image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=3, layer_scale=0.0
-    )
+    settings = ClassifierConfig(image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=3, layer_scale=0.0)
     classifier = Classifier(settings).eval()
     with torch.no_grad():
         for parameter in (*classifier.patch_embed.parameters(), *classifier.head.parameters()):
@@ -164,7 +162,7 @@ def test_wilsons_interval_solves_its_equation():
 
 def test_folding_changes_no_guess_on_real_digits():
     torch.manual_seed(3)
-    settings = ClassifierSettings(image_size=8, patch_size=2, channels=1, dim=13, depth=2, num_classes=10)
+    settings = ClassifierConfig(image_size=8, patch_size=2, channels=1, dim=13, depth=2, num_classes=10)
     images = load_dataset("digits", ".", "valid")
     guesses = []
     for fold in (False, True):

@@ -12,7 +12,7 @@ from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference.prediction import find_pictures, in_batches, make_ready, predict
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["dark", "light", "tab\there"]
 
@@ -20,7 +20,7 @@ CLASSES = ["dark", "light", "tab\there"]
 def brightness_classifier(classes=CLASSES):
     """A classifier whose first logit falls and whose second rises with the brightness, and whose third is between."""
     torch.manual_seed(3)
-    settings = ClassifierSettings(
+    settings = ClassifierConfig(
         image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=len(classes), layer_scale=0.0
     )
     classifier = Classifier(settings).eval()
@@ -118,7 +118,7 @@ def test_control_characters_in_names_do_not_break_the_table(model, tmp_path, cap
 @pytest.mark.parametrize("fold", [True, False])
 def test_a_prediction_depends_neither_on_its_batch_nor_on_folding(tmp_path, batch_size, fold):
     torch.manual_seed(5)
-    settings = ClassifierSettings(image_size=8, patch_size=2, channels=3, dim=7, depth=3, num_classes=5)
+    settings = ClassifierConfig(image_size=8, patch_size=2, channels=3, dim=7, depth=3, num_classes=5)
     paths = []
     for number in range(7):
         paths.append(tmp_path / f"{number}.png")

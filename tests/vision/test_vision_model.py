@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 import resmlp_mt
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 resmlp_mt.register_with_fairseq()
 
@@ -29,7 +29,7 @@ def built(name, *words, task=DIGITS):
 
 @pytest.mark.parametrize("name", VISION_ARCHITECTURES)
 def test_every_row_is_the_same_model_through_every_door(name):
-    settings = ClassifierSettings(**VISION_ARCHITECTURES[name])
+    settings = ClassifierConfig(**VISION_ARCHITECTURES[name])
     task = DIGITS if name == "resmlp_digits" else IMAGENET
     with torch.device("meta"):
         models = built(name, task=task), build_model(OmegaConf.create({"_name": name}), task)
@@ -54,9 +54,9 @@ def test_every_option_reaches_the_classifier():
     }
     words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     model = built("resmlp_digits", *words, "--post-bias")
-    expected = ClassifierSettings(image_size=8, channels=1, num_classes=10, post_bias=True, **chosen)
+    expected = ClassifierConfig(image_size=8, channels=1, num_classes=10, post_bias=True, **chosen)
     assert model.core.settings == expected
-    assert {field.name for field in fields(ClassifierSettings)} == {
+    assert {field.name for field in fields(ClassifierConfig)} == {
         field.name for field in fields(MODEL_DATACLASS_REGISTRY["resmlp_digits"]) if field.name != "_name"
     }
 
@@ -68,10 +68,14 @@ def test_images_and_classes_are_the_tasks():
 
 @pytest.mark.parametrize(
     ("word", "value", "said"),
-    [("--image-size", 12, "the task's 8"), ("--channels", 3, "the task's 1"), ("--num-classes", 7, "the task's 10")],
+    [
+        ("--image-size", 12, "the task's images have 8"),
+        ("--channels", 3, "the task's images have 1"),
+        ("--num-classes", 7, "the task's images have 10"),
+    ],
 )
 def test_an_option_that_contradicts_the_task_is_refused(word, value, said):
-    with pytest.raises(ResMLPError, match=f"{word} must be {said}, but is {value}; leave it out"):
+    with pytest.raises(ResMLPError, match=f"{word} is {value}, but {said}; leave the option out"):
         built("resmlp_digits", word, str(value))
     assert built("resmlp_digits", word, said.split()[-1]).core.settings.num_classes == 10
 

@@ -21,7 +21,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import load_classifier
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
 
 # timm's name, the side of the images, our name; B24 sees few patches, since its 784 would take half a minute.
@@ -93,7 +93,7 @@ def classifier_of(tensors) -> Classifier:
 def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
     reference = randomised(timm.create_model(theirs, img_size=side))
     settings, parameters = from_foreign(reference.state_dict())
-    assert settings == ClassifierSettings(**VISION_ARCHITECTURES[ours]).at_image_size(side)
+    assert settings == ClassifierConfig(**VISION_ARCHITECTURES[ours]).at_image_size(side)
     with torch.device("meta"):
         model = Classifier(settings).eval()
     model.load_state_dict(parameters, assign=True)
@@ -119,10 +119,10 @@ def test_small_models_of_any_size_and_head_give_timms_logits_and_come_back_whole
 
 def test_registered_architectures_are_recognised_whatever_their_head_and_images():
     for name, changes in VISION_ARCHITECTURES.items():
-        settings = ClassifierSettings(**changes)
+        settings = ClassifierConfig(**changes)
         assert architecture_of(settings) == name
-        assert architecture_of(ClassifierSettings(**{**changes, "num_classes": 5, "drop_path": 0.1})) == name
-    assert architecture_of(ClassifierSettings(depth=13)) is None
+        assert architecture_of(ClassifierConfig(**{**changes, "num_classes": 5, "drop_path": 0.1})) == name
+    assert architecture_of(ClassifierConfig(depth=13)) is None
 
 
 def convert(*words) -> int:

@@ -7,15 +7,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
 
+from resmlp_mt.common.config import parse_stored_config
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
-from resmlp_mt.translation.model.build import Options
+from resmlp_mt.translation.model.config import ModelConfig
 
 _CORE = re.compile(r"^(encoder|decoder)\.core\.")
 
@@ -44,7 +44,7 @@ class TrainedModel:
 
     Attributes:
         architecture: the registered name.
-        options: of the architecture, as `resmlp_mt.fairseq_plugin.translation_model.ResMLPConfig` has them.
+        options: of the model.
         parameters: by the names in `TranslationModel`.
         languages: codes of the source's and the target's language, or None where fairseq was left to find them.
         updates: number of updates of the training.
@@ -53,7 +53,7 @@ class TrainedModel:
     """
 
     architecture: str
-    options: Options
+    options: ModelConfig
     parameters: dict[str, Tensor]
     languages: tuple[str, str] | None
     updates: int | None
@@ -78,13 +78,20 @@ def read_trained_model(path: Path) -> TrainedModel:
     extra_state = _as_dict(content.get("extra_state"))
     return TrainedModel(
         architecture=str(name),
-        options=SimpleNamespace(**model),
+        options=_read_options(path, cfg.get("model")),
         parameters={_CORE.sub(r"\1.", key): value for key, value in content["model"].items() if _CORE.match(key)},
         languages=(str(languages[0]), str(languages[1])) if all(languages) else None,
         updates=newest.get("num_updates"),
         validation_loss=extra_state.get("val_loss"),
         extra_state=extra_state,
     )
+
+
+def _read_options(path: Path, stored: Any) -> ModelConfig:
+    try:
+        return parse_stored_config(ModelConfig, stored)
+    except ResMLPError as error:
+        raise ResMLPError(f"{path}: {error}") from error
 
 
 def _as_dict(settings: Any) -> dict[str, Any]:

@@ -10,24 +10,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from resmlp_mt.common import files
+from resmlp_mt.common.config import NOT_OF_THE_MODEL, check_revision, parse_config
 from resmlp_mt.common.errors import ResMLPError, require, require_flag
 from resmlp_mt.common.tensor_files import write_safetensors
 from resmlp_mt.nn.positions import PositionalEmbedding
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.translation.engine.step_model import TranslationModel
-from resmlp_mt.translation.model.build import build_core, check_options
+from resmlp_mt.translation.model.build import build_core
+from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, Segmenter
 
-FORMAT = 1
+FORMAT = 1  # the revision: one more when an older version would misread what is written
 CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
 SIDES = ("source", "target")
 _LARGEST_CONFIG_BYTES = 10_000_000
@@ -48,7 +49,7 @@ class BundleConfig:
 
     Attributes:
         architecture: the registered name.
-        options: of the architecture.
+        options: of the model.
         languages: codes of the source's and the target's language.
         joint: one sentencepiece model and vocabulary for both.
         text: preparation of the text.
@@ -58,7 +59,7 @@ class BundleConfig:
     """
 
     architecture: str
-    options: dict[str, Any]
+    options: ModelConfig
     languages: tuple[str, str]
     joint: bool
     text: TextSettings
@@ -75,17 +76,15 @@ class BundleConfig:
         """Reads what `as_json` gave.
 
         Raises:
-            ResMLPError: when the format is another one.
+            ResMLPError: when a newer version wrote it, or an option is unknown or not allowed.
             KeyError, TypeError, ValueError: when something is missing or of another type.
         """
-        require(content["format"] == FORMAT, "the bundle's format", str(FORMAT), content["format"], "use that version")
+        check_revision(content["format"], FORMAT)
         source, target = content["languages"]
-        options = dict(content["options"])
-        check_options(SimpleNamespace(**options), name_of=str)
         require_flag("joint", content["joint"])
         return cls(
             architecture=str(content["architecture"]),
-            options=options,
+            options=parse_config(ModelConfig, content["options"], NOT_OF_THE_MODEL),
             languages=(_lang(source), _lang(target)),
             joint=content["joint"],
             text=TextSettings(**content["text"]),
@@ -227,7 +226,7 @@ def _read_symbols(path: Path) -> list[str]:
     return symbols
 
 
-def _read_model(path: Path, options: dict[str, Any], vocab_sizes: list[int]) -> TranslationModel:
+def _read_model(path: Path, options: ModelConfig, vocab_sizes: list[int]) -> TranslationModel:
     try:
         with safe_open(path, framework="pt") as content:
             names = list(content.keys())
@@ -260,7 +259,7 @@ def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> None:
             module.fill_in()
 
 
-def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> TranslationModel:
+def _check_shapes(options: ModelConfig, vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> TranslationModel:
     """Compares parameters with the architecture before memory is taken for it.
 
     Returns:
@@ -269,14 +268,16 @@ def _check_shapes(options: dict[str, Any], vocab_sizes: list[int], shapes: Mappi
     Raises:
         ResMLPError: names the first difference.
     """
-    described = SimpleNamespace(**options)
-    check_options(described, name_of=str)
-    layers = max(described.encoder_layers, described.decoder_layers)
-    require(layers <= len(shapes), "the layers", f"at most the {len(shapes)} parameters", layers, "get the model again")
+    layers = max(options.encoder_layers, options.decoder_layers)
+    if layers > len(shapes):
+        raise ResMLPError(
+            f"the configuration states {layers} layers, but the model has only {len(shapes)} parameters; "
+            "get the model again"
+        )
     try:
         with without_memory():
-            model = TranslationModel(*build_core(described, *vocab_sizes))
-    except (AttributeError, TypeError, RuntimeError) as error:
+            model = TranslationModel(*build_core(options, *vocab_sizes))
+    except RuntimeError as error:
         raise ResMLPError(
             f"the options must describe an architecture, but do not ({error}); get the model again"
         ) from error

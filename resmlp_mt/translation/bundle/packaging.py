@@ -58,7 +58,7 @@ def bundle_checkpoint(
         Segmenter(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
         architecture=trained.architecture,
-        options={name: value for name, value in vars(trained.options).items() if _is_plain(value)},
+        options=trained.options,
         languages=languages,
         joint=False,
         text=text,
@@ -94,10 +94,6 @@ def find_languages(data: Path) -> tuple[str, str]:
     pairs = {(match[1], match[2]) for match in names if match}
     require(len(pairs) == 1, f"the language pairs in {data}", "exactly one", sorted(pairs), "check --data")
     return pairs.pop()
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
 
 
 def read_manifest(data: Path) -> dict[str, Any]:
@@ -190,7 +186,7 @@ def write_card(path: Path, config: BundleConfig) -> None:
         "",
         f"- Licence: {about['licence'] or 'not stated'}",
         f"- Training data: {corpus}, {pairs} sentence pairs; {training['updates']} updates",
-        f"- Longest sentence: {config.options['max_source_positions']} sub-words; longer lines are split",
+        f"- Longest sentence: {config.options.max_source_positions} sub-words; longer lines are split",
         f"- Made with: {', '.join(f'{name} {number}' for name, number in about['versions'].items())}",
         "",
         "## Use",

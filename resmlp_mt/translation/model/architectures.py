@@ -1,7 +1,6 @@
 """The registered translation architectures: each row is a difference from `resmlp`, with its reason.
 
-"paper" is arXiv:2105.03404. What no row names has the default of `ResMLPConfig` in
-`resmlp_mt.fairseq_plugin.translation_model`.
+"paper" is arXiv:2105.03404. What no row names has the default of `resmlp_mt.translation.model.config.ModelConfig`.
 """
 
 from __future__ import annotations

@@ -14,23 +14,25 @@ from resmlp_mt.nn.cross_attention import CrossAttention
 from resmlp_mt.nn.linear import Linear, pack_linears
 from resmlp_mt.nn.mixing import CausalTokenMixing
 from resmlp_mt.nn.padding import restore_columns
+from resmlp_mt.translation.model.config import StackConfig
 from resmlp_mt.translation.model.decoder_state import DecoderState
 from resmlp_mt.translation.model.encoder import EncoderOutput
-from resmlp_mt.translation.model.stack_settings import StackSettings
+from resmlp_mt.translation.model.parts import channel_mlp, residual_block, token_embedding
 
 
 class DecoderLayer(nn.Module):
     """One causal mixing, one cross-attention and one channel block."""
 
-    def __init__(self, settings: StackSettings) -> None:
+    def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.mixing = settings.block(
-            CausalTokenMixing(settings.max_len, settings.mixing_bias, settings.mixing_init_std)
+        model = config.model
+        mixing = CausalTokenMixing(config.max_len, not model.no_mixing_bias, model.mixing_init_std)
+        attention = CrossAttention(
+            config.dim, model.cross_attention_heads, model.encoder_embed_dim, model.attention_dropout
         )
-        self.cross_attention = settings.block(
-            CrossAttention(settings.dim, settings.num_heads, settings.memory_dim, settings.attention_dropout)
-        )
-        self.channels = settings.block(settings.channel_mlp())
+        self.mixing = residual_block(mixing, config)
+        self.cross_attention = residual_block(attention, config)
+        self.channels = residual_block(channel_mlp(config), config)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """See `CrossAttention.project_memory`."""
@@ -45,21 +47,21 @@ class Decoder(nn.Module):
 
     Args:
         embedding_table: vectors of the target vocabulary, possibly shared.
-        settings: size and kind of the layers.
+        config: of the decoder.
         tie_output: whether the output projection is the embedding table.
     """
 
-    def __init__(self, embedding_table: nn.Embedding, settings: StackSettings, tie_output: bool) -> None:
+    def __init__(self, embedding_table: nn.Embedding, config: StackConfig, tie_output: bool) -> None:
         super().__init__()
-        self.max_len = settings.max_len
-        self.embedding = settings.token_embedding(embedding_table)
-        self.layers = nn.ModuleList(DecoderLayer(settings) for _ in range(settings.num_layers))
-        self.norm = build_norm(settings.norm, settings.dim)
-        self.output: nn.Linear = Linear(settings.dim, embedding_table.num_embeddings, bias=False)
+        self.max_len = config.max_len
+        self.embedding = token_embedding(embedding_table, config)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.norm = build_norm(config.model.norm, config.dim)
+        self.output: nn.Linear = Linear(config.dim, embedding_table.num_embeddings, bias=False)
         if tie_output:
             self.output.weight = embedding_table.weight
         else:
-            nn.init.normal_(self.output.weight, std=settings.dim**-0.5)
+            nn.init.normal_(self.output.weight, std=config.dim**-0.5)
 
     def forward(
         self, tokens: Tensor, memory: EncoderOutput, need_attention: bool = False

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from resmlp_mt.nn.affine import build_norm
 from resmlp_mt.nn.mixing import TokenMixing
 from resmlp_mt.nn.padding import left_align
-from resmlp_mt.translation.model.stack_settings import StackSettings
+from resmlp_mt.translation.model.config import StackConfig
+from resmlp_mt.translation.model.parts import channel_mlp, residual_block, token_embedding
 
 
 class EncoderOutput(NamedTuple):
@@ -33,10 +34,11 @@ class EncoderOutput(NamedTuple):
 class EncoderLayer(nn.Module):
     """One mixing and one channel block: (len, batch, dim) to (len, batch, dim)."""
 
-    def __init__(self, settings: StackSettings) -> None:
+    def __init__(self, config: StackConfig) -> None:
         super().__init__()
-        self.mixing = settings.block(TokenMixing(settings.max_len, settings.mixing_bias, settings.mixing_init_std))
-        self.channels = settings.block(settings.channel_mlp())
+        mixing = TokenMixing(config.max_len, not config.model.no_mixing_bias, config.model.mixing_init_std)
+        self.mixing = residual_block(mixing, config)
+        self.channels = residual_block(channel_mlp(config), config)
 
     def forward(self, x: Tensor, padding_mask: Tensor) -> Tensor:
         return self.channels(self.mixing(x, padding_mask))
@@ -49,15 +51,15 @@ class Encoder(nn.Module):
 
     Args:
         embedding_table: vectors of the source vocabulary, possibly shared.
-        settings: size and kind of the layers.
+        config: of the encoder.
     """
 
-    def __init__(self, embedding_table: nn.Embedding, settings: StackSettings) -> None:
+    def __init__(self, embedding_table: nn.Embedding, config: StackConfig) -> None:
         super().__init__()
-        self.max_len = settings.max_len
-        self.embedding = settings.token_embedding(embedding_table)
-        self.layers = nn.ModuleList(EncoderLayer(settings) for _ in range(settings.num_layers))
-        self.norm = build_norm(settings.norm, settings.dim)
+        self.max_len = config.max_len
+        self.embedding = token_embedding(embedding_table, config)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.norm = build_norm(config.model.norm, config.dim)
 
     def forward(self, tokens: Tensor, padding_mask: Tensor) -> EncoderOutput:
         """Encodes a batch.

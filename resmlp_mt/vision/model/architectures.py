@@ -1,4 +1,4 @@
-"""The registered image architectures: each row is a difference from `ClassifierSettings`, with its source.
+"""The registered image architectures: each row is a difference from `ClassifierConfig`, with its source.
 
 "paper" is arXiv:2105.03404, "deit" the authors' image code (resmlp_models.py). LayerScale starts as deit has it: 0.1
 for 12 layers, 1e-5 for 24, 1e-6 for 36 and for B24.

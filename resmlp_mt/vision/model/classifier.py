@@ -23,8 +23,8 @@ from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.nn.skeleton import without_memory
+from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
-from resmlp_mt.vision.model.settings import ClassifierSettings
 
 CLASS_LAYERS = 2  # arXiv:2105.03404, section 2, as in CaiT
 
@@ -35,14 +35,14 @@ class MixerLayer(nn.Module):
     Note: of the ablation without mixing the paper says no more; here the whole mixing block is left out.
     """
 
-    def __init__(self, settings: ClassifierSettings) -> None:
+    def __init__(self, settings: ClassifierConfig) -> None:
         super().__init__()
         mixing = build_mixing(settings.mixing, settings.grid, settings.dim, settings.activation, settings.init_std)
         self.mixing = nn.Identity() if mixing is None else self._block(mixing, settings)
         self.channels = self._block(_channel_mlp(settings), settings)
 
     @staticmethod
-    def _block(sublayer: nn.Module, settings: ClassifierSettings) -> ResidualBlock:
+    def _block(sublayer: nn.Module, settings: ClassifierConfig) -> ResidualBlock:
         return ResidualBlock(
             sublayer,
             settings.dim,
@@ -63,7 +63,7 @@ class MixerLayer(nn.Module):
             self.mixing.fold()
 
 
-def _channel_mlp(settings: ClassifierSettings) -> ChannelMLP:
+def _channel_mlp(settings: ClassifierConfig) -> ChannelMLP:
     return ChannelMLP(settings.dim, settings.hidden_dim, settings.activation)
 
 
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
         settings: its size and kind.
     """
 
-    def __init__(self, settings: ClassifierSettings) -> None:
+    def __init__(self, settings: ClassifierConfig) -> None:
         super().__init__()
         self.settings = settings
         self.patch_embed = PatchEmbed(settings.channels, settings.patch_size, settings.dim)
@@ -189,7 +189,7 @@ class Classifier(nn.Module):
             copy.load_state_dict(dict(self._tensors_at(changed)))
         return copy
 
-    def _tensors_at(self, changed: ClassifierSettings) -> Iterator[tuple[str, Tensor]]:
+    def _tensors_at(self, changed: ClassifierConfig) -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers for other settings that differ in the grid."""
         grids = (self.settings.grid, changed.grid)
         tensors = self.state_dict(keep_vars=True)
@@ -225,7 +225,7 @@ class Classifier(nn.Module):
 
 
 @lru_cache(maxsize=8)
-def _shape_of(settings: ClassifierSettings) -> Classifier:
+def _shape_of(settings: ClassifierConfig) -> Classifier:
     """A classifier without memory of its own, to be called with the parameters of another."""
     with without_memory():
         return Classifier(settings)

@@ -11,7 +11,7 @@ import torch
 from resmlp_mt.common.errors import require
 from resmlp_mt.vision.bundle import load_classifier
 from resmlp_mt.vision.model.classifier import Classifier
-from resmlp_mt.vision.model.settings import ClassifierSettings
+from resmlp_mt.vision.model.config import ClassifierConfig
 
 # What parameters do not depend on: where they start from, and how training disturbs them. The head and the size of the
 # images are carried over or made anew.
@@ -39,7 +39,7 @@ def initialise_from(classifier: Classifier, path: Path, classes: Sequence[str]) 
     """
     trained = load_classifier(path)
     old, new = trained.classifier.settings, classifier.settings
-    for field in fields(ClassifierSettings):
+    for field in fields(ClassifierConfig):
         of_old, of_new = getattr(old, field.name), getattr(new, field.name)
         rule = f"{of_old}, as in {path}"
         same = field.name in _FREE or of_old == of_new
@@ -58,7 +58,7 @@ def _is_head(name: str) -> bool:
     return name.startswith("head.")
 
 
-def _describe(path: Path, old: ClassifierSettings, new: ClassifierSettings, keeps_head: bool) -> str:
+def _describe(path: Path, old: ClassifierConfig, new: ClassifierConfig, keeps_head: bool) -> str:
     taken = f"{new.depth} layers"
     if old.grid != new.grid and new.mixing == "linear":
         grids = " to ".join(f"{rows} x {columns}" for rows, columns in (old.grid, new.grid))

@@ -1,0 +1,244 @@
+"""Configurations: dataclasses whose fields state default, help, source and limits, and what is derived from them.
+
+An option is written once, as a field:
+
+    dropout: float = option(0.1, "after each sublayer", source="paper, section 3.6", below=1)
+
+Validation (`check_config`), reading from files (`parse_config`), the options of fairseq's command line
+(`resmlp_mt.fairseq_plugin.registration`) and the tables of the documentation (`options_table`) follow from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from resmlp_mt.common.errors import ResMLPError
+
+LARGEST_NUMBER = 1_000_000  # no size of a model comes near it; refuses sizes made to fill the memory
+# What fairseq stores in a checkpoint beside the options of the model, and version 0.1.1 in a bundle, too.
+NOT_OF_THE_MODEL = ("_name", "arch", "compile_layers")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+
+Config = TypeVar("Config")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    source: str = "",
+    minimum: float = 0,
+    below: float | None = None,
+    choices: Collection[str] = (),
+) -> Any:
+    """A field of a configuration.
+
+    Args:
+        default: the value where none is given.
+        help: what the option means, for people.
+        source: who says that the default is right.
+        minimum: the least number that is allowed; the largest is always `LARGEST_NUMBER`.
+        below: the number must be smaller than this, where given.
+        choices: the texts that are allowed, for options of type str.
+    """
+    metadata = {"help": help, "source": source, "minimum": minimum, "below": below, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a field that `option` made says.
+
+    Attributes:
+        name: of the field.
+        type: its annotation, resolved.
+        default, help, source, minimum, below, choices: see `option`.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    source: str
+    minimum: float
+    below: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        """The name on fairseq's command line: --layer-scale."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def description(self) -> str:
+        """Help and source in one line."""
+        return f"{self.help} ({self.source})" if self.source else self.help
+
+    @property
+    def types(self) -> tuple[Any, ...]:
+        """The types of which the value must have one."""
+        return get_args(self.type) if get_origin(self.type) in (Union, types.UnionType) else (self.type,)
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, for messages and tables."""
+        return " or ".join(self._allowed(kind) for kind in self.types)
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value has an allowed type and is within the limits."""
+        return any(self._allows(kind, value) for kind in self.types)
+
+    def _allowed(self, kind: Any) -> str:
+        if kind is type(None):
+            return "none"
+        if kind is str:
+            return f"one of {', '.join(self.choices)}" if self.choices else "text"
+        if get_origin(kind) is tuple:
+            return f"{len(get_args(kind))} whole numbers"
+        if kind is bool:
+            return _KINDS[kind]
+        if self.below is None:
+            return f"{_KINDS[kind]} from {self.minimum:g} to {LARGEST_NUMBER}"
+        return f"at least {self.minimum:g} and below {self.below:g}"
+
+    def _allows(self, kind: Any, value: Any) -> bool:
+        if kind is type(None) or kind is bool:
+            return isinstance(value, kind)
+        if kind is str:
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if get_origin(kind) is tuple:
+            sides = get_args(kind)
+            return isinstance(value, tuple) and len(value) == len(sides) and all(map(self._allows, sides, value))
+        is_number = isinstance(value, int | float if kind is float else int) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            return False
+        return self.minimum <= value <= LARGEST_NUMBER and (self.below is None or value < self.below)
+
+
+def options_of(config: Any) -> list[Option]:
+    """The options of a configuration class or of one of its instances, in the order of its fields."""
+    hints = get_type_hints(config if isinstance(config, type) else type(config))
+    return [
+        Option(name=field.name, type=hints[field.name], default=field.default, **field.metadata)
+        for field in dataclasses.fields(config)
+    ]
+
+
+def check_config(config: Any) -> None:
+    """Checks type and limits of every option of a configuration.
+
+    Raises:
+        ResMLPError: names the first option whose value is not allowed.
+    """
+    check_values(type(config), {each.name: getattr(config, each.name) for each in options_of(config)})
+
+
+def check_values(
+    config_class: type, values: Mapping[str, Any], name_of: Callable[[Option], str] = lambda option: option.name
+) -> None:
+    """Checks values before a configuration is made of them.
+
+    Args:
+        config_class: whose options they are.
+        values: by name of the option.
+        name_of: what messages call an option.
+
+    Raises:
+        ResMLPError: names the first option whose value is not allowed.
+    """
+    for each in options_of(config_class):
+        if each.name in values and not each.allows(values[each.name]):
+            raise ResMLPError(
+                f"{name_of(each)} must be {each.allowed}, but is {_shortened(values[each.name])}; change it"
+            )
+
+
+def parse_config(config_class: type[Config], content: Mapping[str, Any], ignored: Collection[str] = ()) -> Config:
+    """Makes a configuration from what a file states. An option that is missing takes its default.
+
+    Args:
+        config_class: a dataclass whose fields were made with `option` and which checks itself.
+        content: values by name. Sequences in the place of tuples are accepted, since JSON has no tuples.
+        ignored: names that older files contain and that say nothing about the model.
+
+    Raises:
+        ResMLPError: names an option that this version does not know, or whose value is not allowed.
+    """
+    options = {each.name: each for each in options_of(config_class)}
+    refuse_unknown(content, {*options, *ignored})
+    return config_class(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+            if name in options
+        }
+    )
+
+
+def parse_stored_config(config_class: type[Config], stored: Any, decided: Mapping[str, Any] | None = None) -> Config:
+    """Makes a configuration from what a checkpoint of fairseq's stores under "cfg" and "model".
+
+    Args:
+        config_class: see `parse_config`.
+        stored: a dictionary of the model's options; or, where a command line without hydra made it, a Namespace of the
+            whole command line, of which other options are left out.
+        decided: values that come from elsewhere.
+
+    Raises:
+        ResMLPError: see `parse_config`.
+        TypeError: when nothing of the kind is stored.
+    """
+    if isinstance(stored, Namespace):
+        names = {each.name for each in options_of(config_class)}
+        stored = {name: value for name, value in vars(stored).items() if name in names}
+    return parse_config(config_class, {**stored, **(decided or {})}, NOT_OF_THE_MODEL)
+
+
+def refuse_unknown(content: Iterable[str], known: Collection[str]) -> None:
+    """Refuses the first name that this version does not know.
+
+    Raises:
+        ResMLPError: names it.
+    """
+    for name in content:
+        if name not in known:
+            raise ResMLPError(
+                f"the option {str(name)[:100]!r} is unknown to this version; upgrade if a newer one wrote the file"
+            )
+
+
+def check_revision(revision: Any, known: int) -> None:
+    """Checks the format revision that a file states.
+
+    Args:
+        revision: stated by the file, from 1 on.
+        known: the newest that this version reads; it reads all before it, too.
+
+    Raises:
+        ResMLPError: when it is newer, or none.
+    """
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 1:
+        raise ResMLPError(f"the format must be a revision from 1 to {known}, but is {_shortened(revision)}")
+    if revision > known:
+        raise ResMLPError(
+            f"the format has revision {revision}, but this version reads revisions up to {known}: upgrade resmlp-mt"
+        )
+
+
+def options_table(config_class: type) -> str:
+    """The options of a configuration as a table in Markdown: name, default, allowed values, meaning and source."""
+    rows = ["| option | default | allowed | meaning | source |", "| --- | --- | --- | --- | --- |"]
+    for each in options_of(config_class):
+        default = "none" if each.default is None else str(each.default).lower()
+        rows.append(f"| `{each.flag}` | {default} | {each.allowed} | {each.help} | {each.source} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shortened(value: object) -> str:
+    return repr(value)[:100]
