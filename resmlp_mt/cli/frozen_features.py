@@ -19,7 +19,7 @@ from resmlp_mt.vision.data.preprocessing import Transform
 from resmlp_mt.vision.inference.evaluation import wilson_interval
 from resmlp_mt.vision.inference.features import Features, extract_features
 from resmlp_mt.vision.inference.prediction import make_ready
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.training.self_distillation import STUDENT
 
 NETWORKS = {"teacher": CORE, "student": STUDENT}
@@ -71,7 +71,7 @@ def load(args: argparse.Namespace) -> LoadedClassifier:
         require_whole_number("--untrained", args.untrained, 0, 2**63 - 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.untrained)
-            loaded = LoadedClassifier(Classifier(loaded.classifier.settings).eval(), [], loaded.preprocessing)
+            loaded = LoadedClassifier(ClassifierModel(loaded.classifier.settings).eval(), [], loaded.preprocessing)
     make_ready(loaded.classifier, args.device, fold=False)
     threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
     return loaded

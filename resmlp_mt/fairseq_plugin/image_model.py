@@ -12,7 +12,7 @@ from resmlp_mt.common.config import options_of
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import own_config, plugin_config, register_architecture
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 OF_THE_TASK = ("image_size", "channels", "num_classes")  # what the images decide
@@ -45,7 +45,7 @@ class ResMLPVisionModel(BaseFairseqModel):
         core: what computes.
     """
 
-    def __init__(self, core: Classifier) -> None:
+    def __init__(self, core: ClassifierModel) -> None:
         super().__init__()
         self.core = core
 
@@ -56,7 +56,7 @@ class ResMLPVisionModel(BaseFairseqModel):
         Raises:
             ResMLPError: when configuration and task differ, or the settings do not fit together.
         """
-        return cls(Classifier(classifier_config(cfg, task)))
+        return cls(ClassifierModel(classifier_config(cfg, task)))
 
     @property
     def rows_per_sample(self) -> int:

@@ -23,7 +23,7 @@ from resmlp_mt.common.tensor_files import write_safetensors
 from resmlp_mt.common.version import __version__
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 FORMAT = 1  # the revision: one more when an older version would misread what is written
@@ -42,7 +42,7 @@ class LoadedClassifier:
         preprocessing: of the pictures.
     """
 
-    classifier: Classifier
+    classifier: ClassifierModel
     classes: list[str]
     preprocessing: Preprocessing
 
@@ -52,7 +52,9 @@ def classifier_files(path: Path) -> list[Path]:
     return [path / CONFIG, path / PARAMETERS] if path.is_dir() else [path]
 
 
-def save_classifier(folder: Path, classifier: Classifier, classes: Sequence[str], preprocessing: Preprocessing) -> None:
+def save_classifier(
+    folder: Path, classifier: ClassifierModel, classes: Sequence[str], preprocessing: Preprocessing
+) -> None:
     """Writes a bundle.
 
     Args:
@@ -158,7 +160,7 @@ def assemble(
     _check_parts(settings, classes, preprocessing)
     _check_shapes(settings, {name: tuple(value.shape) for name, value in parameters.items()})
     with without_memory():
-        classifier = Classifier(settings)
+        classifier = ClassifierModel(settings)
     held = {
         name: value if name.endswith("num_batches_tracked") else value.float() for name, value in parameters.items()
     }
@@ -220,7 +222,7 @@ def _check_shapes(settings: ClassifierConfig, shapes: Mapping[str, tuple[int, ..
     require(settings.depth <= len(shapes), "depth", f"at most the {len(shapes)} parameters", settings.depth, remedy)
     try:
         with without_memory():
-            expected = {name: tuple(value.shape) for name, value in Classifier(settings).state_dict().items()}
+            expected = {name: tuple(value.shape) for name, value in ClassifierModel(settings).state_dict().items()}
     except (RuntimeError, OverflowError) as error:
         raise ResMLPError(f"the settings must describe a classifier, but do not ({error}); get it again") from error
     for name, shape in expected.items():

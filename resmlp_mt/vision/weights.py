@@ -23,7 +23,7 @@ from resmlp_mt.common.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.bundle import read_tensors
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 # Our name of a part -> theirs; {} is the number of a layer.
@@ -86,7 +86,7 @@ def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierConfig, dict[
         tensors: by their names.
 
     Returns:
-        The settings that the tensors tell of, and the parameters by the names in `Classifier`.
+        The settings that the tensors tell of, and the parameters by the names in `ClassifierModel`.
 
     Raises:
         ResMLPError: when names are unknown or missing, or shapes do not fit together.
@@ -99,7 +99,7 @@ def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierConfig, dict[
         )
     settings = _infer(tensors, layout)
     with without_memory():
-        expected = Classifier(settings).state_dict()
+        expected = ClassifierModel(settings).state_dict()
     named = {_translate(name, layout): name for name in expected}
     unknown, missing = sorted(set(tensors) - set(named)), sorted(set(named) - set(tensors))
     require(not unknown, f"{layout}'s names", "those of a ResMLP", f"with {', '.join(unknown)}", "name another file")
@@ -117,7 +117,7 @@ def _patches(layout: str) -> str:
     return f"{LAYOUTS[layout]['patch_embed.proj']}.weight"
 
 
-def to_foreign(classifier: Classifier, layout: str) -> dict[str, Tensor]:
+def to_foreign(classifier: ClassifierModel, layout: str) -> dict[str, Tensor]:
     """Translates our parameters into deit's or timm's.
 
     Args:

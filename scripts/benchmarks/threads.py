@@ -122,11 +122,11 @@ def make_classifier(bench: Bench) -> None:
 
     from resmlp_mt.vision.bundle import save_classifier
     from resmlp_mt.vision.data.preprocessing import Preprocessing
-    from resmlp_mt.vision.model.classifier import Classifier
+    from resmlp_mt.vision.model.classifier import ClassifierModel
     from resmlp_mt.vision.model.config import ClassifierConfig
 
     torch.manual_seed(1)
-    classifier = Classifier(ClassifierConfig())
+    classifier = ClassifierModel(ClassifierConfig())
     names = [str(number) for number in range(classifier.settings.num_classes)]
     save_classifier(bench.folder / "classifier", classifier, names, Preprocessing())
     (bench.folder / "pictures").mkdir()

@@ -29,7 +29,7 @@ from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
 from resmlp_mt.nn.products import transposed_product
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.weights import from_foreign
 
 MODELS = {"S12": "resmlp_12_224", "S24": "resmlp_24_224"}
@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_pair(name: str) -> tuple[nn.Module, Classifier]:
+def make_pair(name: str) -> tuple[nn.Module, ClassifierModel]:
     """timm's model with random weights, LayerScale large enough to matter, and ours with the same."""
     import timm
 
@@ -64,7 +64,7 @@ def make_pair(name: str) -> tuple[nn.Module, Classifier]:
         for parameter in theirs.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     settings, parameters = from_foreign(theirs.state_dict())
-    ours = Classifier(settings)
+    ours = ClassifierModel(settings)
     ours.load_state_dict(parameters)
     return theirs, ours
 
@@ -136,7 +136,7 @@ def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, bat
         model = model.to(arguments.device)
         if mode == "forward":
             model.eval()
-            if isinstance(model, Classifier):
+            if isinstance(model, ClassifierModel):
                 model.fold()
             model, seen = model.to(TYPES[kind]), images.to(TYPES[kind])
         prepared = torch.compile(model) if arguments.compile else model

@@ -23,7 +23,7 @@ from resmlp_mt.inspect.report import inspect_stacks
 from resmlp_mt.translation.bundle.format import PARAMETERS
 from resmlp_mt.vision.bundle import save_classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 VOID = {"meta", "img"}
@@ -114,7 +114,7 @@ def _tiny_parameters():
 def write_classifier(folder, **changes):
     settings = ClassifierConfig(**{"image_size": 12, "patch_size": 4, "dim": 5, "depth": 2, "num_classes": 7} | changes)
     torch.manual_seed(3)
-    save_classifier(folder, Classifier(settings), [f"class {place}" for place in range(7)], Preprocessing(12))
+    save_classifier(folder, ClassifierModel(settings), [f"class {place}" for place in range(7)], Preprocessing(12))
     return folder
 
 

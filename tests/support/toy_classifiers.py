@@ -3,7 +3,7 @@
 import torch
 
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
@@ -35,10 +35,10 @@ def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.M
     return module
 
 
-def toy_classifier(**changes) -> Classifier:
+def toy_classifier(**changes) -> ClassifierModel:
     """A classifier with shaken parameters, in evaluation mode, from changes to `toy_settings`."""
     torch.manual_seed(1)
-    return shake(Classifier(toy_settings(**changes))).eval()
+    return shake(ClassifierModel(toy_settings(**changes))).eval()
 
 
 def toy_images(settings: ClassifierConfig, batch: int = 3, seed: int = 5) -> torch.Tensor:
@@ -46,7 +46,7 @@ def toy_images(settings: ClassifierConfig, batch: int = 3, seed: int = 5) -> tor
     return torch.randn(batch, settings.channels, *settings.size, generator=torch.Generator().manual_seed(seed))
 
 
-def square_classifier(**changes) -> Classifier:
+def square_classifier(**changes) -> ClassifierModel:
     """One for square grey images of 15 x 15 pixels, as a bundle with `square_preprocessing` needs it."""
     return toy_classifier(image_size=15, channels=1, **changes)
 

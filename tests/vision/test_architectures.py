@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 # arXiv:2105.03404, tables 1 and 3: millions of parameters with 1000 classes
@@ -26,7 +26,7 @@ ABLATIONS = {"none": 14.9, "mlp": 18.6, "conv": 30.8, "depthwise": 14.9, "separa
 
 def count(settings: ClassifierConfig) -> int:
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in Classifier(settings).parameters())
+        return sum(parameter.numel() for parameter in ClassifierModel(settings).parameters())
 
 
 def expected(settings: ClassifierConfig) -> int:

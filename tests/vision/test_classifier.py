@@ -12,7 +12,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import IMAGE_NORMS
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import POOLINGS, ClassifierConfig
 
 
@@ -106,7 +106,7 @@ def test_class_layers_update_the_class_embedding_alone_and_gather_every_patch():
 
 def test_layers_start_as_the_authors_have_them():
     torch.manual_seed(1)
-    model = Classifier(ClassifierConfig(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
+    model = ClassifierModel(ClassifierConfig(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
     for name, value in model.named_parameters():
         if name.endswith("post.alpha"):
             assert value.eq(1e-5).all(), name

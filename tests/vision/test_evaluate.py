@@ -18,7 +18,7 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference import evaluation as evaluate
 from resmlp_mt.vision.inference.evaluation_figure import draw_confusions
 from resmlp_mt.vision.inference.prediction import make_ready
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["bright", "dark", "grey"]
@@ -29,7 +29,7 @@ COUNTS = {"bright": 5, "dark": 3, "grey": 3}
 def shade_classifier(constant=None):
     """A classifier that tells the three shades apart by the mean of the pixels, or always says class `constant`."""
     settings = ClassifierConfig(image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=3, layer_scale=0.0)
-    classifier = Classifier(settings).eval()
+    classifier = ClassifierModel(settings).eval()
     with torch.no_grad():
         for parameter in (*classifier.patch_embed.parameters(), *classifier.head.parameters()):
             parameter.zero_()
@@ -167,7 +167,7 @@ def test_folding_changes_no_guess_on_real_digits():
     guesses = []
     for fold in (False, True):
         torch.manual_seed(3)
-        loaded = LoadedClassifier(Classifier(settings), images.classes, Preprocessing(8, 1, (0.3,), (0.4,), 1.0))
+        loaded = LoadedClassifier(ClassifierModel(settings), images.classes, Preprocessing(8, 1, (0.3,), (0.4,), 1.0))
         make_ready(loaded.classifier, "cpu", fold)
         guesses.append(evaluate.classify_all(loaded, images, 37).guesses)
     assert guesses[0].shape == (355, 5)

@@ -6,17 +6,17 @@ import torch
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import save_classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.training.finetuning import initialise_from
 
 NAMES = ["cat", "dog", "emu", "fox", "gnu"]
 
 
-def make(seed: int, image_size: int = 15, num_classes: int = 5, **changes: object) -> Classifier:
+def make(seed: int, image_size: int = 15, num_classes: int = 5, **changes: object) -> ClassifierModel:
     torch.manual_seed(seed)
     chosen = {"dim": 7, "depth": 2, "hidden_ratio": 2.0, **changes}
-    classifier = Classifier(ClassifierConfig(image_size, 3, 1, num_classes=num_classes, **chosen))
+    classifier = ClassifierModel(ClassifierConfig(image_size, 3, 1, num_classes=num_classes, **chosen))
     with torch.no_grad():
         for parameter in classifier.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -11,7 +11,7 @@ from resmlp_mt.vision.data.image_sets import FileSet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference.features import Features, extract_features
 from resmlp_mt.vision.inference.linear_probe import ProbeSettings, train_probe
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 PICTURES, DIM, CLASSES = 211, 7, 3
@@ -70,7 +70,7 @@ def test_too_few_pictures_to_hold_some_out_are_refused():
 @pytest.fixture
 def classifier():
     torch.manual_seed(5)
-    return Classifier(ClassifierConfig(8, 2, 1, dim=11, depth=2, num_classes=10, norm="batchnorm", drop_path=0.5))
+    return ClassifierModel(ClassifierConfig(8, 2, 1, dim=11, depth=2, num_classes=10, norm="batchnorm", drop_path=0.5))
 
 
 def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(classifier):

@@ -8,7 +8,7 @@ from fairseq import optim
 from omegaconf import OmegaConf
 
 from resmlp_mt.fairseq_plugin.image_optimizer import OPTIMIZER_REGISTRY, decay_groups
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
@@ -17,7 +17,7 @@ NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
 def classifier(**settings):
     torch.manual_seed(1)
     sizes = {"image_size": 6, "patch_size": 2, "channels": 3, "dim": 11, "depth": 2, "num_classes": 5}
-    return Classifier(ClassifierConfig(**sizes, **settings))
+    return ClassifierModel(ClassifierConfig(**sizes, **settings))
 
 
 def build(name, model, **settings):

@@ -11,7 +11,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference.prediction import find_pictures, in_batches, make_ready, predict
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["dark", "light", "tab\there"]
@@ -23,7 +23,7 @@ def brightness_classifier(classes=CLASSES):
     settings = ClassifierConfig(
         image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=len(classes), layer_scale=0.0
     )
-    classifier = Classifier(settings).eval()
+    classifier = ClassifierModel(settings).eval()
     with torch.no_grad():
         for parameter in (*classifier.patch_embed.parameters(), *classifier.head.parameters()):
             parameter.zero_()
@@ -125,7 +125,7 @@ def test_a_prediction_depends_neither_on_its_batch_nor_on_folding(tmp_path, batc
         noise = torch.randint(0, 256, (9, 10, 3), dtype=torch.uint8).numpy()
         Image.fromarray(noise).save(paths[-1])
     names = [str(place) for place in range(5)]
-    loaded = LoadedClassifier(Classifier(settings), names, Preprocessing(8))
+    loaded = LoadedClassifier(ClassifierModel(settings), names, Preprocessing(8))
     transform = loaded.preprocessing.evaluation_transform()
     loaded.classifier.eval()
     with torch.no_grad():

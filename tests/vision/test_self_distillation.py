@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.model.interpolation import interpolate_mixing
 from resmlp_mt.vision.training.dino import DinoHead
@@ -18,7 +18,7 @@ SIZE, SMALL, CHANNELS, DIM, BATCH, OUT = 15, 9, 2, 7, 5, 11
 def make_pair(**changes: object) -> SelfDistillation:
     torch.manual_seed(1)
     chosen = {"dim": DIM, "depth": 2, "hidden_ratio": 2.0, "num_classes": 0, **changes}
-    return SelfDistillation(Classifier(ClassifierConfig(SIZE, 3, CHANNELS, **chosen)), DinoHead(DIM, OUT, 13, 3))
+    return SelfDistillation(ClassifierModel(ClassifierConfig(SIZE, 3, CHANNELS, **chosen)), DinoHead(DIM, OUT, 13, 3))
 
 
 def large_and_small() -> tuple[torch.Tensor, torch.Tensor]:

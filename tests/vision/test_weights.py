@@ -20,7 +20,7 @@ from resmlp_mt.cli.vision import SUBCOMMANDS
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import load_classifier
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
 
@@ -81,9 +81,9 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
         assert torch.equal(value, second[name]), name
 
 
-def classifier_of(tensors) -> Classifier:
+def classifier_of(tensors) -> ClassifierModel:
     settings, parameters = from_foreign(tensors)
-    model = Classifier(settings).eval()
+    model = ClassifierModel(settings).eval()
     model.load_state_dict(parameters)
     return model
 
@@ -95,7 +95,7 @@ def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
     settings, parameters = from_foreign(reference.state_dict())
     assert settings == ClassifierConfig(**VISION_ARCHITECTURES[ours]).at_image_size(side)
     with torch.device("meta"):
-        model = Classifier(settings).eval()
+        model = ClassifierModel(settings).eval()
     model.load_state_dict(parameters, assign=True)
     assert_same(to_foreign(model, "timm"), reference.state_dict())
     images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(2))

@@ -14,7 +14,7 @@ from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.data.augmentation import drawing_from
 from resmlp_mt.vision.data.image_sets import ImageSet, Label
 from resmlp_mt.vision.data.preprocessing import Transform
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class _Tensors(Dataset):
 
 @torch.no_grad()
 def extract_features(
-    classifier: Classifier,
+    classifier: ClassifierModel,
     images: ImageSet,
     transform: Transform,
     batch_size: int = 64,

@@ -16,7 +16,7 @@ from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
 from resmlp_mt.vision.bundle import LoadedClassifier
 from resmlp_mt.vision.data.image_sets import pictures_below
 from resmlp_mt.vision.data.images import SUFFIXES, open_image
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,7 +61,7 @@ def find_pictures(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def make_ready(classifier: Classifier, device: str, fold: bool = True) -> Classifier:
+def make_ready(classifier: ClassifierModel, device: str, fold: bool = True) -> ClassifierModel:
     """Brings a classifier to a device and folds it for inference, unless told not to.
 
     Raises:

@@ -67,7 +67,7 @@ def _channel_mlp(settings: ClassifierConfig) -> ChannelMLP:
     return ChannelMLP(settings.dim, settings.hidden_dim, settings.activation)
 
 
-class Classifier(nn.Module):
+class ClassifierModel(nn.Module):
     """A ResMLP image classifier with random parameters.
 
     Args:
@@ -174,7 +174,7 @@ class Classifier(nn.Module):
         tensors = {name: value for name, value in self._tensors_at(shape.settings) if not name.startswith("head.")}
         return functional_call(shape, tensors, (images,))
 
-    def at_image_size(self, image_size: int | tuple[int, int]) -> Classifier:
+    def at_image_size(self, image_size: int | tuple[int, int]) -> ClassifierModel:
         """A copy for images of another size, its mixing matrices interpolated (see `interpolate_mixing`).
 
         Raises:
@@ -182,7 +182,7 @@ class Classifier(nn.Module):
         """
         changed = self.settings.at_image_size(image_size)
         with torch.random.fork_rng(devices=[]):
-            copy = Classifier(changed)
+            copy = ClassifierModel(changed)
         example = next(self.parameters())
         copy.to(device=example.device, dtype=example.dtype).train(self.training)
         with torch.no_grad():
@@ -225,7 +225,7 @@ class Classifier(nn.Module):
 
 
 @lru_cache(maxsize=8)
-def _shape_of(settings: ClassifierConfig) -> Classifier:
+def _shape_of(settings: ClassifierConfig) -> ClassifierModel:
     """A classifier without memory of its own, to be called with the parameters of another."""
     with without_memory():
-        return Classifier(settings)
+        return ClassifierModel(settings)

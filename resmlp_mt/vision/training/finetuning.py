@@ -10,7 +10,7 @@ import torch
 
 from resmlp_mt.common.errors import require
 from resmlp_mt.vision.bundle import load_classifier
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 # What parameters do not depend on: where they start from, and how training disturbs them. The head and the size of the
@@ -19,7 +19,7 @@ _FREE = ("image_size", "num_classes", "layer_scale", "init_std", "drop_path")
 
 
 @torch.no_grad()
-def initialise_from(classifier: Classifier, path: Path, classes: Sequence[str]) -> str:
+def initialise_from(classifier: ClassifierModel, path: Path, classes: Sequence[str]) -> str:
     """Gives a new classifier the parameters of a trained one.
 
     All but the head is taken; for images of another size the mixing matrices are interpolated on both grids (see

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require
-from resmlp_mt.vision.model.classifier import Classifier
+from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.training.dino import DinoHead
 
 STUDENT = (
@@ -50,7 +50,7 @@ class SelfDistillation(nn.Module):
     _output_sum: Tensor
     _output_count: Tensor
 
-    def __init__(self, student: Classifier, head: DinoHead) -> None:
+    def __init__(self, student: ClassifierModel, head: DinoHead) -> None:
         super().__init__()
         require(
             student.settings.num_classes == 0,
@@ -70,7 +70,7 @@ class SelfDistillation(nn.Module):
         self.train()
 
     @property
-    def teacher(self) -> Classifier:
+    def teacher(self) -> ClassifierModel:
         """The average of the student."""
         return self.core
 
@@ -85,7 +85,7 @@ class SelfDistillation(nn.Module):
         """Shows all crops to the student and the global ones to the teacher.
 
         Local crops are smaller, and so is their grid: the student sees them through mixing matrices interpolated on
-        both grids, see `Classifier.features_at_any_size`. Note: the paper does not say how ResMLP saw its local crops.
+        both grids, see `features_at_any_size`. Note: the paper does not say how ResMLP saw its local crops.
         A local crop is a part of the picture spread over the whole grid, coarser; interpolation treats it so, as DINO
         does with positional embeddings. A sub-sampled matrix would drop most weights, which then had no gradient from
         local crops, and would change the sums of rows, thus the scale of what the next layer sees.
@@ -102,7 +102,7 @@ class SelfDistillation(nn.Module):
         return Views(torch.cat(student), teacher)
 
     @staticmethod
-    def _logits(network: Classifier, head: DinoHead, crops: Tensor) -> Tensor:
+    def _logits(network: ClassifierModel, head: DinoHead, crops: Tensor) -> Tensor:
         logits = head(network.features_at_any_size(crops.flatten(0, 1)))  # (crops * batch, out_dim)
         return logits.unflatten(0, crops.shape[:2])
 
