@@ -1,4 +1,4 @@
-"""ResMLP sequence-to-sequence models: a fairseq plugin and a toolkit around it.
+"""ResMLP models for translation and image classification: a fairseq plugin and a toolkit around it.
 
 With `fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` fairseq imports this package, which then patches
 the installed fairseq and registers its models. Imported by itself it loads neither fairseq nor torch.
@@ -7,22 +7,24 @@ the installed fairseq and registers its models. Imported by itself it loads neit
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from resmlp_mt.common.version import __version__
 
 if TYPE_CHECKING:
     from resmlp_mt.translation.translator import Translator
+    from resmlp_mt.vision.classifier import Classifier
 
-__all__ = ["Translator", "__version__", "register_with_fairseq"]
+__all__ = ["Classifier", "Translator", "__version__", "register_with_fairseq"]
+
+_LOADED_ON_USE = {"Classifier": "resmlp_mt.vision.classifier", "Translator": "resmlp_mt.translation.translator"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `Translator`, and torch with it, when it is first asked for."""
-    if name == "Translator":
-        from resmlp_mt.translation.translator import Translator
-
-        return Translator
+    """Loads `Translator` and `Classifier`, and torch with them, on first use."""
+    if name in _LOADED_ON_USE:
+        return getattr(import_module(_LOADED_ON_USE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

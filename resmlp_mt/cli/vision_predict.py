@@ -1,4 +1,4 @@
-"""`resmlp-mt vision predict`: classifies pictures from files or folders."""
+"""`resmlp-mt vision predict`: classifies images from files or folders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from resmlp_mt.common import threads
-from resmlp_mt.vision.bundle import load_classifier
-from resmlp_mt.vision.inference.prediction import Prediction, find_pictures, make_ready, predict
+from resmlp_mt.vision.classifier import Classifier, Prediction
+from resmlp_mt.vision.inference.prediction import find_images
 
 FORMATS = ("table", "json")
 
@@ -18,15 +18,17 @@ FORMATS = ("table", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     parser.epilog = (
-        "Each picture gets one row, in the order given; one that cannot be read gets a row that says so, and is named "
-        "on standard error. The exit status is 0 when at least one picture was read, else 2."
+        "Each image gets one row, in the order given. An image that cannot be read gets a row with the error, which is "
+        "also printed on standard error. The exit status is 0 when at least one image was read, else 2."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a classifier's folder, or a checkpoint")
-    parser.add_argument("places", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="pictures, or folders of them")
-    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="guesses for each picture (default: 5)")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="of the output (default: table)")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="pictures at a time (default: 64)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that read pictures (default: 1)")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="images, or folders of images")
+    parser.add_argument(
+        "--top-k", type=int, default=5, metavar="K", help="classes per image, the most probable first (default: 5)"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="output format (default: table)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images per batch (default: 64)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that read images (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
 
 
@@ -34,19 +36,17 @@ def run(args: argparse.Namespace) -> int:
     """Prints the predictions.
 
     Returns:
-        The exit status: 0, or 2 when no picture could be read.
+        The exit status: 0, or 2 when no image could be read.
 
     Raises:
-        ResMLPError: when the model cannot be read, or a folder holds no pictures.
+        ResMLPError: when the model cannot be read, or a folder contains no images.
     """
-    pictures = find_pictures(args.places)
-    loaded = load_classifier(args.model)
-    make_ready(loaded.classifier, args.device)
-    threads.use_for_pass(args.batch_size * loaded.classifier.multiply_adds)
-    predictions = predict(loaded, pictures, args.top_k, args.batch_size, args.workers)
-    width = max(len(_printable(str(picture))) for picture in pictures)
+    images = find_images(args.paths)
+    classifier = Classifier.from_pretrained(args.model, args.device, args.batch_size, args.workers)
+    threads.use_for_pass(args.batch_size * classifier.model.multiply_adds)
+    width = max(len(_printable(str(image))) for image in images)
     read, begun = 0, False
-    for prediction in predictions:
+    for prediction in classifier.classify_each(images, args.top_k):
         if prediction.error:
             print(f"resmlp-mt vision predict: {_printable(prediction.error)}", file=sys.stderr)
         read += not prediction.error
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print("]")
     if not read:
-        print(f"resmlp-mt vision predict: none of the {len(pictures)} pictures could be read", file=sys.stderr)
+        print(f"resmlp-mt vision predict: none of the {len(images)} images could be read", file=sys.stderr)
     return 0 if read else 2
 
 
@@ -66,12 +66,12 @@ def _print_row(prediction: Prediction, width: int, file: TextIO) -> None:
     """Columns are separated by tabs, so that names with spaces stay whole for `cut`."""
     guesses = [f"{guess.probability:6.1%} {_printable(guess.name)}" for guess in prediction.guesses]
     cells = guesses or ["error: cannot be read"]
-    print(f"{_printable(str(prediction.picture)):{width}}", *cells, sep="\t", file=file)
+    print(f"{_printable(str(prediction.image)):{width}}", *cells, sep="\t", file=file)
 
 
 def _as_json(prediction: Prediction) -> dict[str, object]:
     guesses = [{"class": guess.name, "probability": guess.probability} for guess in prediction.guesses]
-    return {"picture": str(prediction.picture), "guesses": guesses, "error": prediction.error or None}
+    return {"picture": str(prediction.image), "guesses": guesses, "error": prediction.error or None}
 
 
 def _printable(text: str) -> str:

@@ -76,13 +76,17 @@ def test_importing_the_package_loads_neither_torch_nor_fairseq():
     assert said.strip() == "[]"
 
 
-def test_translator_is_loaded_on_first_use():
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("Translator", "resmlp_mt.translation.translator"), ("Classifier", "resmlp_mt.vision.classifier")],
+)
+def test_public_classes_are_loaded_on_first_use(name, module):
     program = (
-        "import sys, resmlp_mt; print('torch' in sys.modules, 'Translator' in dir(resmlp_mt)); "
-        "from resmlp_mt import Translator as T; print('torch' in sys.modules, 'fairseq' in sys.modules, T.__module__)"
+        f"import sys, resmlp_mt; print('torch' in sys.modules, '{name}' in dir(resmlp_mt)); "
+        f"from resmlp_mt import {name} as T; print('torch' in sys.modules, 'fairseq' in sys.modules, T.__module__)"
     )
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    assert said.split() == ["False", "True", "True", "False", "resmlp_mt.translation.translator"]
+    assert said.split() == ["False", "True", "True", "False", module]
 
 
 def test_the_core_of_translation_needs_no_fairseq():

@@ -6,11 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
+import resmlp_mt
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
+from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.inference.prediction import find_pictures, in_batches, make_ready, predict
+from resmlp_mt.vision.inference.prediction import find_images, in_batches, make_ready
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
@@ -86,7 +88,7 @@ def test_the_status_is_two_when_nothing_could_be_read(model, tmp_path, capsys):
     table, err = rows(capsys)
     assert [row[1] for row in table] == ["error: cannot be read"] * 2
     assert str(missing) in err
-    assert "none of the 2 pictures" in err
+    assert "none of the 2 images" in err
 
 
 def test_a_folder_without_pictures_is_refused(model, tmp_path, capsys):
@@ -130,10 +132,34 @@ def test_a_prediction_depends_neither_on_its_batch_nor_on_folding(tmp_path, batc
     loaded.classifier.eval()
     with torch.no_grad():
         expected = [loaded.classifier(transform(Image.open(path))[None]).softmax(1).max().item() for path in paths]
-    make_ready(loaded.classifier, "cpu", fold)
-    found = list(predict(loaded, paths, batch_size=batch_size, workers=2))
-    assert [prediction.picture for prediction in found] == paths
+    classifier = Classifier(loaded, batch_size=batch_size, workers=2, fold=fold)
+    found = classifier.classify(paths)
+    assert [prediction.image for prediction in found] == paths
     assert [prediction.guesses[0].probability for prediction in found] == pytest.approx(expected, abs=1e-5)
+
+
+def test_images_of_pillow_are_classified_as_their_files(model, tmp_path):
+    images = [Image.new("L", (11, 13), 255), Image.new("RGBA", (12, 9), (0, 0, 0, 0)), Image.new("RGB", (9, 9))]
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for image, file in zip(images, files, strict=True):
+        image.save(file)
+    classifier = resmlp_mt.Classifier.from_pretrained(model)
+    from_images, from_files = classifier.classify(images), classifier.classify(map(str, files), top_k=5)
+    assert [result.guesses for result in from_images] == [result.guesses for result in from_files]
+    assert [result.guesses[0].name for result in from_images] == ["light", "light", "dark"]
+    assert from_images[0].image is images[0]
+
+
+def test_one_path_is_no_list_of_images(model):
+    with pytest.raises(ResMLPError, match="takes a list of images, but got the single path a.png"):
+        resmlp_mt.Classifier.from_pretrained(model).classify("a.png")
+
+
+def test_a_model_without_head_cannot_classify():
+    with pytest.raises(ResMLPError, match="the model has no head"):
+        Classifier(
+            LoadedClassifier(ClassifierModel(ClassifierConfig(image_size=16, num_classes=0)), [], Preprocessing(16))
+        )
 
 
 def test_batches_keep_the_order_and_hold_the_rest():
@@ -142,7 +168,7 @@ def test_batches_keep_the_order_and_hold_the_rest():
 
 
 def test_a_folders_pictures_come_in_alphabetical_order(pictures):
-    assert [path.name for path in find_pictures([pictures])] == ["a.png", "b.png", "c.png"]
+    assert [path.name for path in find_images([pictures])] == ["a.png", "b.png", "c.png"]
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -50,8 +50,7 @@ def open_image(source: str | Path | bytes, channels: int = 3, name: str | None =
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow only warns of is either refused below or harmless
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-                _require_size(image, name)
-                return _in_one_form(image, channels)
+                return convert_image(image, channels, name)
     except ResMLPError:
         raise
     except Image.DecompressionBombError as error:
@@ -85,9 +84,15 @@ def _require_size(image: Image, name: str) -> None:
     )
 
 
-def _in_one_form(image: Image, channels: int) -> Image:
+def convert_image(image: Image, channels: int, name: str = "the image") -> Image:
+    """Brings an image of Pillow's into the form of `open_image`.
+
+    Raises:
+        ResMLPError: when it has too many pixels, is too narrow, or has 32 bits a channel.
+    """
     from PIL import Image, ImageOps
 
+    _require_size(image, name)
     image.load()
     if image.mode.startswith("I"):  # I;16 and its byte orders; older Pillows read 16-bit PNG files as I
         upright = ImageOps.exif_transpose(_eight_bits(image))
