@@ -52,6 +52,7 @@ setup(
         "vision": ["torchvision>=0.21", "timm>=1.0", "scikit-learn>=1.3", "matplotlib>=3.8"],
         "serve": [],  # nothing beyond the core yet
         "export": [],  # nothing beyond the core yet
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "import-linter", "zstandard"],
     },
     cmdclass={"editable_wheel": EditableWheel},

@@ -59,7 +59,7 @@ make_environment() {
   echo "[2/3] fairseq (ready made for Python 3.12; compiled, about 3 minutes, for others)"
   $pip --no-build-isolation fairseq-fixed
   echo "[3/3] this project"
-  $pip --no-build-isolation -e "$root[train,vision,languages,dev]"
+  $pip --no-build-isolation -e "$root[train,vision,languages,docs,dev]"
   echo "$wanted" >"$stamp"
 }
 

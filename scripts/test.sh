@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment and runs every check and test: formatting, lint, types, import contracts, tests.
+# Makes the environment and runs every check and test: formatting, lint, types, import contracts, the documentation, tests.
 # Arguments go to pytest, for instance: scripts/test.sh -m "not slow"
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -10,4 +10,5 @@ ruff format --check .
 ruff check .
 mypy
 lint-imports
+NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict --site-dir "$(mktemp -d)"
 python -m pytest -n 2 --dist loadfile "$@"

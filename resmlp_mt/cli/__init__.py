@@ -1,1 +1,1 @@
-"""The `resmlp-mt` command: each subcommand is a thin main over a public function of the package."""
+"""Subcommands of `resmlp-mt`: each is a thin main over a public function."""

@@ -1,1 +1,1 @@
-"""What every part of the package uses."""
+"""Errors, configurations, files, versions, threads: what every package uses."""

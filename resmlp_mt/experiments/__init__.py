@@ -1,1 +1,1 @@
-"""Experiments: the systems that are trained, launching, comparing, sweeping, and what suits a data set."""
+"""Systems, recipes, launching, comparison, sweeps, recommended settings."""

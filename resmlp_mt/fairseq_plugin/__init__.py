@@ -1,4 +1,4 @@
-"""The fairseq plugin: every line of this package that imports fairseq.
+"""The fairseq plugin: models, tasks, criterions, patches. All code that imports fairseq.
 
 `--user-dir resmlp_mt` makes fairseq import the package, which calls `register` here.
 """

@@ -1,1 +1,1 @@
-"""What the mixing matrices of a trained model have learned: figures and numbers."""
+"""Figures and measures of what the mixing matrices have learned."""

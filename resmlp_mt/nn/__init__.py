@@ -1,1 +1,1 @@
-"""The layers. They need torch alone, take tokens first, (len, batch, dim), and know nothing of any toolkit."""
+"""Layers: mathematics on torch tensors, tokens first, (len, batch, dim)."""

@@ -1,1 +1,1 @@
-"""What a training run keeps, watches and reports, beside what fairseq's trainer does."""
+"""Record, report and signals of a training run, without fairseq."""

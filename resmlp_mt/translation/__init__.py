@@ -1,1 +1,1 @@
-"""ResMLP translation: the encoder, the decoder and what works with them. Only `model` knows fairseq."""
+"""Translation: model, search, engine, text, bundles, evaluation."""

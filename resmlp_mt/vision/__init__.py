@@ -1,1 +1,1 @@
-"""ResMLP image classification: the models, their data, training and evaluation. torchvision and timm load when used."""
+"""Image classification: model, data, training, inference."""
