@@ -1,4 +1,4 @@
-"""Draws the packages and their layers, as the import contract in pyproject.toml has them: python scripts/draw_packages.py docs/packages.svg"""
+"""Draws the packages by the layers of the import contract: python scripts/draw_packages.py docs/packages.svg"""
 
 from __future__ import annotations
 
