@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Makes the environment and runs every check and test: formatting, lint, types, import contracts, the documentation, tests.
-# Arguments go to pytest, for instance: scripts/test.sh -m "not slow"
+# --fast leaves out the tests that start fairseq's commands or take more than ten seconds. Other arguments go to pytest:
+# scripts/test.sh --fast tests/nn
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
+fast=()
+if [ "${1:-}" = --fast ]; then
+  fast=(-m "not slow")
+  shift
+fi
 cd "$root"
 PATH=$venv/bin:$PATH
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two test processes stand side by side
@@ -11,4 +17,4 @@ ruff check .
 mypy
 lint-imports
 NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict --site-dir "$(mktemp -d)"
-python -m pytest -n 2 --dist loadfile "$@"
+python -m pytest -n 2 --dist loadfile "${fast[@]}" "$@"
