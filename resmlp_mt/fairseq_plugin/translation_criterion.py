@@ -14,7 +14,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from torch import Tensor, nn
 
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.nn.smoothed_loss import smoothed_cross_entropy
+from resmlp_mt.nn.chunked_cross_entropy import smoothed_cross_entropy
 
 NAME = "resmlp_label_smoothed_cross_entropy"
 
@@ -28,9 +28,9 @@ class ResMLPLabelSmoothedCrossEntropyConfig(LabelSmoothedCrossEntropyCriterionCo
 class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
     """fairseq's label-smoothed cross-entropy, the same number in less time and memory.
 
-    It is worked out from features, see `resmlp_mt.nn.smoothed_loss`, for models with a plain output projection: ResMLP
-    and fairseq's Transformer. It is fairseq's own code with float16 (whose gradients would vanish before the loss scale
-    reaches them), with autocast, and for what else that offers (accuracy, prefixes, losses by sentence).
+    It is computed from features, see `resmlp_mt.nn.chunked_cross_entropy`, for models with a plain output projection:
+    ResMLP and fairseq's Transformer. It is fairseq's own code with float16 (whose gradients would vanish before the
+    loss scale reaches them), with autocast, and for what else that offers (accuracy, prefixes, losses by sentence).
     """
 
     def forward(self, model, sample: dict[str, Any], reduce: bool = True):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import option, own_config, plugin_config, register_architecture
-from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.kernels.linear import pack_linears
 from resmlp_mt.nn.padding import left_align, restore_columns
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
 from resmlp_mt.translation.model.build import build_core

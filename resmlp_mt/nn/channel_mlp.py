@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require_choice
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.linear import Linear, PackedLinear, scale_input, scale_output
-from resmlp_mt.nn.products import linear
+from resmlp_mt.nn.kernels.linear import Linear, PackedLinear, scale_input, scale_output
+from resmlp_mt.nn.kernels.matmul import linear
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
 

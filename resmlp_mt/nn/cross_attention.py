@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.linear import Linear, scale_input, scale_output
+from resmlp_mt.nn.kernels.linear import Linear, scale_input, scale_output
 
 
 class CrossAttention(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.products import ONEDNN_IS_FASTER, transposed_product
+from resmlp_mt.nn.kernels.matmul import ONEDNN_IS_FASTER, transposed_product
 
 
 class MixingMatrix(nn.Module):

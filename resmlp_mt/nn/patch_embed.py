@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require
-from resmlp_mt.nn.linear import Linear
+from resmlp_mt.nn.kernels.linear import Linear
 
 
 class PatchEmbed(nn.Module):

@@ -27,7 +27,7 @@ from torch import nn
 from resmlp_mt.common.allocator import keep_freed_memory
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
-from resmlp_mt.nn.products import transposed_product
+from resmlp_mt.nn.kernels.matmul import transposed_product
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.weights import from_foreign

@@ -12,7 +12,7 @@ from resmlp_mt.nn import mixing as mixing_module
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP
 from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
-from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.kernels.linear import pack_linears
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock

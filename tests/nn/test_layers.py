@@ -10,7 +10,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.linear import PackedLinear, pack_linears
+from resmlp_mt.nn.kernels.linear import PackedLinear, pack_linears
 from resmlp_mt.nn.padding import left_align, restore_columns
 from resmlp_mt.nn.positions import PositionalEmbedding, sinusoids
 from resmlp_mt.nn.residual import ResidualBlock

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.kernels.linear import pack_linears
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.decoder_state import DecoderState
 from resmlp_mt.translation.model.encoder import Encoder

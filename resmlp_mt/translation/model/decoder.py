@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resmlp_mt.common.errors import require
 from resmlp_mt.nn.affine import build_norm
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.linear import Linear, pack_linears
+from resmlp_mt.nn.kernels.linear import Linear, pack_linears
 from resmlp_mt.nn.mixing import CausalTokenMixing
 from resmlp_mt.nn.padding import restore_columns
 from resmlp_mt.translation.model.config import StackConfig

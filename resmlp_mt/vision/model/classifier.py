@@ -18,7 +18,7 @@ from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.class_mlp import ClassLayer
 from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
-from resmlp_mt.nn.linear import pack_linears
+from resmlp_mt.nn.kernels.linear import pack_linears
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock

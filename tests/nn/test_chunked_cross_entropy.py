@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 
-from resmlp_mt.nn import products, smoothed_loss
-from resmlp_mt.nn.linear import Linear, PackedLinear, pack_linears
-from resmlp_mt.nn.smoothed_loss import smoothed_cross_entropy
+from resmlp_mt.nn import chunked_cross_entropy as smoothed_loss
+from resmlp_mt.nn.chunked_cross_entropy import smoothed_cross_entropy
+from resmlp_mt.nn.kernels import matmul as products
+from resmlp_mt.nn.kernels.linear import Linear, PackedLinear, pack_linears
 
 BATCH, LENGTH, DIM, WORDS = 5, 7, 11, 13
 PADDING = 1

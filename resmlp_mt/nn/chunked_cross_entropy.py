@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from resmlp_mt.nn.products import product_over_rows, transposed_product
+from resmlp_mt.nn.kernels.matmul import product_over_rows, transposed_product
 
 # Most positions at a time on a CPU: enough for full matrix products, and 8 MiB of logits over 8,000 words in float32.
 BLOCK_ROWS = 256

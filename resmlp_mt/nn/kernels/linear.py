@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.products import linear
+from resmlp_mt.nn.kernels.matmul import linear
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, whose products are those of `resmlp_mt.nn.products`."""
+    """`nn.Linear`, whose products are those of `resmlp_mt.nn.kernels.matmul`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""

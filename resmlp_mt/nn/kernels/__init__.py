@@ -1,0 +1,1 @@
+"""What depends on the processor: matrix products, packed linear layers, folding."""
