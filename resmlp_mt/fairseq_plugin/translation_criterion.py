@@ -14,7 +14,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from torch import Tensor, nn
 
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.nn.chunked_cross_entropy import smoothed_cross_entropy
+from resmlp_mt.nn.chunked_cross_entropy import chunked_cross_entropy
 
 NAME = "resmlp_label_smoothed_cross_entropy"
 
@@ -39,7 +39,7 @@ class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
         if weight is None or not self._is_fast(weight) or not reduce:
             return super().forward(model, sample, reduce)
         features = model(**sample["net_input"], features_only=True)[0]
-        loss, nll = smoothed_cross_entropy(features, weight, sample["target"], self.eps, self.padding_idx)
+        loss, nll = chunked_cross_entropy(features, weight, sample["target"], self.eps, self.padding_idx)
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
         logged = {
             "loss": loss.data,

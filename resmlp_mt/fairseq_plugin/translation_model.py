@@ -15,8 +15,7 @@ from torch import Tensor
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import option, own_config, plugin_config, register_architecture
-from resmlp_mt.nn.kernels.linear import pack_linears
-from resmlp_mt.nn.padding import left_align, restore_columns
+from resmlp_mt.nn.padding import left_align, undo_left_align
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
 from resmlp_mt.translation.model.build import build_core
 from resmlp_mt.translation.model.compiling import compiled
@@ -57,7 +56,7 @@ class ResMLPEncoder(FairseqEncoder):
         return {
             "encoder_out": [memory.hidden],
             "encoder_padding_mask": [memory.padding_mask],
-            "source_columns": [memory.columns],
+            "source_positions": [memory.source_positions],
             "sentence_of_row": [],
         }
 
@@ -109,13 +108,13 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
 
         Returns:
             Logits (batch, tgt_len, vocab_size), or (batch, 1, vocab_size) for the last token in a search, and the
-            attention weights under "attn": (batch, tgt_len, src_len), in the columns of the encoder's input.
+            attention weights under "attn": (batch, tgt_len, src_len), at the positions of the encoder's input.
         """
         memory, rows = _memory(encoder_out)
         if incremental_state is not None:
             return self._step(prev_output_tokens, memory, rows, incremental_state)
         if rows is not None:
-            memory = EncoderOutput(memory.hidden[:, rows], memory.padding_mask[rows], memory.columns[rows])
+            memory = EncoderOutput(memory.hidden[:, rows], memory.padding_mask[rows], memory.source_positions[rows])
         # While training nobody looks at the attention, and it would have to be worked out apart.
         need_attention = self.need_attention and not self.training
         features, attention = self._features(prev_output_tokens, memory, need_attention)
@@ -125,11 +124,11 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         core = self.compiled_core if self.compiled_core and self.training else self.core
         if not self.left_pad_target:
             return core(tokens, memory, need_attention)
-        tokens, _, columns = left_align(tokens, tokens.eq(self.padding_index))
+        tokens, _, positions = left_align(tokens, tokens.eq(self.padding_index))
         features, attention = core(tokens, memory, need_attention)
-        features = restore_columns(features.transpose(1, 2), columns[:, None]).transpose(1, 2)
+        features = undo_left_align(features.transpose(1, 2), positions[:, None]).transpose(1, 2)
         if attention is not None:
-            attention = restore_columns(attention.transpose(1, 2), columns[:, None]).transpose(1, 2)
+            attention = undo_left_align(attention.transpose(1, 2), positions[:, None]).transpose(1, 2)
         return features, attention
 
     def _step(
@@ -160,7 +159,7 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
 def _memory(encoder_out: Optional[Dict[str, List[Tensor]]]) -> Tuple[EncoderOutput, Optional[Tensor]]:
     assert encoder_out is not None, "the decoder attends to the source and cannot run without it"
     memory = EncoderOutput(
-        encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0], encoder_out["source_columns"][0]
+        encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0], encoder_out["source_positions"][0]
     )
     rows = encoder_out["sentence_of_row"]
     return memory, rows[0] if rows else None
@@ -202,9 +201,8 @@ class ResMLPModel(FairseqEncoderDecoderModel):
             return
         self._is_generation_fast = True
         self.decoder.need_attention = need_attn
-        self.encoder.core.fold()
-        self.decoder.core.fold()
-        pack_linears(self)
+        self.encoder.core.optimize_for_inference()
+        self.decoder.core.optimize_for_inference()
         self.eval()
 
 

@@ -1,4 +1,4 @@
-"""The Affine transformation of ResMLP, and the choice of what stands in front of a sublayer."""
+"""The Affine transformation of ResMLP, and the other norms that can take its place."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require_choice
 
-NORMS = ("affine", "layernorm")  # that do without the batch, and so without knowing what is padding
+NORMS = ("affine", "layernorm")  # independent of the batch, and so of what is padding
 IMAGE_NORMS = (*NORMS, "batchnorm", "none")
 
 
 class Affine(nn.Module):
-    r"""Rescales and shifts every channel on its own, without any statistics.
+    r"""Scales and shifts every feature, without any statistics.
 
     $$\mathrm{Aff}_{\alpha,\beta}(x) = \alpha \odot x + \beta$$
 
-    Source: arXiv:2105.03404, equation 1. In front of a sublayer alpha starts at 1; behind it alpha plays the part of
-    LayerScale and starts small.
+    Source: arXiv:2105.03404, equation 1. In front of a sublayer alpha is 1 at initialisation; behind it alpha plays the
+    part of LayerScale and is small.
 
     Args:
-        dim: number of channels.
-        scale: start of alpha.
-        bias: whether there is a beta, started at 0. Note: the paper's equations have it behind a sublayer too, its
-            pseudo-code does not, so both are to be had.
+        dim: model dim.
+        scale: initial value of alpha.
+        bias: whether there is a beta, 0 at initialisation. Note: the paper's equations have it behind a sublayer too,
+            its pseudo-code does not, so both are supported.
     """
 
     def __init__(self, dim: int, scale: float = 1.0, bias: bool = True) -> None:
@@ -35,9 +35,21 @@ class Affine(nn.Module):
         """Maps (..., dim) to (..., dim)."""
         return x * self.alpha if self.beta is None else torch.addcmul(self.beta, x, self.alpha)
 
-    def shift(self) -> Tensor:
-        """Beta, or zeros where there is none: (dim,)."""
-        return torch.zeros_like(self.alpha) if self.beta is None else self.beta
+    def coefficients(self) -> tuple[Tensor, Tensor]:
+        """Alpha, and beta or zeros: both (dim,)."""
+        return self.alpha, torch.zeros_like(self.alpha) if self.beta is None else self.beta
+
+    def as_affine(self) -> Affine | None:
+        """The Affine that computes the same at inference: this one."""
+        return self
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation of the last axis."""
+
+    def as_affine(self) -> Affine | None:
+        """The Affine that computes the same at inference: none, since the statistics are those of x."""
+        return None
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -48,24 +60,35 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x.reshape(-1, x.size(-1))).view_as(x)
 
     @torch.no_grad()
-    def as_affine(self) -> Affine:
-        """The Affine transformation that this is at inference, where the statistics are fixed."""
+    def as_affine(self) -> Affine | None:
+        """The Affine that computes the same at inference, where the statistics are fixed."""
         affine = Affine(self.num_features).to(self.weight)
         affine.alpha.copy_(self.weight * (self.running_var + self.eps).rsqrt())
         affine.beta.copy_(self.bias - self.running_mean * affine.alpha)
         return affine
 
 
-def build_norm(kind: str, dim: int) -> nn.Module:
+class Identity(nn.Identity):
+    """No norm: one of the paper's ablations, and what is left of a norm that was folded."""
+
+    def as_affine(self) -> Affine | None:
+        """The Affine that computes the same at inference: none, there is nothing to compute."""
+        return None
+
+
+Norm = Affine | LayerNorm | BatchNorm | Identity
+
+
+def build_norm(kind: str, dim: int) -> Norm:
     """Makes what stands in front of a sublayer and before the output.
 
     Args:
-        kind: one of `IMAGE_NORMS`; the paper's is "affine", the others are of its ablations.
-        dim: number of channels.
+        kind: one of `IMAGE_NORMS`; the paper's is "affine", the others are from its ablations.
+        dim: model dim.
 
     Raises:
         ResMLPError: if `kind` is unknown.
     """
     require_choice("norm", kind, IMAGE_NORMS)
-    makers = {"affine": Affine, "layernorm": nn.LayerNorm, "batchnorm": BatchNorm}
-    return makers[kind](dim) if kind in makers else nn.Identity()
+    makers = {"affine": Affine, "layernorm": LayerNorm, "batchnorm": BatchNorm, "none": Identity}
+    return makers[kind](dim)

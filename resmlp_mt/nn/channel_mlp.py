@@ -1,4 +1,4 @@
-"""The MLP over channels: two linear layers with a non-linearity between them."""
+"""The MLP over features, the same at every position: two linear layers with a non-linearity in between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require_choice
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.kernels.linear import Linear, PackedLinear, scale_input, scale_output
+from resmlp_mt.nn.kernels.folding import fold_input, fold_input_, fold_output_
+from resmlp_mt.nn.kernels.linear import Linear
 from resmlp_mt.nn.kernels.matmul import linear
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
@@ -17,13 +18,13 @@ ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.ha
 class ChannelMLP(nn.Module):
     r"""$\mathrm{MLP}(x) = C\,\mathrm{GELU}(B x)$ with B: (hidden_dim, dim) and C: (dim, hidden_dim), both with biases.
 
-    Source: arXiv:2105.03404, equation 3; other activations from its ablations.
+    Source: arXiv:2105.03404, equation 3; the other activations are from its ablations (section 3.4).
 
     Args:
-        dim: number of channels.
-        hidden_dim: number of channels between the two layers; the paper's is 4 * dim.
+        dim: model dim.
+        hidden_dim: FFN dim; the paper's is 4 * dim.
         activation: one of `ACTIVATIONS`.
-        dropout: probability of dropping what the activation gives.
+        dropout: probability of dropping an output of the activation.
 
     Raises:
         ResMLPError: if `activation` is unknown.
@@ -42,34 +43,30 @@ class ChannelMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., dim) to (..., dim)."""
-        if isinstance(self.fc1, PackedLinear) and self.activation is F.gelu:
-            hidden = self.fc1.forward_gelu(x)
-        else:
-            hidden = self.activation(self.fc1(x))
+        hidden = self.fc1.forward_activated(x, self.activation)
         return self.fc2(F.dropout(hidden, self.dropout, self.training))
 
-    def between(self, x: Tensor, before: nn.Module, after: Affine) -> Tensor:
-        """`after(self(before(x)))`, the Affine transformations folded into the weights at each call; differentiable.
+    def step(self, x: Tensor) -> Tensor:
+        """See `StepSublayer`: (rows, dim) to (rows, dim); positions are independent of each other."""
+        return self.forward(x)
 
-        They then cost passes over the weights instead of passes over x and its gradient, which are larger in training;
-        where they are not, nothing is folded.
+    def forward_fused(self, x: Tensor, pre: Affine | None, post: Affine) -> Tensor:
+        """See `FusedSublayer`: the Affine transformations are applied to the weights instead of to x.
+
+        That costs less where the weights are smaller than x and its gradient; where they are not, nothing is fused.
         """
         weight, bias = self.fc1.weight, self.fc1.bias
         if x.numel() < weight.numel():
-            return after(self(before(x)))
-        if isinstance(before, Affine):
-            weight, bias = weight * before.alpha, bias + weight @ before.shift()
-        else:
-            x = before(x)
+            return post(self(x if pre is None else pre(x)))
+        if pre is not None:
+            weight, bias = fold_input(weight, bias, *pre.coefficients())
         hidden = F.dropout(self.activation(linear(x, weight, bias)), self.dropout, self.training)
-        scaled = self.fc2.weight * after.alpha[:, None]
-        return linear(hidden, scaled, torch.addcmul(after.shift(), self.fc2.bias, after.alpha))
+        alpha, beta = post.coefficients()
+        return linear(hidden, self.fc2.weight * alpha[:, None], torch.addcmul(beta, self.fc2.bias, alpha))
 
-    @torch.no_grad()
-    def absorb(self, before: nn.Module, after: Affine) -> bool:
-        """Takes the transformations around it into its weights, for inference. Returns whether `before` could be."""
-        scale_output(self.fc2, after)
-        if isinstance(before, Affine):
-            scale_input(self.fc1, before)
-            return True
-        return False
+    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
+        """See `Sublayer`."""
+        fold_output_(self.fc2, *post.coefficients())
+        if pre is not None:
+            fold_input_(self.fc1, *pre.coefficients())
+        return True

@@ -1,4 +1,4 @@
-"""Class-MLP: pooling by layers that gather the patches in a class embedding."""
+"""Class-MLP: pooling by layers that collect the patches in a class embedding."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from resmlp_mt.nn.residual import ResidualBlock
 
 
 class ClassLayer(nn.Module):
-    r"""Updates the class embedding c from itself and the patches x, which stay as they are.
+    r"""Updates the class embedding c from itself and the patches x, which do not change.
 
     $$c' = c + \mathrm{Aff}_{post}(w_0\,\mathrm{Aff}_{pre}(c) + \sum_t w_t\,\mathrm{Aff}_{pre}(x_t) + b), \qquad
     c'' = c' + \mathrm{Aff}_{post}(\mathrm{MLP}(\mathrm{Aff}_{pre}(c')))$$
 
     Source: arXiv:2105.03404, section 2, "Class-MLP as an alternative to average-pooling": the class layers of CaiT
     (arXiv:2103.17239, section 3) with a linear layer over the patches in the place of attention. Note: the paper gives
-    no equation; one weight a patch, the same for every channel, gives its number of parameters.
+    no equation; one weight per patch, the same for every feature, gives its number of parameters.
 
     Args:
         patches: number of patches.
-        dim: number of channels.
-        mlp: the MLP over channels.
-        norm: what stands before the sublayers, see `build_norm`.
-        layer_scale: start of each post-Affine's alpha.
+        dim: model dim.
+        mlp: the MLP over features.
+        norm: what stands in front of the sublayers, see `build_norm`.
+        layer_scale: initial value of each post-Affine's alpha.
         post_bias: whether each post-Affine has a bias.
-        init_std: deviation of the truncated normal distribution from which the weights w start.
+        init_std: standard deviation of the weights w at initialisation (truncated normal).
     """
 
     def __init__(

@@ -1,16 +1,16 @@
-"""Attention from target positions to source positions, the one attention that the model keeps."""
+"""Attention from target positions to source positions, the only attention of the model."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine
-from resmlp_mt.nn.kernels.linear import Linear, scale_input, scale_output
+from resmlp_mt.nn.kernels.folding import fold_input_, fold_output_
+from resmlp_mt.nn.kernels.linear import Linear
 
 
 class CrossAttention(nn.Module):
@@ -18,14 +18,15 @@ class CrossAttention(nn.Module):
 
     $$\mathrm{head}_i = \mathrm{softmax}(q_i k_i^\top / \sqrt{d_{head}})\, v_i$$
 
-    Keys and values are projected once per source sentence (`project_memory`) and then used as often as wanted; in a
-    beam search the beams of a sentence are its queries, so that nothing is copied per beam.
-    Source: Vaswani et al. 2017, section 3.2; kept in the decoder by arXiv:2105.03404, section 2.
+    Keys and values are projected once per source sentence (`project_memory`). In a beam search the beams of a sentence
+    are its queries, so that no key or value is copied per beam.
+    Source: Vaswani et al. 2017, section 3.2; kept in the decoder by arXiv:2105.03404, section 2, "Sequence-to-sequence
+    ResMLP".
 
     Args:
-        dim: channels of the decoder; divisible by `num_heads`.
+        dim: model dim of the decoder; divisible by `num_heads`.
         num_heads: number of heads. Note: the paper does not say; 8 as in Vaswani et al.
-        memory_dim: channels of the encoder.
+        memory_dim: model dim of the encoder.
         dropout: probability of dropping an attention weight.
 
     Raises:
@@ -34,7 +35,11 @@ class CrossAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, memory_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
-        require(dim % num_heads == 0, "dim", f"divisible by num_heads={num_heads}", dim, "change one of the two")
+        if dim % num_heads:
+            raise ResMLPError(
+                f"the decoder's model dim {dim} is not divisible by its {num_heads} cross-attention heads; "
+                "change one of the two"
+            )
         self.num_heads = num_heads
         self.dropout = dropout
         self.q_proj = Linear(dim, dim)
@@ -53,7 +58,7 @@ class CrossAttention(nn.Module):
         Returns:
             Two tensors (batch, num_heads, src_len, head_dim).
         """
-        return self._heads_of_sequence(self.k_proj(memory)), self._heads_of_sequence(self.v_proj(memory))
+        return self._split_sequence(self.k_proj(memory)), self._split_sequence(self.v_proj(memory))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, source_mask: Tensor) -> Tensor:
         """Attends from every target position.
@@ -67,30 +72,32 @@ class CrossAttention(nn.Module):
             (tgt_len, batch, dim).
         """
         dropout = self.dropout if self.training else 0.0
-        query = self._heads_of_sequence(self.q_proj(x))
+        query = self._split_sequence(self.q_proj(x))
         heads = F.scaled_dot_product_attention(query, keys, values, attn_mask=source_mask, dropout_p=dropout)
         return self.out_proj(heads.permute(2, 0, 1, 3).reshape_as(x))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, source_mask: Tensor) -> Tensor:
-        """Attends from one new position of every row; row r belongs to sentence r // (rows / batch).
+        """Attends from the newest position of every row; row r belongs to sentence r // (rows / batch).
 
         Args:
-            x: (rows, dim) with rows a multiple of the batch.
+            x: (rows, dim), where rows is a multiple of the batch.
+            keys, values: from `project_memory`.
+            source_mask: as in `forward`.
 
         Returns:
             (rows, dim).
         """
-        query = self._heads_of_rows(self.q_proj(x), keys.size(0))
+        query = self._split_rows(self.q_proj(x), keys.size(0))
         heads = F.scaled_dot_product_attention(query, keys, values, attn_mask=source_mask)
         return self.out_proj(heads.transpose(1, 2).reshape_as(x))
 
     def weights(self, x: Tensor, keys: Tensor, source_mask: Tensor) -> Tensor:
         """The attention weights of `forward`, averaged over heads: (batch, tgt_len, src_len)."""
-        return self._average_weights(self._heads_of_sequence(self.q_proj(x)), keys, source_mask)
+        return self._average_weights(self._split_sequence(self.q_proj(x)), keys, source_mask)
 
     def step_weights(self, x: Tensor, keys: Tensor, source_mask: Tensor) -> Tensor:
         """The attention weights of `step`, averaged over heads: (rows, src_len)."""
-        query = self._heads_of_rows(self.q_proj(x), keys.size(0))
+        query = self._split_rows(self.q_proj(x), keys.size(0))
         return self._average_weights(query, keys, source_mask).flatten(0, 1)
 
     @staticmethod
@@ -99,18 +106,18 @@ class CrossAttention(nn.Module):
         scores = scores.masked_fill(~source_mask, -math.inf)
         return scores.float().softmax(-1).mean(1)
 
-    def _heads_of_sequence(self, x: Tensor) -> Tensor:
+    def _split_sequence(self, x: Tensor) -> Tensor:
+        """(len, batch, dim) to (batch, num_heads, len, head_dim)."""
         length, batch, _ = x.shape
         return x.view(length, batch, self.num_heads, -1).permute(1, 2, 0, 3)
 
-    def _heads_of_rows(self, x: Tensor, batch: int) -> Tensor:
+    def _split_rows(self, x: Tensor, batch: int) -> Tensor:
+        """(rows, dim) to (batch, num_heads, rows / batch, head_dim)."""
         return x.view(batch, x.size(0) // batch, self.num_heads, -1).transpose(1, 2)
 
-    @torch.no_grad()
-    def absorb(self, before: nn.Module, after: Affine) -> bool:
-        """Takes the transformations around it into its weights, for inference. Returns whether `before` could be."""
-        scale_output(self.out_proj, after)
-        if isinstance(before, Affine):
-            scale_input(self.q_proj, before)
-            return True
-        return False
+    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
+        """See `Sublayer`."""
+        fold_output_(self.out_proj, *post.coefficients())
+        if pre is not None:
+            fold_input_(self.q_proj, *pre.coefficients())
+        return True

@@ -1,4 +1,4 @@
-"""What the paper's ablations put in the place of the mixing matrix: an MLP over patches, and convolutions 3 x 3.
+"""What the paper's ablations put in the place of the mixing matrix: an MLP over patches, or a 3 x 3 convolution.
 
 Source: arXiv:2105.03404, section 3.4 and table 4.
 """
@@ -9,21 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from resmlp_mt.common.errors import require_choice
+from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.mixing import FullTokenMixing
+from resmlp_mt.nn.sublayer import Sublayer
 
 MIXINGS = ("linear", "none", "mlp", "conv", "depthwise", "separable")
 CONVOLUTIONS = MIXINGS[3:]
 
 
 class TokenMLP(nn.Module):
-    """Two linear layers over the patches with a non-linearity between them, the same for every channel.
+    r"""Two linear layers over the patches with a non-linearity in between, the same for every feature.
 
-    Note: the paper does not give the hidden size; four times the patches gives its number of parameters.
+    $$y = C\,\mathrm{GELU}(B x + b) + c$$
+
+    Source: arXiv:2105.03404, section 3.4 and table 4. Note: the paper does not give the hidden size; four times the
+    number of patches gives its number of parameters.
 
     Args:
         patches: number of patches.
-        hidden_dim: between the two layers.
+        hidden_dim: hidden size.
         activation: one of `resmlp_mt.nn.channel_mlp.ACTIVATIONS`.
 
     Raises:
@@ -39,18 +44,24 @@ class TokenMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (patches, batch, dim) to (patches, batch, dim)."""
-        columns = x.reshape(x.size(0), -1)  # (patches, batch * dim)
-        hidden = self.activation(torch.addmm(self.fc1.bias[:, None], self.fc1.weight, columns))
+        features = x.reshape(x.size(0), -1)  # (patches, batch * dim)
+        hidden = self.activation(torch.addmm(self.fc1.bias[:, None], self.fc1.weight, features))
         return torch.addmm(self.fc2.bias[:, None], self.fc2.weight, hidden).view_as(x)
+
+    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
+        """See `Sublayer`: an ablation is not worth folding."""
+        return False
 
 
 class GridConvolution(nn.Module):
-    """A convolution 3 x 3 over the grid of patches, with zeros around it.
+    """A 3 x 3 convolution over the grid of patches, padded with zeros.
+
+    Source: arXiv:2105.03404, section 3.4 and table 4.
 
     Args:
-        kind: "conv" (every channel from every channel), "depthwise" (each from itself), or "separable" (depthwise,
-            then a linear layer over channels).
-        dim: number of channels.
+        kind: "conv" (every feature from all features), "depthwise" (every feature from itself), or "separable"
+            (depthwise, then a linear layer over features).
+        dim: model dim.
         grid: rows and columns of patches.
     """
 
@@ -62,22 +73,26 @@ class GridConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (patches, batch, dim) to (patches, batch, dim)."""
-        picture = x.view(*self.grid, *x.shape[1:]).permute(2, 3, 0, 1)  # (batch, dim, rows, columns)
-        mixed = self.convolution(picture).permute(2, 3, 0, 1)  # (rows, columns, batch, dim)
+        image = x.view(*self.grid, *x.shape[1:]).permute(2, 3, 0, 1)  # (batch, dim, rows, columns)
+        mixed = self.convolution(image).permute(2, 3, 0, 1)  # (rows, columns, batch, dim)
         return self.pointwise(mixed.reshape(x.shape))
+
+    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
+        """See `Sublayer`: the zeros around the grid come between `pre` and the convolution, so nothing is folded."""
+        return False
 
 
 def build_mixing(
     kind: str, grid: tuple[int, int], dim: int, activation: str = "gelu", init_std: float = 0.02
-) -> nn.Module | None:
+) -> Sublayer | None:
     """Makes the sublayer that mixes patches.
 
     Args:
         kind: one of `MIXINGS`; the paper's is "linear".
         grid: rows and columns of patches.
-        dim: number of channels.
+        dim: model dim.
         activation: of "mlp".
-        init_std: deviation of the truncated normal distribution from which the matrix of "linear" starts.
+        init_std: standard deviation of the matrix of "linear" at initialisation.
 
     Returns:
         The sublayer, or None for "none".

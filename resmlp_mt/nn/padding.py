@@ -1,4 +1,4 @@
-"""Moving sentences to the left edge, since a mixing matrix is indexed by absolute position."""
+"""Left-aligned sentences: row t of a mixing matrix belongs to the t-th token, wherever the padding is."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ from torch import Tensor
 
 
 def left_align(tokens: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Moves the tokens of every sentence to the left edge, in their order, wherever the padding was.
+    """Moves the tokens of every sentence to the left, in their order, wherever the padding was.
 
     Args:
         tokens: (batch, len).
         padding_mask: True at padding, (batch, len).
 
     Returns:
-        The moved tokens and their padding mask, both (batch, len), and `columns`: the column of `tokens` from which
-        each moved token came, (batch, len).
+        The moved tokens, their padding mask, and the position in `tokens` from which each moved token came, each
+        (batch, len).
     """
-    columns = padding_mask.byte().argsort(dim=1, stable=True)
-    return tokens.gather(1, columns), padding_mask.gather(1, columns), columns
+    positions = padding_mask.byte().argsort(dim=1, stable=True)
+    return tokens.gather(1, positions), padding_mask.gather(1, positions), positions
 
 
-def restore_columns(values: Tensor, columns: Tensor) -> Tensor:
-    """Undoes `left_align` for values of positions, (..., len), with `columns` of the same shape or expandable."""
-    columns = columns.expand_as(values)
-    return values.new_zeros(values.shape).scatter(-1, columns, values)
+def undo_left_align(values: Tensor, positions: Tensor) -> Tensor:
+    """Moves values of aligned positions back to where they came from.
+
+    Args:
+        values: (..., len).
+        positions: from `left_align`, of the shape of `values` or expandable to it.
+
+    Returns:
+        (..., len).
+    """
+    return values.new_zeros(values.shape).scatter(-1, positions.expand_as(values), values)

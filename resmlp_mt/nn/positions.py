@@ -1,4 +1,4 @@
-"""Optional positional embeddings. The paper's model has none: its mixing matrices know the positions."""
+"""Optional positional embeddings. The paper's model has none: its mixing matrices depend on the position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ POSITIONAL_EMBEDDINGS = ("none", "learned", "sinusoidal")
 
 
 def sinusoids(max_len: int, dim: int) -> Tensor:
-    """Sines in the even, cosines in the odd channels: (max_len, dim). Source: Vaswani et al. 2017, section 3.5."""
+    r"""Sines in the even features, cosines in the odd ones, as a table (max_len, dim).
+
+    $$p_{t,2i} = \sin(t / 10000^{2i/d}), \qquad p_{t,2i+1} = \cos(t / 10000^{2i/d})$$
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
     position = torch.arange(max_len)[:, None]
     frequency = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
     table = torch.zeros(max_len, dim)
@@ -26,9 +31,10 @@ class PositionalEmbedding(nn.Module):
     """Adds a vector to every position.
 
     Args:
-        kind: "learned" (started from a normal distribution of deviation dim ** -0.5) or "sinusoidal" (fixed).
+        kind: "learned" (initialised from a normal distribution with standard deviation dim ** -0.5) or "sinusoidal"
+            (fixed).
         max_len: number of positions.
-        dim: number of channels.
+        dim: model dim.
 
     Raises:
         ResMLPError: if `kind` is unknown.
@@ -44,14 +50,14 @@ class PositionalEmbedding(nn.Module):
             nn.init.normal_(self.weight, std=dim**-0.5)
         else:
             self.register_buffer("weight", torch.empty(max_len, dim), persistent=False)
-            if not self.weight.is_meta:  # else it is for the reader of a file, see `resmlp_mt.nn.skeleton`
+            if not self.weight.is_meta:  # on the meta device the reader of a file fills it, see `resmlp_mt.nn.skeleton`
                 self.fill_in()
 
     def fill_in(self) -> None:
-        """Computes sinusoids anew in a module that was made without memory; they are not in a checkpoint."""
+        """Computes the sinusoids of a module that was made without memory; a checkpoint does not hold them."""
         if not isinstance(self.weight, nn.Parameter):
             self.weight = sinusoids(*self.weight.shape)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """Maps (len, batch, dim), whose first position is `start`, to (len, batch, dim)."""
+        """Maps (len, batch, dim), where `start` is the first position, to (len, batch, dim)."""
         return x + self.weight[start : start + x.size(0), None].to(x.dtype)

@@ -27,7 +27,7 @@ from torch import nn
 from resmlp_mt.common.allocator import keep_freed_memory
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
-from resmlp_mt.nn.kernels.matmul import transposed_product
+from resmlp_mt.nn.kernels.matmul import matmul_nt
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.weights import from_foreign
@@ -118,10 +118,10 @@ def bare_call(model: nn.Module, images: torch.Tensor, kind: str) -> Callable[[],
     def call() -> object:
         with torch.no_grad():
             for x, weight, gradient, wants_input_gradient in products:
-                transposed_product(x, weight)
-                transposed_product(gradient.t(), x.t())
+                matmul_nt(x, weight)
+                matmul_nt(gradient.t(), x.t())
                 if wants_input_gradient:
-                    transposed_product(gradient, weight.t())
+                    matmul_nt(gradient, weight.t())
         return optimizer.step()
 
     return call
@@ -137,7 +137,7 @@ def calls_of(arguments: argparse.Namespace, name: str, kind: str, mode: str, bat
         if mode == "forward":
             model.eval()
             if isinstance(model, ClassifierModel):
-                model.fold()
+                model.optimize_for_inference()
             model, seen = model.to(TYPES[kind]), images.to(TYPES[kind])
         prepared = torch.compile(model) if arguments.compile else model
         calls.append(

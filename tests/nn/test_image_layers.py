@@ -1,4 +1,4 @@
-"""The laws of the layers of image classifiers: patches, other mixings, batch norm, and Affine folded at every call."""
+"""The laws of the layers of image classifiers: patches, other mixings, batch norm, fused and folded Affines."""
 
 import copy
 
@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.nn import mixing as mixing_module
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP
 from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
-from resmlp_mt.nn.kernels.linear import pack_linears
+from resmlp_mt.nn.kernels import dispatch
+from resmlp_mt.nn.kernels.linear import pack_linears_
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock
@@ -33,24 +33,24 @@ def tokens(seed: int = 1, batch: int = BATCH) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_embedding_patches_is_a_convolution_whose_stride_is_its_width(memory_format):
+def test_patch_embedding_is_a_convolution(memory_format):
     embed = PatchEmbed(2, 3, DIM)
     images = torch.randn(BATCH, 2, 9, 15).contiguous(memory_format=memory_format)
     expected = F.conv2d(images, embed.proj.weight.view(DIM, 2, 3, 3), embed.proj.bias, stride=3)
     torch.testing.assert_close(embed(images), expected.flatten(2).permute(2, 0, 1), atol=1e-5, rtol=1e-5)
 
 
-def test_images_that_patches_do_not_divide_are_refused():
-    with pytest.raises(ResMLPError, match=r"multiples of the patch size 3, but is \(9, 16\)"):
+def test_images_that_are_not_whole_patches_are_refused():
+    with pytest.raises(ResMLPError, match="images of 9 x 16 pixels cannot be split into patches of 3 x 3"):
         PatchEmbed(2, 3, DIM)(torch.zeros(1, 2, 9, 16))
 
 
-def test_full_mixing_takes_sequences_of_its_own_length_only():
-    with pytest.raises(ResMLPError, match="the number of patches must be 15, but is 14"):
+def test_full_mixing_refuses_another_number_of_patches():
+    with pytest.raises(ResMLPError, match="the image has 14 patches, but the mixing matrix is for 15"):
         FullTokenMixing(PATCHES)(torch.zeros(14, BATCH, DIM))
 
 
-def test_an_mlp_over_patches_is_one_over_the_last_axis_of_the_transposed():
+def test_token_mlp_is_an_mlp_of_the_transposed():
     mixing = randomised(TokenMLP(PATCHES, HIDDEN, "silu"))
     x = tokens()
     expected = mixing.fc2(F.silu(mixing.fc1(x.permute(1, 2, 0)))).permute(2, 0, 1)
@@ -58,7 +58,7 @@ def test_an_mlp_over_patches_is_one_over_the_last_axis_of_the_transposed():
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise", "separable"])
-def test_convolutions_see_the_grid_row_by_row(kind):
+def test_convolution_reads_the_grid_row_by_row(kind):
     mixing = randomised(GridConvolution(kind, DIM, GRID))
     x = tokens()
     mixed = mixing.convolution(x.permute(1, 2, 0).reshape(BATCH, DIM, *GRID)).flatten(2).permute(2, 0, 1)
@@ -67,12 +67,12 @@ def test_convolutions_see_the_grid_row_by_row(kind):
     assert isinstance(mixing.pointwise, nn.Linear) == (kind == "separable")
 
 
-def test_an_unknown_mixing_is_refused_with_the_valid_ones():
+def test_unknown_mixing_is_refused_with_the_valid_ones():
     with pytest.raises(ResMLPError, match="linear, none, mlp, conv, depthwise, separable"):
         build_mixing("fft", GRID, DIM)
 
 
-def test_batch_norm_takes_its_statistics_over_positions_and_samples_and_is_an_affine_at_inference():
+def test_batch_norm_is_an_affine_at_inference():
     norm = randomised(build_norm("batchnorm", DIM)).train()
     x = 3 * tokens() + 2
     expected = (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + norm.eps).sqrt() * norm.weight + norm.bias
@@ -86,54 +86,54 @@ SUBLAYERS = {"mixing": lambda: FullTokenMixing(PATCHES), "channels": lambda: Cha
 
 
 def pair_of_blocks(sublayer, norm, post_bias=True):
-    """The same block, once as written and once folded at every call."""
+    """The same block, once plain and once fused."""
     plain = randomised(ResidualBlock(sublayer(), DIM, norm, post_bias=post_bias))
-    folding = copy.deepcopy(plain)
-    folding.fold_always = True
-    return plain.train(), folding.train()
+    fused = copy.deepcopy(plain)
+    fused.fuse_affine = True
+    return plain.train(), fused.train()
 
 
-@pytest.mark.parametrize("batch", [1, BATCH])  # so few tokens that nothing is folded, and more
+@pytest.mark.parametrize("batch", [1, BATCH])  # so few tokens that nothing is fused, and more
 @pytest.mark.parametrize("norm", ["affine", "layernorm", "batchnorm", "none"])
 @pytest.mark.parametrize("sublayer", SUBLAYERS.values(), ids=SUBLAYERS)
-def test_folding_at_every_call_changes_neither_outputs_nor_gradients(sublayer, norm, batch, monkeypatch):
-    monkeypatch.setattr(mixing_module, "ONEDNN_IS_FASTER", torch.backends.mkldnn.is_available())
+def test_fused_equals_plain_in_outputs_and_gradients(sublayer, norm, batch, monkeypatch):
+    monkeypatch.setattr(dispatch, "ONEDNN_IS_FASTER", torch.backends.mkldnn.is_available())
     results = []
     for block in pair_of_blocks(sublayer, norm):
         x = tokens(batch=batch).requires_grad_()
         y = block(x)
         y.backward(torch.cos(y.detach()))
         results.append({"y": y, "x": x.grad, **{name: value.grad for name, value in block.named_parameters()}})
-    plain, folding = results
+    plain, fused = results
     for name, expected in plain.items():
-        torch.testing.assert_close(folding[name], expected, atol=2e-5, rtol=1e-4, msg=name)
+        torch.testing.assert_close(fused[name], expected, atol=2e-5, rtol=1e-4, msg=name)
         assert expected.any(), name
 
 
 @pytest.mark.parametrize("is_faster", [True, False])
-def test_a_folded_mixing_block_gives_what_it_gave_by_either_library(is_faster, monkeypatch):
-    monkeypatch.setattr(mixing_module, "ONEDNN_IS_FASTER", is_faster and torch.backends.mkldnn.is_available())
+def test_folded_equals_unfolded_mixing_block(is_faster, monkeypatch):
+    monkeypatch.setattr(dispatch, "ONEDNN_IS_FASTER", is_faster and torch.backends.mkldnn.is_available())
     block = pair_of_blocks(SUBLAYERS["mixing"], "affine")[1].eval()
     with torch.no_grad():
         expected = block(tokens())
-        block.fold()
+        block.fold_affine_()
         torch.testing.assert_close(block(tokens()), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["affine", "batchnorm"])
 @pytest.mark.parametrize("sublayer", SUBLAYERS.values(), ids=SUBLAYERS)
-def test_nothing_of_affine_or_batch_norm_is_left_to_do_once_folded(sublayer, norm):
+def test_folding_leaves_no_affine_or_batch_norm(sublayer, norm):
     block = pair_of_blocks(sublayer, norm)[1].eval()
     expected = block(tokens())
-    block.fold()
+    block.fold_affine_()
     assert isinstance(block.pre, nn.Identity)
     assert isinstance(block.post, nn.Identity)
     torch.testing.assert_close(block(tokens()), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_in_half_precision_a_small_layer_scale_is_kept_out_of_the_weights():
-    """1e-6 times a weight of 0.02 is nothing in float16; behind the sublayer it still scales what is not small."""
-    block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=1e-6, post_bias=False, fold_always=True)
+def test_small_layer_scale_does_not_underflow_in_float16():
+    """1e-6 times a weight of 0.02 is 0 in float16; behind the sublayer it scales what is large enough."""
+    block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=1e-6, post_bias=False, fuse_affine=True)
     with torch.no_grad():
         block.sublayer.fc2.weight.fill_(0.02)
         block.sublayer.fc1.bias.fill_(100.0)
@@ -141,25 +141,25 @@ def test_in_half_precision_a_small_layer_scale_is_kept_out_of_the_weights():
     assert block.half()(x).abs().min() > 0
 
 
-def test_under_autocast_folding_changes_little():
-    plain, folding = pair_of_blocks(SUBLAYERS["channels"], "affine")
+def test_fused_is_close_to_plain_under_autocast():
+    plain, fused = pair_of_blocks(SUBLAYERS["channels"], "affine")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        torch.testing.assert_close(folding(tokens()), plain(tokens()), atol=0.02, rtol=0.02)
+        torch.testing.assert_close(fused(tokens()), plain(tokens()), atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_packed_mlp_gives_what_the_plain_one_gives(activation, kind):
+def test_packed_equals_plain_mlp(activation, kind):
     mlp = randomised(ChannelMLP(DIM, HIDDEN, activation)).to(kind).eval()
     x = tokens().to(kind)
     holder = nn.ModuleList([copy.deepcopy(mlp)])
-    pack_linears(holder)
+    pack_linears_(holder)
     tolerance = {"atol": 1e-5, "rtol": 1e-5} if kind == torch.float32 else {"atol": 0.02, "rtol": 0.02}
     with torch.no_grad():
         torch.testing.assert_close(holder[0](x), mlp(x), **tolerance)
-    torch.testing.assert_close(holder[0](x), mlp(x), **tolerance)  # with gradients, by the plain product
+    torch.testing.assert_close(holder[0](x), mlp(x), **tolerance)  # with gradients, by the plain matmul
 
 
-def test_an_affine_of_one_and_zero_folds_to_the_same_weights():
+def test_identity_affine_fuses_to_the_same_weights():
     mlp, x = randomised(ChannelMLP(DIM, HIDDEN)), tokens()
-    assert torch.equal(mlp.between(x, Affine(DIM), Affine(DIM, bias=False)), mlp(x))
+    assert torch.equal(mlp.forward_fused(x, Affine(DIM), Affine(DIM, bias=False)), mlp(x))

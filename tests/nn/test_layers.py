@@ -1,4 +1,4 @@
-"""The laws of the other layers: Affine, channel MLP, residual block, cross-attention, alignment of padding, packing."""
+"""The laws of the other layers: Affine, MLP, residual block, cross-attention, alignment of padding, packing."""
 
 import math
 
@@ -10,8 +10,9 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ACTIVATIONS, ChannelMLP
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.kernels.linear import PackedLinear, pack_linears
-from resmlp_mt.nn.padding import left_align, restore_columns
+from resmlp_mt.nn.kernels.linear import Linear, PackedLinear, pack_linears_
+from resmlp_mt.nn.mixing import TokenMixing
+from resmlp_mt.nn.padding import left_align, undo_left_align
 from resmlp_mt.nn.positions import PositionalEmbedding, sinusoids
 from resmlp_mt.nn.residual import ResidualBlock
 
@@ -26,7 +27,7 @@ def randomised(module, seed=7):
     return module
 
 
-def test_affine_is_equation_1_worked_by_hand():
+def test_affine_is_equation_1():
     affine = Affine(2, scale=3.0)
     with torch.no_grad():
         affine.beta.copy_(torch.tensor([1.0, -1.0]))
@@ -39,7 +40,7 @@ def test_affine_without_bias_only_scales():
     assert [name for name, _ in affine.named_parameters()] == ["alpha"]
 
 
-def test_affine_starts_as_the_identity_before_a_sublayer():
+def test_affine_is_the_identity_at_initialisation():
     x = torch.randn(LENGTH, DIM)
     assert torch.equal(build_norm("affine", DIM)(x), x)
 
@@ -52,35 +53,35 @@ def test_affine_starts_as_the_identity_before_a_sublayer():
         (lambda: PositionalEmbedding("rotary", LENGTH, DIM), "learned, sinusoidal"),
     ],
 )
-def test_an_unknown_choice_is_refused_with_the_valid_ones(make, name):
+def test_unknown_choice_is_refused_with_the_valid_ones(make, name):
     with pytest.raises(ResMLPError, match=name):
         make()
 
 
 def test_heads_that_do_not_divide_the_dimension_are_refused():
-    with pytest.raises(ResMLPError, match="dim must be divisible by num_heads=5, but is 6"):
+    with pytest.raises(ResMLPError, match="model dim 6 is not divisible by its 5 cross-attention heads"):
         CrossAttention(DIM, 5, DIM)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", ["affine", "layernorm"])
-def test_folding_a_channel_block_changes_no_output(activation, norm):
+def test_folded_equals_unfolded_mlp_block(activation, norm):
     block = randomised(ResidualBlock(ChannelMLP(DIM, HIDDEN, activation), DIM, norm)).eval()
     x = torch.randn(LENGTH, BATCH, DIM)
     expected = block(x)
-    block.fold()
+    block.fold_affine_()
     torch.testing.assert_close(block(x), expected, atol=1e-4, rtol=1e-5)
     assert isinstance(block.post, nn.Identity)
     assert isinstance(block.pre, nn.Identity) == (norm == "affine")
 
 
-def test_a_residual_block_with_layer_scale_zero_is_the_identity():
+def test_layer_scale_zero_is_the_identity():
     block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=0.0)
     x = torch.randn(LENGTH, BATCH, DIM)
     assert torch.equal(block(x), x)
 
 
-def test_stochastic_depth_leaves_out_whole_sentences_and_keeps_the_mean():
+def test_stochastic_depth_skips_whole_sentences_and_keeps_the_mean():
     torch.manual_seed(1)
     block = ResidualBlock(nn.Identity(), DIM, layer_scale=1.0, drop_path=0.25).train()
     x = torch.ones(LENGTH, 4000, DIM)
@@ -92,6 +93,45 @@ def test_stochastic_depth_leaves_out_whole_sentences_and_keeps_the_mean():
     assert torch.equal(block.eval()(x), 2 * x)
 
 
+@pytest.mark.parametrize("norm", ["affine", "layernorm"])
+def test_folded_equals_unfolded_attention_block(norm):
+    block = randomised(ResidualBlock(CrossAttention(DIM, 2, 11), DIM, norm)).eval()
+    keys, values = block.sublayer.project_memory(torch.randn(SOURCE, BATCH, 11))
+    mask = torch.ones(BATCH, 1, 1, SOURCE, dtype=torch.bool)
+    x = torch.randn(LENGTH, BATCH, DIM)
+    expected = block(x, keys, values, mask)
+    block.fold_affine_()
+    torch.testing.assert_close(block(x, keys, values, mask), expected, atol=1e-4, rtol=1e-4)
+    assert isinstance(block.pre, nn.Identity) == (norm == "affine")
+
+
+def test_folding_twice_changes_nothing():
+    block = randomised(ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM)).eval()
+    block.fold_affine_()
+    folded = {name: value.clone() for name, value in block.state_dict().items()}
+    block.fold_affine_()
+    assert list(folded) == list(block.state_dict())
+    assert all(torch.equal(folded[name], value) for name, value in block.state_dict().items())
+
+
+def test_block_whose_sublayer_cannot_be_folded_is_unchanged():
+    block = randomised(ResidualBlock(TokenMixing(LENGTH), DIM)).eval()
+    before = {name: value.clone() for name, value in block.state_dict().items()}
+    block.fold_affine_()
+    assert list(before) == list(block.state_dict())
+    assert all(torch.equal(before[name], value) for name, value in block.state_dict().items())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@torch.no_grad()
+def test_forward_activated_is_the_activation_of_forward(activation, packed):
+    linear = Linear(HIDDEN, DIM)
+    layer = PackedLinear(linear) if packed else linear
+    x = torch.randn(LENGTH, BATCH, HIDDEN)
+    torch.testing.assert_close(layer.forward_activated(x, activation), activation(linear(x)), atol=1e-5, rtol=1e-5)
+
+
 def attention_with_memory():
     attention = randomised(CrossAttention(DIM, 2, 11)).eval()
     keys, values = attention.project_memory(torch.randn(SOURCE, BATCH, 11))
@@ -100,7 +140,7 @@ def attention_with_memory():
     return attention, keys, values, mask
 
 
-def test_attention_weights_are_those_behind_the_output():
+def test_attention_weights_belong_to_the_output():
     mask = attention_with_memory()[3]
     single = randomised(CrossAttention(DIM, 1, 11)).eval()
     keys, values = single.project_memory(torch.randn(SOURCE, BATCH, 11))
@@ -112,7 +152,7 @@ def test_attention_weights_are_those_behind_the_output():
     torch.testing.assert_close(single(x, keys, values, mask), by_hand, atol=1e-4, rtol=1e-5)
 
 
-def test_the_beams_of_a_sentence_are_its_queries():
+def test_attention_step_equals_sequence():
     attention, keys, values, mask = attention_with_memory()
     x = torch.randn(LENGTH, BATCH, DIM)
     whole = attention(x, keys, values, mask)
@@ -123,7 +163,7 @@ def test_the_beams_of_a_sentence_are_its_queries():
     torch.testing.assert_close(weights, attention.weights(x, keys, mask).flatten(0, 1))
 
 
-def test_a_masked_source_position_changes_nothing():
+def test_masked_source_position_is_ignored():
     attention, keys, values, mask = attention_with_memory()
     x = torch.randn(LENGTH, BATCH, DIM)
     expected = attention(x, keys, values, mask)
@@ -132,27 +172,27 @@ def test_a_masked_source_position_changes_nothing():
     assert torch.equal(attention(x, keys, values, mask), expected)
 
 
-def test_left_align_keeps_the_order_of_tokens_wherever_the_padding_was():
+def test_left_align_keeps_the_order_of_tokens():
     tokens = torch.tensor([[0, 0, 5, 6], [7, 8, 9, 4], [3, 0, 0, 0], [0, 2, 0, 1]])
-    aligned, mask, columns = left_align(tokens, tokens.eq(0))
+    aligned, mask, positions = left_align(tokens, tokens.eq(0))
     assert aligned.tolist() == [[5, 6, 0, 0], [7, 8, 9, 4], [3, 0, 0, 0], [2, 1, 0, 0]]
     assert torch.equal(mask, aligned.eq(0))
-    assert torch.equal(restore_columns(aligned, columns), tokens)
+    assert torch.equal(undo_left_align(aligned, positions), tokens)
 
 
-def test_sinusoids_start_as_the_formula_says():
+def test_sinusoids_are_the_formula():
     table = sinusoids(3, 4)
     assert table[0].tolist() == [0.0, 1.0, 0.0, 1.0]
-    # channel pairs turn at speeds 1 and 10000 ** -(2 / 4) = 1 / 100
+    # pairs of features turn at speeds 1 and 10000 ** -(2 / 4) = 1 / 100
     expected = [math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]
     torch.testing.assert_close(table[2], torch.tensor(expected))
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_packed_linear_layer_gives_what_the_plain_one_gives(bias):
+def test_packed_equals_plain_linear(bias):
     linear = nn.Linear(HIDDEN, DIM, bias)
     holder = nn.ModuleDict({"inside": nn.ModuleDict({"linear": linear})})
-    pack_linears(holder)
+    pack_linears_(holder)
     packed = holder["inside"]["linear"]
     x = torch.randn(LENGTH, BATCH, HIDDEN)
     assert type(packed) is PackedLinear

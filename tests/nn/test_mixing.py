@@ -1,4 +1,4 @@
-"""The laws of token mixing: what a position may see, which part of A is used, and that step and sequence agree."""
+"""The laws of token mixing: causality, padding, the submatrix in use, step equals sequence, folded equals unfolded."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.mixing import CausalTokenMixing, TokenMixing
+from resmlp_mt.nn.mixing_cache import INITIAL_CAPACITY, BeamHistory, MixingCache
 
 LENGTH, BATCH, DIM, MAX_LEN = 7, 5, 3, 11
 
@@ -22,18 +23,18 @@ def no_padding():
     return torch.zeros(BATCH, LENGTH, dtype=torch.bool)
 
 
-def test_mixing_is_the_equation_worked_by_hand():
+def test_mixing_is_the_equation():
     mixing = TokenMixing(3)
     with torch.no_grad():
         mixing.weight.copy_(torch.tensor([[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]))
         mixing.bias.copy_(torch.tensor([0.5, -0.5, 9.0]))
-    x = torch.tensor([[[10.0, 1.0]], [[20.0, 2.0]]])  # two positions, one sentence, two channels
-    # position 0: 1 * 10 + 2 * 20 + 0.5; position 1: 3 * 10 + 4 * 20 - 0.5; the same A for both channels
+    x = torch.tensor([[[10.0, 1.0]], [[20.0, 2.0]]])  # two positions, one sentence, two features
+    # position 0: 1 * 10 + 2 * 20 + 0.5; position 1: 3 * 10 + 4 * 20 - 0.5; the same A for both features
     expected = torch.tensor([[[50.5, 5.5]], [[109.5, 10.5]]])
     assert torch.equal(mixing(x, torch.zeros(1, 2, dtype=torch.bool)), expected)
 
 
-def test_causal_mixing_is_the_equation_worked_by_hand():
+def test_causal_mixing_is_the_equation():
     mixing = CausalTokenMixing(3, bias=False)
     with torch.no_grad():
         mixing.weight.copy_(torch.tensor([[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]))
@@ -43,7 +44,7 @@ def test_causal_mixing_is_the_equation_worked_by_hand():
 
 @pytest.mark.parametrize("kind", [TokenMixing, CausalTokenMixing])
 @pytest.mark.parametrize("bias", [True, False])
-def test_only_the_top_left_submatrix_is_used_and_trained(kind, bias):
+def test_top_left_submatrix_alone_is_used_and_trained(kind, bias):
     mixing = make(kind, bias)
     inputs = (torch.randn(LENGTH, BATCH, DIM),) + ((no_padding(),) if kind is TokenMixing else ())
     output = mixing(*inputs)
@@ -61,7 +62,7 @@ def test_only_the_top_left_submatrix_is_used_and_trained(kind, bias):
     assert torch.equal(mixing(*inputs), output)
 
 
-def test_a_token_never_reaches_an_earlier_output():
+def test_causality():
     mixing = make(CausalTokenMixing)
     x = torch.randn(LENGTH, BATCH, DIM)
     before = mixing(x)
@@ -73,7 +74,7 @@ def test_a_token_never_reaches_an_earlier_output():
         assert not torch.equal(after[changed], before[changed])
 
 
-def test_what_stands_at_padded_positions_counts_as_zero():
+def test_padding_counts_as_zero():
     mixing = make(TokenMixing)
     mask = no_padding()
     mask[2, 4:] = True
@@ -85,24 +86,40 @@ def test_what_stands_at_padded_positions_counts_as_zero():
     assert torch.equal(mixing(poisoned, mask), mixing(zeroed, no_padding()))
 
 
-def test_a_sentence_longer_than_the_matrix_is_refused_by_name_and_number():
-    with pytest.raises(ResMLPError, match="sequence length must be at most 11.*but is 12"):
+def test_sentence_longer_than_the_matrix_is_refused():
+    with pytest.raises(
+        ResMLPError, match="a sentence of 12 tokens is longer than the 11 positions of the mixing matrix"
+    ):
         make(CausalTokenMixing)(torch.zeros(12, BATCH, DIM))
 
 
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
-def test_steps_give_what_the_whole_sequence_gives(bias, folded):
+def test_step_equals_sequence(bias, folded):
     mixing = make(CausalTokenMixing, bias)
     if folded:
-        mixing.absorb(shaken_affine(1), shaken_affine(2))
+        mixing.fold_affine_(shaken_affine(1), shaken_affine(2))
     x = torch.randn(LENGTH, BATCH, DIM)
     whole = mixing(x)
-    history = x.flatten(0, 1)
-    slots = torch.arange(LENGTH)[None] * BATCH + torch.arange(BATCH)[:, None]
+    cache = MixingCache(BeamHistory(BATCH, BATCH, x.device))
     for step in range(LENGTH):
-        stepped = mixing.step(history[: (step + 1) * BATCH], slots[:, : step + 1].contiguous())
-        torch.testing.assert_close(stepped, whole[step], atol=1e-5, rtol=1e-5)
+        cache.beams.advance()
+        torch.testing.assert_close(mixing.step(x[step], cache), whole[step], atol=1e-5, rtol=1e-5)
+
+
+def test_step_equals_sequence_across_reorders():
+    steps, slots = INITIAL_CAPACITY + 3, 5
+    mixing = CausalTokenMixing(steps, init_std=0.5)
+    cache = MixingCache(BeamHistory(2, slots, torch.device("cpu")))
+    inputs = torch.randn(0, 2, DIM)  # what each row has seen: (steps, rows, DIM)
+    for step in range(steps):
+        newest = torch.randn(inputs.size(1), DIM)
+        inputs = torch.cat([inputs, newest[None]])
+        cache.beams.advance()
+        torch.testing.assert_close(mixing.step(newest, cache), mixing(inputs)[-1], atol=1e-5, rtol=1e-5)
+        new_order = torch.randint(inputs.size(1), (2 + step % (slots - 1),))
+        cache.beams.reorder(new_order)
+        inputs = inputs[:, new_order]
 
 
 def shaken_affine(seed):
@@ -114,9 +131,9 @@ def shaken_affine(seed):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_an_absorbed_affine_gives_the_same_output(bias):
+def test_folded_equals_unfolded(bias):
     mixing, before, after = make(CausalTokenMixing, bias), shaken_affine(1), shaken_affine(2)
     x = torch.randn(LENGTH, BATCH, DIM)
     expected = after(mixing(before(x)))
-    assert mixing.absorb(before, after)
+    assert mixing.fold_affine_(before, after)
     torch.testing.assert_close(mixing(x), expected, atol=1e-5, rtol=1e-5)

@@ -49,5 +49,5 @@ def test_a_model_trained_compiled_is_run_plainly(monkeypatch):
 def test_without_a_compiler_the_option_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(ResMLPError, match=r"--compile-layers must be used where a C\+\+ compiler is"):
+    with pytest.raises(ResMLPError, match=r"--compile-layers requires a C\+\+ compiler"):
         compiled(len)

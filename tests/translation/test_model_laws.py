@@ -31,7 +31,7 @@ def logits_of(decoder, memory, targets):
 
 @pytest.mark.parametrize("changes", VARIANTS)
 @pytest.mark.parametrize("left", [True, False])
-def test_a_sentence_is_encoded_the_same_alone_and_in_any_batch(changes, left):
+def test_encoder_batch_invariance(changes, left):
     encoder, _ = make_model(**changes)
     rows = sentences([3, 17, 5, 1, 11])
     batch = encode(encoder, rows, left)
@@ -42,7 +42,7 @@ def test_a_sentence_is_encoded_the_same_alone_and_in_any_batch(changes, left):
         torch.testing.assert_close(shuffled.hidden[: len(row), (4, 2, 0, 3, 1).index(index)], alone, **CLOSE)
 
 
-def test_a_target_is_scored_the_same_alone_and_in_any_batch():
+def test_decoder_batch_invariance():
     encoder, decoder = make_model()
     sources, targets = sentences([3, 17, 5]), sentences([13, 2, 7], seed=6)
     batch = logits_of(decoder, encode(encoder, sources, left=True), pad(targets))
@@ -51,7 +51,7 @@ def test_a_target_is_scored_the_same_alone_and_in_any_batch():
         torch.testing.assert_close(batch[index, : len(target)], alone[0], **CLOSE)
 
 
-def test_changing_a_target_token_leaves_earlier_outputs_bit_identical():
+def test_causality():
     encoder, decoder = make_model()
     memory = encode(encoder, sentences([5, 7]))
     target = pad(sentences([11, 11], seed=8))
@@ -65,16 +65,15 @@ def test_changing_a_target_token_leaves_earlier_outputs_bit_identical():
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
-@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("optimized", [False, True])
 @torch.no_grad()
-def test_steps_give_what_whole_sentences_give_across_reorders(changes, fast):
+def test_step_equals_sequence_across_reorders(changes, optimized):
     encoder, decoder = make_model(**changes)
     beams, length = 3, 18  # more steps than the first capacity of the state
     sources = sentences([5, 3, 7])
     memory = encode(encoder, sources, left=True)
-    if fast:
-        decoder.fold()
-        decoder.pack()
+    if optimized:
+        decoder.optimize_for_inference()
     state = decoder.start(memory, torch.arange(3).repeat_interleave(beams))
     generator = torch.Generator().manual_seed(4)
     tokens = torch.full((9, 1), EOS)
@@ -82,7 +81,7 @@ def test_steps_give_what_whole_sentences_give_across_reorders(changes, fast):
     for step in range(length):
         logits, attention = decoder.step(tokens[:, -1], state, need_attention=True)
         rows_memory = type(memory)(
-            memory.hidden[:, source_of_row], memory.padding_mask[source_of_row], memory.columns[source_of_row]
+            memory.hidden[:, source_of_row], memory.padding_mask[source_of_row], memory.source_positions[source_of_row]
         )
         features, whole_attention = decoder(tokens, rows_memory, need_attention=True)
         torch.testing.assert_close(logits, decoder.output(features[:, -1]), **CLOSE)
@@ -105,7 +104,7 @@ def test_steps_give_what_whole_sentences_give_across_reorders(changes, fast):
 
 
 @torch.no_grad()
-def test_steps_in_bfloat16_stay_within_a_hundredth_of_the_logits_spread():
+def test_step_is_close_to_sequence_in_bfloat16():
     encoder, decoder = make_model(layer_scale=0.2, mixing_init_std=0.02)
     encoder, decoder = encoder.bfloat16(), decoder.bfloat16()
     memory = encode(encoder, sentences([5, 3]))
@@ -121,14 +120,13 @@ def test_steps_in_bfloat16_stay_within_a_hundredth_of_the_logits_spread():
 
 @pytest.mark.parametrize("changes", VARIANTS)
 @torch.no_grad()
-def test_folding_and_packing_change_no_output(changes):
+def test_optimized_equals_unoptimized(changes):
     encoder, decoder = make_model(**changes)
     sources, targets = sentences([5, 3]), pad(sentences([7, 11]))
     memory = encode(encoder, sources)
     expected = logits_of(decoder, memory, targets)
-    encoder.fold()
-    decoder.fold()
-    decoder.pack()
+    encoder.optimize_for_inference()
+    decoder.optimize_for_inference()
     folded = encode(encoder, sources)
     torch.testing.assert_close(folded.hidden[:3], memory.hidden[:3], **CLOSE)
     torch.testing.assert_close(logits_of(decoder, folded, targets), expected, **CLOSE)
@@ -143,12 +141,12 @@ def test_every_parameter_gets_a_gradient(changes):
     logits.square().sum().backward()
     for module in (encoder, decoder):
         for name, parameter in module.named_parameters():
-            if not name.endswith("k_proj.bias"):  # adds the same to every score of a query: softmax takes no notice
+            if not name.endswith("k_proj.bias"):  # adds the same to every score of a query, which softmax ignores
                 assert parameter.grad is not None, name
                 assert parameter.grad.abs().sum() > 0, name
 
 
-def test_with_layer_scale_zero_the_model_is_its_embeddings():
+def test_layer_scale_zero_leaves_the_embeddings():
     config = toy_config(layer_scale=0.0, num_layers=5)
     table = build_token_embedding(VOCAB_SIZE, config.encoder.dim, PAD)
     encoder, decoder = Encoder(table, config.encoder).eval(), Decoder(table, config.decoder, True).eval()
@@ -159,7 +157,7 @@ def test_with_layer_scale_zero_the_model_is_its_embeddings():
     assert torch.equal(decoder(tokens, memory)[0], embedded)
 
 
-def test_attention_refers_to_the_columns_of_the_padded_source():
+def test_attention_refers_to_the_positions_of_the_padded_source():
     encoder, decoder = make_model()
     rows = sentences([3, 7])
     targets = pad(sentences([5, 5]))
@@ -171,13 +169,41 @@ def test_attention_refers_to_the_columns_of_the_padded_source():
     torch.testing.assert_close(left[1], right[1], **CLOSE)
 
 
-def test_lengths_beyond_the_positions_are_refused():
+def test_length_beyond_the_positions_is_refused():
     encoder, decoder = make_model(max_len=5)
-    with pytest.raises(ResMLPError, match="sequence length must be at most 5"):
+    with pytest.raises(ResMLPError, match="a sentence of 6 tokens is longer than the 5 positions"):
         encode(encoder, sentences([6]))
     memory = encode(encoder, sentences([5]))
     state = decoder.start(memory, torch.arange(1))
     for _ in range(5):
         decoder.step(torch.tensor([EOS]), state)
-    with pytest.raises(ResMLPError, match="target length must be at most 5.*but is 6"):
+    with pytest.raises(
+        ResMLPError, match="a target of 6 tokens is longer than the 5 positions.*lower the maximum length"
+    ):
         decoder.step(torch.tensor([EOS]), state)
+
+
+@torch.no_grad()
+def test_decoder_layer_step_equals_sequence():
+    encoder, decoder = make_model()
+    layer = decoder.layers[0]
+    memory = encode(encoder, sentences([5, 7, 3]))
+    state = decoder.start(memory, torch.arange(3))
+    x = torch.randn(11, 3, 14, generator=torch.Generator().manual_seed(4))
+    whole, attention = layer(x, memory.hidden, ~memory.padding_mask[:, None, None], need_attention=True)
+    for position in range(11):
+        state.beams.advance()
+        stepped, weights = layer.step(x[position], state.layers[0], need_attention=True)
+        torch.testing.assert_close(stepped, whole[position], **CLOSE)
+        torch.testing.assert_close(weights, attention[:, position], **CLOSE)
+
+
+@torch.no_grad()
+def test_optimizing_twice_changes_nothing():
+    encoder, decoder = make_model()
+    memory = encode(encoder, sentences([5, 3]))
+    targets = pad(sentences([7, 11]))
+    decoder.optimize_for_inference()
+    expected = logits_of(decoder, memory, targets)
+    decoder.optimize_for_inference()
+    assert torch.equal(logits_of(decoder, memory, targets), expected)

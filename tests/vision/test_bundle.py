@@ -77,7 +77,7 @@ def test_parts_that_do_not_fit_together_are_not_written(tmp_path):
         with pytest.raises(ResMLPError, match=said):
             save_classifier(tmp_path / "bundle", *parts)
     folded = square_classifier()
-    folded.fold()
+    folded.optimize_for_inference()
     with pytest.raises(ResMLPError, match="the parameter layers.0"):
         save_classifier(tmp_path / "bundle", folded, CLASSES, images)
     assert not (tmp_path / "bundle").exists()

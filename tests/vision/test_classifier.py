@@ -41,7 +41,7 @@ def test_folding_changes_no_output(norm, mixing, pooling):
     with torch.no_grad():
         expected = model(images)
         matrices = model.mixing_matrices()
-        model.fold()
+        model.optimize_for_inference()
         torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(model(images[:1]), expected[:1], atol=1e-5, rtol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(model.mixing_matrices(), matrices, strict=True))
@@ -53,7 +53,7 @@ def test_folding_changes_no_output_whatever_the_activation(activation):
     images = toy_images(model.settings)
     with torch.no_grad():
         expected = model(images)
-        model.fold()
+        model.optimize_for_inference()
         torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -159,7 +159,10 @@ def test_mixing_matrices_are_those_of_the_layers_in_their_order_and_apart_from_g
 
 @pytest.mark.parametrize(
     ("shape", "said"),
-    [((3, 2, 15, 15), r"images must be \(batch, 2, 15, 21\), but is \(2, 15, 15\)"), ((3, 3, 15, 21), "resize")],
+    [
+        ((3, 2, 15, 15), r"images of shape \(2, 15, 21\) \(channels, height, width\), not \(2, 15, 15\)"),
+        ((3, 3, 15, 21), "resize"),
+    ],
 )
 def test_images_of_another_size_are_refused(shape, said):
     with pytest.raises(ResMLPError, match=said):

@@ -103,7 +103,7 @@ def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
         expected = reference(images)
         assert expected.std() > 0.1
         torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
-        model.fold()
+        model.optimize_for_inference()
         torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
 
 

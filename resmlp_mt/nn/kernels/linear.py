@@ -1,48 +1,41 @@
-"""Linear layers: with the processor's faster library; at inference folded with an Affine, and packed."""
+"""Linear layers: `Linear` for training, `PackedLinear` for inference."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.nn.affine import Affine
+from resmlp_mt.nn.kernels.dispatch import can_use_packed
 from resmlp_mt.nn.kernels.matmul import linear
+
+Activation = Callable[[Tensor], Tensor]
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, whose products are those of `resmlp_mt.nn.kernels.matmul`."""
+    """`nn.Linear` with the matmul of `resmlp_mt.nn.kernels.matmul`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""
         return linear(x, self.weight, self.bias)
 
-
-def scale_input(layer: nn.Linear, before: Affine) -> None:
-    r"""Folds what comes before: $W(\alpha \odot x + \beta) + b = (W \mathrm{diag}(\alpha)) x + (W\beta + b)$."""
-    layer.bias.add_(layer.weight @ before.shift())
-    layer.weight.mul_(before.alpha)
-
-
-def scale_output(layer: nn.Linear, after: Affine) -> None:
-    r"""Folds the next: $\alpha \odot (Wx + b) + \beta = (\mathrm{diag}(\alpha)W)x + \alpha \odot b + \beta$."""
-    layer.weight.mul_(after.alpha[:, None])
-    layer.bias.mul_(after.alpha).add_(after.shift())
-
-
-def _can_pack() -> bool:
-    ops = torch.ops.mkldnn
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(ops, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
-    )
+    def forward_activated(self, x: Tensor, activation: Activation) -> Tensor:
+        """The activation of what `forward` returns: (..., in_features) to (..., out_features)."""
+        return activation(self(x))
 
 
 class PackedLinear(nn.Linear):
-    """A linear layer for inference whose weights are kept in the processor's own blocked layout too.
+    """A linear layer for inference that also keeps its weight in oneDNN's blocked layout.
 
-    On CPU the product is then oneDNN's, which needs no packing at each call; for the few rows of a beam search in
-    float32 that is two to four times as fast as the plain product. Anywhere else (other devices or types, with
-    gradients, without oneDNN) this is `nn.Linear`. The parameters are shared with the layer that it is made from.
+    For the few rows of a beam search on a CPU this is two to four times as fast as the plain matmul, which has to
+    rearrange the weight at each call. Where `dispatch` does not allow it (other devices or types, with gradients,
+    without oneDNN) this is `nn.Linear`.
+
+    Args:
+        linear: the layer whose parameters it shares.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -54,44 +47,33 @@ class PackedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (..., in_features) to (..., out_features)."""
-        packed = self._packed_weight(x)
-        if packed is None:
+        if not can_use_packed(x, self.weight):
             return F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed_weight(), self.bias, "none", [], "")
 
-    def forward_gelu(self, x: Tensor) -> Tensor:
-        """GELU of what `forward` gives; oneDNN applies it before the product leaves the processor's cache."""
-        packed = self._packed_weight(x)
-        if packed is None:
-            return F.gelu(F.linear(x, self.weight, self.bias))
-        return torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "gelu", [], "none")
+    def forward_activated(self, x: Tensor, activation: Activation) -> Tensor:
+        """See `Linear.forward_activated`; oneDNN applies GELU before the result leaves the processor's cache."""
+        if activation is not F.gelu or not can_use_packed(x, self.weight):
+            return activation(self(x))
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed_weight(), self.bias, "gelu", [], "none")
 
-    def _packed_weight(self, x: Tensor) -> Tensor | None:
-        """The packed weights that suit x, or None where the plain product must do."""
-        kinds = (torch.float32, torch.bfloat16) if _CAN_PACK_BFLOAT16 else (torch.float32,)
-        usable = x.dtype in kinds and x.dtype == self.weight.dtype and x.device.type == "cpu"
-        if not usable or not _CAN_PACK or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return None
-        # An inference tensor has no version counter, but then nothing can have changed it in place either.
+    def _packed_weight(self) -> Tensor:
+        # An inference tensor has no version counter, and cannot be changed in place either.
         version = 0 if self.weight.is_inference() else self.weight._version
         if self._packed is None or self._packed_version != version:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
             self._packed_version = version
         return self._packed
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self._packed = None  # moved to another device or type: pack again
         return super()._apply(fn, recurse)
 
 
-_CAN_PACK = _can_pack()
-_CAN_PACK_BFLOAT16 = _CAN_PACK and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def pack_linears(module: nn.Module) -> None:
-    """Replaces every `nn.Linear` inside `module` by a `PackedLinear` of the same parameters."""
+def pack_linears_(module: nn.Module) -> None:
+    """Replaces every linear layer inside `module` by a `PackedLinear` with the same parameters."""
     for name, child in module.named_children():
         if type(child) in (nn.Linear, Linear):
             setattr(module, name, PackedLinear(child))
         else:
-            pack_linears(child)
+            pack_linears_(child)

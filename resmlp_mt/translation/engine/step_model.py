@@ -7,7 +7,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.nn.kernels.linear import pack_linears
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.decoder_state import DecoderState
 from resmlp_mt.translation.model.encoder import Encoder
@@ -88,6 +87,5 @@ class TranslationModel(nn.Module):
     def make_fast(self) -> None:
         """Folds and packs the weights for inference; the outputs stay."""
         self.eval()
-        self.encoder.fold()
-        self.decoder.fold()
-        pack_linears(self)
+        self.encoder.optimize_for_inference()
+        self.decoder.optimize_for_inference()

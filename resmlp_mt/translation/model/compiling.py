@@ -9,19 +9,21 @@ from typing import Any
 
 import torch
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 
 _COMPILERS = ("g++", "clang++", "cl")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function with `torch.compile`, once for batches of all lengths and sizes.
+    """Compiles a function with `torch.compile`, once for all batch sizes and lengths.
 
     Raises:
-        ResMLPError: when there is no C++ compiler, which torch.compile needs on CPU and on GPU.
+        ResMLPError: if there is no C++ compiler, which torch.compile requires on CPU and on GPU.
     """
     names = (os.environ.get("CXX", ""), *_COMPILERS)
-    found = any(shutil.which(name) for name in names if name)
-    said = "install one of these, set CXX, or leave the option out"
-    require(found, "--compile-layers", "used where a C++ compiler is", f"used without {', '.join(_COMPILERS)}", said)
+    if not any(shutil.which(name) for name in names if name):
+        raise ResMLPError(
+            f"--compile-layers requires a C++ compiler, but there is none of {', '.join(_COMPILERS)}; install one, set "
+            "CXX to yours, or leave the option out"
+        )
     return torch.compile(function, dynamic=True)

@@ -1,4 +1,4 @@
-"""The decoder: causal mixing over positions, attention to the source, MLP over channels, many times.
+"""The decoder: layers of causal mixing over positions, attention to the source, and an MLP over features.
 
 Source: arXiv:2105.03404, section 2, "Sequence-to-sequence ResMLP": the decoder of Vaswani et al. with every
 self-attention sublayer replaced by the mixing sublayer, whose matrix is triangular.
@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import build_norm
 from resmlp_mt.nn.cross_attention import CrossAttention
-from resmlp_mt.nn.kernels.linear import Linear, pack_linears
+from resmlp_mt.nn.kernels.linear import Linear, pack_linears_
 from resmlp_mt.nn.mixing import CausalTokenMixing
-from resmlp_mt.nn.padding import restore_columns
+from resmlp_mt.nn.padding import undo_left_align
+from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.translation.model.config import StackConfig
-from resmlp_mt.translation.model.decoder_state import DecoderState
+from resmlp_mt.translation.model.decoder_state import DecoderLayerState, DecoderState
 from resmlp_mt.translation.model.encoder import EncoderOutput
 from resmlp_mt.translation.model.parts import channel_mlp, residual_block, token_embedding
 
 
 class DecoderLayer(nn.Module):
-    """One causal mixing, one cross-attention and one channel block."""
+    r"""One layer of the decoder: causal mixing, cross-attention, then the MLP, each in a `ResidualBlock`.
+
+    $$z = x + \mathrm{Aff}(A\,\mathrm{Aff}(x)), \quad u = z + \mathrm{Aff}(\mathrm{Attention}(\mathrm{Aff}(z))), \quad
+    y = u + \mathrm{Aff}(\mathrm{MLP}(\mathrm{Aff}(u)))$$
+
+    with a lower triangular A. `forward`, for whole sentences, and `step`, for one new token of every row, compute the
+    same.
+    Source: arXiv:2105.03404, section 2, "Sequence-to-sequence ResMLP", with equations 2 and 3.
+
+    Args:
+        config: of the decoder.
+    """
+
+    cross_attention: ResidualBlock[CrossAttention]
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
@@ -38,17 +52,65 @@ class DecoderLayer(nn.Module):
         """See `CrossAttention.project_memory`."""
         return self.cross_attention.sublayer.project_memory(memory)
 
+    def forward(
+        self, x: Tensor, memory: Tensor, source_mask: Tensor, need_attention: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Runs over whole target sentences.
+
+        Args:
+            x: (tgt_len, batch, dim).
+            memory: the encoder's output, (src_len, batch, memory_dim).
+            source_mask: True where a source position may be attended to, (batch, 1, 1, src_len).
+            need_attention: whether to compute the attention weights.
+
+        Returns:
+            (tgt_len, batch, dim), and the attention weights averaged over heads, (batch, tgt_len, src_len), or None.
+        """
+        x = self.mixing(x)
+        keys, values = self.project_memory(memory)
+        attention = None
+        if need_attention:
+            block = self.cross_attention
+            attention = block.sublayer.weights(block.pre(x), keys, source_mask)
+        x = self.cross_attention(x, keys, values, source_mask)
+        return self.channels(x), attention
+
+    def step(self, x: Tensor, state: DecoderLayerState, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Runs over one new token of every row.
+
+        Args:
+            x: (rows, dim).
+            state: of this layer, changed by this call.
+            need_attention: whether to compute the attention weights.
+
+        Returns:
+            (rows, dim), and the attention weights averaged over heads, (rows, src_len), or None.
+        """
+        x = self.mixing.step(x, state.cache)
+        attention = None
+        if need_attention:
+            block = self.cross_attention
+            attention = block.sublayer.step_weights(block.pre(x), state.keys, state.source_mask)
+        x = self.cross_attention.step(x, state.keys, state.values, state.source_mask)
+        return self.channels.step(x), attention
+
+    def fold_affine_(self) -> None:
+        """See `ResidualBlock.fold_affine_`."""
+        self.mixing.fold_affine_()
+        self.cross_attention.fold_affine_()
+        self.channels.fold_affine_()
+
 
 class Decoder(nn.Module):
     """Predicts each target token from the source and the target tokens before it.
 
-    Has two forms that give the same: `forward` for whole target sentences, and `start`, `step` and the state's
-    `reorder` for a search. `step` wants new tokens alone; which beams they continue is told to the state.
+    `forward`, for whole target sentences, and `start`, `step` and `DecoderState.reorder`, for a search, compute the
+    same. `step` takes the newest tokens only; the state knows which beams they continue.
 
     Args:
-        embedding_table: vectors of the target vocabulary, possibly shared.
+        embedding_table: of the target vocabulary, possibly shared.
         config: of the decoder.
-        tie_output: whether the output projection is the embedding table.
+        tie_output: whether the output projection shares the embedding table.
     """
 
     def __init__(self, embedding_table: nn.Embedding, config: StackConfig, tie_output: bool) -> None:
@@ -71,27 +133,23 @@ class Decoder(nn.Module):
         Args:
             tokens: the target shifted by one, (batch, tgt_len).
             memory: from the encoder.
-            need_attention: whether the last layer's attention is wanted.
+            need_attention: whether to compute the attention weights of the last layer.
 
         Returns:
-            Features for `output`, (batch, tgt_len, dim), and the attention weights averaged over heads in the columns
-            of the encoder's input, (batch, tgt_len, src_len), or None.
+            Features for `output`, (batch, tgt_len, dim), and the attention weights averaged over heads, at the
+            positions of the encoder's input, (batch, tgt_len, src_len), or None.
 
         Raises:
             ResMLPError: if tgt_len is more than the positions of the mixing matrices.
         """
         x = self.embedding(tokens)  # (tgt_len, batch, dim)
         source_mask = ~memory.padding_mask[:, None, None]
+        last = len(self.layers) - 1
         attention = None
-        for layer in self.layers:
-            x = layer.mixing(x)
-            keys, values = layer.project_memory(memory.hidden)
-            if need_attention and layer is self.layers[-1]:
-                block = layer.cross_attention
-                weights = block.sublayer.weights(block.pre(x), keys, source_mask)
-                attention = restore_columns(weights, memory.columns[:, None])
-            x = layer.cross_attention(x, keys, values, source_mask)
-            x = layer.channels(x)
+        for index, layer in enumerate(self.layers):
+            x, attention = layer(x, memory.hidden, source_mask, need_attention and index == last)
+        if attention is not None:
+            attention = undo_left_align(attention, memory.source_positions[:, None])
         return self.norm(x).transpose(0, 1), attention
 
     def start(self, memory: EncoderOutput, sentence_of_row: Tensor, most_rows: int | None = None) -> DecoderState:
@@ -100,16 +158,15 @@ class Decoder(nn.Module):
         Args:
             memory: from the encoder.
             sentence_of_row: the sentence of the batch that each row translates, (rows,).
-            most_rows: to which the rows may grow; as many as there are at first unless given.
+            most_rows: most rows that there will be; by default as many as at the beginning.
         """
         projected = [layer.project_memory(memory.hidden) for layer in self.layers]
         return DecoderState(
-            keys=[keys.contiguous() for keys, _ in projected],
-            values=[values.contiguous() for _, values in projected],
-            source_mask=~memory.padding_mask[:, None, None],
-            columns=memory.columns,
-            sentence_of_row=sentence_of_row,
-            most_rows=most_rows,
+            [(keys.contiguous(), values.contiguous()) for keys, values in projected],
+            ~memory.padding_mask[:, None, None],
+            memory.source_positions,
+            sentence_of_row,
+            most_rows,
         )
 
     def step(self, tokens: Tensor, state: DecoderState, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -126,36 +183,25 @@ class Decoder(nn.Module):
         Raises:
             ResMLPError: if there are no more positions.
         """
-        require(
-            state.length < self.max_len,
-            "target length",
-            f"at most {self.max_len}, the number of positions of the mixing matrices",
-            state.length + 1,
-            "lower the maximal length of the search",
-        )
-        x = self.embedding(tokens[:, None], start=state.length).squeeze(0)  # (rows, dim)
-        state.advance()
+        beams = state.beams
+        if beams.length == self.max_len:
+            raise ResMLPError(
+                f"a target of {self.max_len + 1} tokens is longer than the {self.max_len} positions of the mixing "
+                "matrices; lower the maximum length of the search"
+            )
+        x = self.embedding(tokens[:, None], start=beams.length).squeeze(0)  # (rows, dim)
+        beams.advance()
+        last = len(self.layers) - 1
         attention = None
-        for index, layer in enumerate(self.layers):
-            mixing = layer.mixing
-            history = state.remember(index, mixing.pre(x))
-            x = x + mixing.post(mixing.sublayer.step(history, state.ancestors))
-            keys, values = state.keys[index], state.values[index]
-            if need_attention and layer is self.layers[-1]:
-                block = layer.cross_attention
-                weights = block.sublayer.step_weights(block.pre(x), keys, state.source_mask)
-                attention = restore_columns(weights, state.columns.index_select(0, state.sentence_of_row))
-            x = layer.cross_attention.step(x, keys, values, state.source_mask)
-            x = layer.channels(x)
+        for index, (layer, layer_state) in enumerate(zip(self.layers, state.layers, strict=True)):
+            x, attention = layer.step(x, layer_state, need_attention and index == last)
+        if attention is not None:
+            attention = undo_left_align(attention, state.source_positions.index_select(0, state.sentence_of_row))
         return self.output(self.norm(x)), attention
 
-    def fold(self) -> None:
-        """Folds every Affine around a sublayer into it, for inference: the outputs stay, the work shrinks."""
+    def optimize_for_inference(self) -> None:
+        """Folds Affine transformations into weights and packs the linear layers; the outputs stay."""
+        self.eval()
         for layer in self.layers:
-            layer.mixing.fold()
-            layer.cross_attention.fold()
-            layer.channels.fold()
-
-    def pack(self) -> None:
-        """Packs the linear layers for this processor, see `PackedLinear`."""
-        pack_linears(self)
+            layer.fold_affine_()
+        pack_linears_(self)

@@ -1,91 +1,100 @@
-"""What a decoder remembers between two steps of a search."""
+"""What a decoder remembers between the steps of a search."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-FIRST_CAPACITY = 16  # steps for which room is made at first; doubled whenever it is full
+from resmlp_mt.nn.mixing_cache import BeamHistory, MixingCache
+
+
+@dataclass
+class DecoderLayerState:
+    """What one layer remembers.
+
+    Attributes:
+        cache: inputs of the causal mixing.
+        keys, values: of the cross-attention, (sentences, num_heads, src_len, head_dim).
+        source_mask: True where a source position may be attended to, (sentences, 1, 1, src_len).
+    """
+
+    cache: MixingCache
+    keys: Tensor
+    values: Tensor
+    source_mask: Tensor
 
 
 class DecoderState:
-    """The memory of a step-by-step decoding of several rows (the beams of several sentences).
+    """What all layers remember of several rows (the beams of several sentences).
 
-    What the mixing layers have seen is written once, into one buffer per layer, and never moved. Reordering the beams
-    only permutes `ancestors`, a table of integers that all layers share. Keys and values exist once per sentence; the
-    rows of a sentence stand side by side and are its queries.
+    Inputs of the mixing layers are never moved: `reorder` only permutes the backpointers in `beams`. Keys and values
+    exist once per sentence; the rows of a sentence are neighbours, and are its queries.
+
+    Args:
+        projected: keys and values of each layer, see `DecoderLayerState`.
+        source_mask: see `DecoderLayerState`.
+        source_positions: see `EncoderOutput`, (sentences, src_len).
+        sentence_of_row: the sentence that each row translates, sorted, (rows,).
+        most_rows: most rows that there will be; by default as many as at the beginning.
 
     Attributes:
-        length: number of steps taken.
-        keys, values: per layer, (sentences, num_heads, src_len, head_dim).
-        source_mask: True where a source position may be attended to, (sentences, 1, 1, src_len).
-        columns: see `EncoderOutput`, (sentences, src_len).
-        sentence_of_row: (rows,), sorted so that the rows of a sentence are neighbours, each sentence with as many.
-        ancestors: for each row and step, the place of its input in the flattened history, (rows, length).
+        layers: the state of each layer.
+        beams: steps and backpointers, shared by all layers.
+        source_mask: of all layers.
+        source_positions: of the sentences that are left.
+        sentence_of_row: (rows,), sorted; every sentence has the same number of rows.
     """
 
     def __init__(
         self,
-        keys: list[Tensor],
-        values: list[Tensor],
+        projected: list[tuple[Tensor, Tensor]],
         source_mask: Tensor,
-        columns: Tensor,
+        source_positions: Tensor,
         sentence_of_row: Tensor,
         most_rows: int | None = None,
     ) -> None:
-        self.length = 0
-        self.keys, self.values, self.source_mask, self.columns = keys, values, source_mask, columns
-        self.sentence_of_row = torch.arange(columns.size(0), device=columns.device)
-        self._slots = most_rows or sentence_of_row.size(0)
-        self._histories: list[Tensor] = []
-        self.ancestors = sentence_of_row.new_empty(sentence_of_row.size(0), 0)
+        rows = sentence_of_row.size(0)
+        self.beams = BeamHistory(rows, most_rows or rows, sentence_of_row.device)
+        self.layers = [
+            DecoderLayerState(MixingCache(self.beams), keys, values, source_mask) for keys, values in projected
+        ]
+        self.source_mask = source_mask
+        self.source_positions = source_positions
+        self.sentence_of_row = torch.arange(source_positions.size(0), device=source_positions.device)
         self._regroup(sentence_of_row)
 
     @property
-    def rows(self) -> int:
-        return self.ancestors.size(0)
+    def length(self) -> int:
+        """Number of steps taken."""
+        return self.beams.length
 
-    def advance(self) -> None:
-        """Makes room for the inputs of one more step."""
-        slots = torch.arange(self.rows, device=self.ancestors.device) + self.length * self._slots
-        self.ancestors = torch.cat([self.ancestors, slots[:, None]], dim=1)
-        self.length += 1
-
-    def remember(self, layer: int, x: Tensor) -> Tensor:
-        """Writes the newest input of a layer, (rows, dim).
-
-        Returns:
-            All inputs of the layer so far, flattened: (steps * slots, dim).
-        """
-        if len(self._histories) <= layer:
-            self._histories.append(x.new_empty(FIRST_CAPACITY, self._slots, x.size(1)))
-        history = self._histories[layer]
-        if self.length > history.size(0):
-            history = torch.cat([history, torch.empty_like(history)])
-            self._histories[layer] = history
-        history[self.length - 1, : x.size(0)] = x
-        return history[: self.length].flatten(0, 1)
-
-    def reorder(self, origins: Tensor) -> None:
-        """Row r goes on from what row `origins[r]` was.
+    def reorder(self, new_order: Tensor) -> None:
+        """Row r continues what row `new_order[r]` was.
 
         Args:
-            origins: (rows after,), at most `most_rows`. Rows may vanish, be copied, or change places.
+            new_order: (new rows,), at most `most_rows`. Rows may be dropped, copied, or change places.
         """
-        self.ancestors = self.ancestors.index_select(0, origins)
-        self._regroup(self.sentence_of_row.index_select(0, origins))
+        self.beams.reorder(new_order)
+        self._regroup(self.sentence_of_row.index_select(0, new_order))
 
     def _regroup(self, sentence_of_row: Tensor) -> None:
-        """Makes keys and values fit rows that belong to the sentences given, copying only when sentences come or go."""
+        """Makes keys and values fit these rows; copies them only if sentences are dropped, copied or moved."""
         if torch.equal(sentence_of_row, self.sentence_of_row):
             return
         sentences, counts = torch.unique_consecutive(sentence_of_row, return_counts=True)
         if not bool((counts == counts[0]).all()):
-            sentences = sentence_of_row  # uneven groups: every row gets its own copy
+            sentences = sentence_of_row  # groups of different sizes: every row gets its own copy
         group = sentence_of_row.size(0) // sentences.size(0)
-        if not torch.equal(sentences, torch.arange(self.columns.size(0), device=sentences.device)):
-            self.keys = [keys.index_select(0, sentences) for keys in self.keys]
-            self.values = [values.index_select(0, sentences) for values in self.values]
-            self.source_mask = self.source_mask.index_select(0, sentences)
-            self.columns = self.columns.index_select(0, sentences)
+        if not torch.equal(sentences, torch.arange(self.source_positions.size(0), device=sentences.device)):
+            self._select(sentences)
         self.sentence_of_row = torch.arange(sentences.size(0), device=sentences.device).repeat_interleave(group)
+
+    def _select(self, sentences: Tensor) -> None:
+        self.source_mask = self.source_mask.index_select(0, sentences)
+        self.source_positions = self.source_positions.index_select(0, sentences)
+        for layer in self.layers:
+            layer.keys = layer.keys.index_select(0, sentences)
+            layer.values = layer.values.index_select(0, sentences)
+            layer.source_mask = self.source_mask

@@ -1,4 +1,4 @@
-"""Tokens to vectors, the same for the encoder and the decoder."""
+"""Token embeddings, the same for the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from resmlp_mt.nn.positions import PositionalEmbedding
 
 
 def build_token_embedding(vocab_size: int, dim: int, padding_index: int) -> nn.Embedding:
-    """Makes a table, normal with deviation dim ** -0.5 and zero at `padding_index`, as fairseq's Transformer has."""
+    """Makes an embedding table, initialised as in fairseq's Transformer: normal with std dim ** -0.5, zero at padding.
+
+    Args:
+        vocab_size: number of tokens.
+        dim: model dim.
+        padding_index: the padding token.
+    """
     embedding = nn.Embedding(vocab_size, dim, padding_index)
     nn.init.normal_(embedding.weight, std=dim**-0.5)
     nn.init.zeros_(embedding.weight[padding_index])
@@ -19,14 +25,16 @@ def build_token_embedding(vocab_size: int, dim: int, padding_index: int) -> nn.E
 
 
 class TokenEmbedding(nn.Module):
-    """Looks tokens up, scales them by the square root of dim, adds positions where wanted, and drops some channels.
+    r"""Embeds tokens: $x_t = \sqrt{d}\,E_{w_t} + p_t$, with dropout.
+
+    Source: Vaswani et al. 2017, sections 3.4 and 3.5.
 
     Args:
-        tokens: the embedding table, possibly shared with other modules.
-        positions: "none", "learned" or "sinusoidal".
+        tokens: E, the embedding table, possibly shared with other modules.
+        positions: positional embeddings p, one of `resmlp_mt.nn.positions.POSITIONAL_EMBEDDINGS`.
         max_len: number of positions.
-        scale: whether vectors are multiplied by the square root of dim (Vaswani et al. 2017, section 3.4).
-        dropout: probability of dropping a channel of an embedding.
+        scale: whether to multiply by the square root of dim d.
+        dropout: probability of dropping a feature of an embedding.
     """
 
     def __init__(self, tokens: nn.Embedding, positions: str, max_len: int, scale: bool, dropout: float) -> None:
@@ -37,7 +45,7 @@ class TokenEmbedding(nn.Module):
         self.dropout = dropout
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """Maps tokens (batch, len), whose first position is `start`, to (len, batch, dim)."""
+        """Maps tokens (batch, len), where `start` is the first position, to (len, batch, dim)."""
         x = self.tokens(tokens.t()) * self.scale
         if self.positions is not None:
             x = self.positions(x, start)

@@ -1,4 +1,4 @@
-"""The encoder: mixing over positions, MLP over channels, many times.
+"""The encoder: layers of mixing over positions and an MLP over features.
 
 Source: arXiv:2105.03404, section 2, "Sequence-to-sequence ResMLP": the encoder of Vaswani et al. with every
 self-attention sublayer replaced by the mixing sublayer.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from resmlp_mt.nn.affine import build_norm
+from resmlp_mt.nn.kernels.linear import pack_linears_
 from resmlp_mt.nn.mixing import TokenMixing
 from resmlp_mt.nn.padding import left_align
 from resmlp_mt.translation.model.config import StackConfig
@@ -18,21 +19,29 @@ from resmlp_mt.translation.model.parts import channel_mlp, residual_block, token
 
 
 class EncoderOutput(NamedTuple):
-    """What the encoder tells of a batch of sentences, all of them at the left edge.
+    """The encoded sentences of a batch, aligned to the left.
 
     Attributes:
         hidden: (src_len, batch, dim).
         padding_mask: True at padding, (batch, src_len).
-        columns: the column of the encoder's input from which each position came, (batch, src_len).
+        source_positions: where each position was in the encoder's input, (batch, src_len).
     """
 
     hidden: Tensor
     padding_mask: Tensor
-    columns: Tensor
+    source_positions: Tensor
 
 
 class EncoderLayer(nn.Module):
-    """One mixing and one channel block: (len, batch, dim) to (len, batch, dim)."""
+    r"""One layer of the encoder: token mixing, then the MLP, each in a `ResidualBlock`.
+
+    $$z = x + \mathrm{Aff}(A\,\mathrm{Aff}(x)), \qquad y = z + \mathrm{Aff}(\mathrm{MLP}(\mathrm{Aff}(z)))$$
+
+    Source: arXiv:2105.03404, equations 2 and 3.
+
+    Args:
+        config: of the encoder.
+    """
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
@@ -41,16 +50,27 @@ class EncoderLayer(nn.Module):
         self.channels = residual_block(channel_mlp(config), config)
 
     def forward(self, x: Tensor, padding_mask: Tensor) -> Tensor:
+        """Maps (src_len, batch, dim) to (src_len, batch, dim).
+
+        Args:
+            x: (src_len, batch, dim).
+            padding_mask: True at padding, (batch, src_len).
+        """
         return self.channels(self.mixing(x, padding_mask))
+
+    def fold_affine_(self) -> None:
+        """See `ResidualBlock.fold_affine_`."""
+        self.mixing.fold_affine_()
+        self.channels.fold_affine_()
 
 
 class Encoder(nn.Module):
-    """Turns source tokens into one vector a position.
+    """Encodes source tokens, one vector per position.
 
-    A sentence's output depends neither on its batch, nor on the side of its padding, nor on its longest neighbour.
+    A sentence's output does not depend on its batch, on the side of its padding, or on the longest sentence beside it.
 
     Args:
-        embedding_table: vectors of the source vocabulary, possibly shared.
+        embedding_table: of the source vocabulary, possibly shared.
         config: of the encoder.
     """
 
@@ -66,18 +86,20 @@ class Encoder(nn.Module):
 
         Args:
             tokens: (batch, src_len).
-            padding_mask: True at padding, on whichever side, (batch, src_len).
+            padding_mask: True at padding, which may be on either side, (batch, src_len).
 
         Raises:
             ResMLPError: if src_len is more than the positions of the mixing matrices.
         """
-        tokens, padding_mask, columns = left_align(tokens, padding_mask)
+        tokens, padding_mask, source_positions = left_align(tokens, padding_mask)
         x = self.embedding(tokens)  # (src_len, batch, dim)
         for layer in self.layers:
             x = layer(x, padding_mask)
-        return EncoderOutput(self.norm(x), padding_mask, columns)
+        return EncoderOutput(self.norm(x), padding_mask, source_positions)
 
-    def fold(self) -> None:
-        """Folds what can be folded, for inference. The mixing keeps its Affine: the padding's zeros come between."""
+    def optimize_for_inference(self) -> None:
+        """Folds Affine transformations into weights and packs the linear layers; the outputs stay."""
+        self.eval()
         for layer in self.layers:
-            layer.channels.fold()
+            layer.fold_affine_()
+        pack_linears_(self)

@@ -50,7 +50,7 @@ def make_ready(classifier: ClassifierModel, device: str, fold: bool = True) -> C
         raise ResMLPError(f"the device {device} is not available ({reason}); use cpu") from error
     classifier.eval()
     if fold:
-        classifier.fold()
+        classifier.optimize_for_inference()
     return classifier
 
 

@@ -1,28 +1,30 @@
-"""The image classifier: patches, mixing over patches and MLP over channels many times, pooling, a linear head.
+"""The image classifier: patches, layers of mixing over patches and an MLP over features, pooling, a linear head.
 
 Source: arXiv:2105.03404, section 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.class_mlp import ClassLayer
-from resmlp_mt.nn.grid_mixing import GridConvolution, TokenMLP, build_mixing
-from resmlp_mt.nn.kernels.linear import pack_linears
+from resmlp_mt.nn.grid_mixing import build_mixing
+from resmlp_mt.nn.kernels.linear import pack_linears_
 from resmlp_mt.nn.mixing import FullTokenMixing
 from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.nn.skeleton import without_memory
+from resmlp_mt.nn.sublayer import Sublayer
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
 
@@ -30,19 +32,26 @@ CLASS_LAYERS = 2  # arXiv:2105.03404, section 2, as in CaiT
 
 
 class MixerLayer(nn.Module):
-    """One mixing and one channel block: (patches, batch, dim) to (patches, batch, dim).
+    r"""One layer of the classifier: mixing over patches, then the MLP, each in a `ResidualBlock`.
 
-    Note: of the ablation without mixing the paper says no more; here the whole mixing block is left out.
+    $$z = x + \mathrm{Aff}(A\,\mathrm{Aff}(x)), \qquad y = z + \mathrm{Aff}(\mathrm{MLP}(\mathrm{Aff}(z)))$$
+
+    Source: arXiv:2105.03404, equations 2 and 3. Note: for the ablation without mixing the whole mixing block is left
+    out; the paper does not say.
+
+    Args:
+        settings: of the classifier.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
         super().__init__()
         mixing = build_mixing(settings.mixing, settings.grid, settings.dim, settings.activation, settings.init_std)
-        self.mixing = nn.Identity() if mixing is None else self._block(mixing, settings)
-        self.channels = self._block(_channel_mlp(settings), settings)
+        fuse_mixing = settings.mixing == "linear"
+        self.mixing = None if mixing is None else self._block(mixing, settings, fuse_mixing)
+        self.channels = self._block(_channel_mlp(settings), settings, fuse_affine=True)
 
     @staticmethod
-    def _block(sublayer: nn.Module, settings: ClassifierConfig) -> ResidualBlock:
+    def _block(sublayer: Sublayer, settings: ClassifierConfig, fuse_affine: bool) -> ResidualBlock:
         return ResidualBlock(
             sublayer,
             settings.dim,
@@ -50,17 +59,18 @@ class MixerLayer(nn.Module):
             settings.layer_scale,
             settings.post_bias,
             drop_path=settings.drop_path,
-            fold_always=not isinstance(sublayer, TokenMLP | GridConvolution),
+            fuse_affine=fuse_affine,
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.channels(self.mixing(x))
+        """Maps (patches, batch, dim) to (patches, batch, dim)."""
+        return self.channels(x if self.mixing is None else self.mixing(x))
 
-    def fold(self) -> None:
-        """Folds the Affine transformations, but for those around the sublayers of the ablations."""
-        self.channels.fold()
-        if isinstance(self.mixing, ResidualBlock) and isinstance(self.mixing.sublayer, FullTokenMixing):
-            self.mixing.fold()
+    def fold_affine_(self) -> None:
+        """See `ResidualBlock.fold_affine_`."""
+        if self.mixing is not None:
+            self.mixing.fold_affine_()
+        self.channels.fold_affine_()
 
 
 def _channel_mlp(settings: ClassifierConfig) -> ChannelMLP:
@@ -71,7 +81,7 @@ class ClassifierModel(nn.Module):
     """A ResMLP image classifier with random parameters.
 
     Args:
-        settings: its size and kind.
+        settings: its size and kind of layers.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -105,13 +115,13 @@ class ClassifierModel(nn.Module):
         return nn.Linear(self.settings.dim, classes) if classes else nn.Identity()
 
     def _initialise(self) -> None:
-        """Starts the linear layers as the authors do (deit, resmlp_models.py): all but the patch embedding's."""
+        """Initialises all linear layers but the patch embedding as the authors do (deit, resmlp_models.py)."""
         for module in (self.layers, self.class_layers, self.head):
-            self._start_linears(module)
+            self._init_linears(module)
         if self.class_embedding is not None:
             nn.init.trunc_normal_(self.class_embedding, std=self.settings.init_std)
 
-    def _start_linears(self, module: nn.Module) -> None:
+    def _init_linears(self, module: nn.Module) -> None:
         for layer in module.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=self.settings.init_std)
@@ -126,25 +136,28 @@ class ClassifierModel(nn.Module):
         """Maps images (batch, channels, height, width) to logits (batch, num_classes).
 
         Raises:
-            ResMLPError: if the images are not of the settings' size and channels.
+            ResMLPError: if the images do not have the size and channels of the settings.
         """
         return self.head(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Maps images (batch, channels, height, width) to what the head sees, (batch, dim).
+        """Maps images (batch, channels, height, width) to the inputs of the head, (batch, dim).
 
         Raises:
-            ResMLPError: if the images are not of the settings' size and channels.
+            ResMLPError: if the images do not have the size and channels of the settings.
         """
         expected = (self.settings.channels, *self.settings.size)
         shape = tuple(images.shape[1:])
-        require(shape == expected, "images", f"(batch, {', '.join(map(str, expected))})", shape, "resize them")
+        if shape != expected:
+            raise ResMLPError(
+                f"the classifier takes images of shape {expected} (channels, height, width), not {shape}; resize them"
+            )
         return self._pool(self._patches(images))
 
     def _patches(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images)  # (patches, batch, dim)
         if torch.is_autocast_enabled(images.device.type):
-            x = x.float()  # what all layers add to: a small LayerScale adds less than 16 bits can hold
+            x = x.float()  # the residual stream: a small LayerScale adds less than 16 bits can represent
         for layer in self.layers:
             x = layer(x)
         return x
@@ -155,11 +168,11 @@ class ClassifierModel(nn.Module):
             for layer in self.class_layers:
                 embedding = layer(embedding, x)
             return self.norm(embedding[0])
-        # The mean of what an Affine gives is what it gives for the mean, at a patches-th of the cost.
+        # An Affine of the mean is the mean of the Affine, without a pass over the patches.
         return self.norm(x.mean(0)) if isinstance(self.norm, Affine) else self.norm(x).mean(0)
 
     def features_at_any_size(self, images: Tensor) -> Tensor:
-        """`features` of images of any size that the patches divide, through interpolated mixing matrices.
+        """`features` of images of any size that is a multiple of the patch size, with interpolated mixing matrices.
 
         Differentiable down to the parameters; meant for DINO's local crops. See `interpolate_mixing` for the method.
 
@@ -190,42 +203,48 @@ class ClassifierModel(nn.Module):
         return copy
 
     def _tensors_at(self, changed: ClassifierConfig) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers for other settings that differ in the grid."""
+        """Parameters and buffers for settings that differ in the grid only."""
         grids = (self.settings.grid, changed.grid)
         tensors = self.state_dict(keep_vars=True)
-        for name, module in self.named_modules():
-            if isinstance(module, FullTokenMixing):
-                names = f"{name}.weight", f"{name}.bias"
-                tensors[names[0]], tensors[names[1]] = interpolate_mixing(module.weight, module.bias, *grids)
-            elif isinstance(module, ClassLayer):
-                weight = torch.cat((module.weight[:1], interpolate_gathering(module.weight[1:], *grids)))
-                tensors[f"{name}.weight"] = weight
+        for index, mixing in enumerate(self._linear_mixings()):
+            name = f"layers.{index}.mixing.sublayer"
+            interpolated = interpolate_mixing(mixing.weight, mixing.bias, *grids)
+            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = interpolated
+        for index, layer in enumerate(cast("Iterable[ClassLayer]", self.class_layers)):
+            weight = torch.cat((layer.weight[:1], interpolate_gathering(layer.weight[1:], *grids)))
+            tensors[f"class_layers.{index}.weight"] = weight
         yield from tensors.items()
 
+    def _linear_mixings(self) -> list[FullTokenMixing]:
+        """The mixing of each layer, if it is a matrix."""
+        if self.settings.mixing != "linear":
+            return []
+        return [cast("FullTokenMixing", layer.mixing.sublayer) for layer in self.layers]
+
     def replace_head(self, num_classes: int) -> None:
-        """Puts a new head with random parameters in the place of the old one; 0 for none."""
+        """Replaces the head by one with random parameters; 0 for none."""
         example = next(self.parameters())
         self.settings = replace(self.settings, num_classes=num_classes)
         self.head = self._head().to(device=example.device, dtype=example.dtype)
-        self._start_linears(self.head)
+        self._init_linears(self.head)
 
     def mixing_matrices(self) -> list[Tensor]:
-        """A of each layer, detached, (patches, patches); none where something else mixes the patches."""
-        return [module.weight.detach() for module in self.modules() if isinstance(module, FullTokenMixing)]
+        """A of each layer, detached, (patches, patches); none if something else mixes the patches."""
+        return [mixing.weight.detach() for mixing in self._linear_mixings()]
 
-    def fold(self) -> None:
-        """Makes it fast for inference, and no longer trainable: the outputs stay, the work shrinks.
+    def optimize_for_inference(self) -> None:
+        """Folds Affine transformations into weights and packs the linear layers; the outputs stay.
 
-        Affine transformations and LayerScale go into the linear layers and the mixing matrices beside them.
+        Afterwards it cannot be trained.
         """
         self.eval().requires_grad_(False)
         for layer in self.layers:
-            layer.fold()
-        pack_linears(self)
+            layer.fold_affine_()
+        pack_linears_(self)
 
 
 @lru_cache(maxsize=8)
 def _shape_of(settings: ClassifierConfig) -> ClassifierModel:
-    """A classifier without memory of its own, to be called with the parameters of another."""
+    """A classifier on the meta device, to be called with the parameters of another."""
     with without_memory():
         return ClassifierModel(settings)
