@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -62,9 +64,11 @@ class BatchNorm(nn.BatchNorm1d):
     @torch.no_grad()
     def as_affine(self) -> Affine | None:
         """The Affine that computes the same at inference, where the statistics are fixed."""
-        affine = Affine(self.num_features).to(self.weight)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        affine = Affine(self.num_features, bias=False).to(self.weight)
         affine.alpha.copy_(self.weight * (self.running_var + self.eps).rsqrt())
-        affine.beta.copy_(self.bias - self.running_mean * affine.alpha)
+        affine.beta = nn.Parameter(self.bias - self.running_mean * affine.alpha)
         return affine
 
 
@@ -80,7 +84,7 @@ Norm = Affine | LayerNorm | BatchNorm | Identity
 
 
 def build_norm(kind: str, dim: int) -> Norm:
-    """Makes what stands in front of a sublayer and before the output.
+    """Makes the norm in front of a sublayer, of the pooling or of the output.
 
     Args:
         kind: one of `IMAGE_NORMS`; the paper's is "affine", the others are from its ablations.
@@ -90,5 +94,5 @@ def build_norm(kind: str, dim: int) -> Norm:
         ResMLPError: if `kind` is unknown.
     """
     require_choice("norm", kind, IMAGE_NORMS)
-    makers = {"affine": Affine, "layernorm": LayerNorm, "batchnorm": BatchNorm, "none": Identity}
-    return makers[kind](dim)
+    makers: dict[str, Callable[[int], Norm]] = {"affine": Affine, "layernorm": LayerNorm, "batchnorm": BatchNorm}
+    return makers[kind](dim) if kind in makers else Identity()

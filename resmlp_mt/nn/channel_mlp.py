@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from resmlp_mt.common.errors import require_choice
 from resmlp_mt.nn.affine import Affine
 from resmlp_mt.nn.kernels.folding import fold_input, fold_input_, fold_output_
-from resmlp_mt.nn.kernels.linear import Linear
+from resmlp_mt.nn.kernels.linear import Activation, Linear
 from resmlp_mt.nn.kernels.matmul import linear
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
+ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "hardswish": F.hardswish}
 
 
 class ChannelMLP(nn.Module):
@@ -55,7 +55,8 @@ class ChannelMLP(nn.Module):
 
         That costs less where the weights are smaller than x and its gradient; where they are not, nothing is fused.
         """
-        weight, bias = self.fc1.weight, self.fc1.bias
+        weight: Tensor = self.fc1.weight
+        bias: Tensor = self.fc1.bias
         if x.numel() < weight.numel():
             return post(self(x if pre is None else pre(x)))
         if pre is not None:

@@ -24,7 +24,7 @@ class ClassLayer(nn.Module):
         patches: number of patches.
         dim: model dim.
         mlp: the MLP over features.
-        norm: what stands in front of the sublayers, see `build_norm`.
+        norm: in front of the sublayers, see `build_norm`.
         layer_scale: initial value of each post-Affine's alpha.
         post_bias: whether each post-Affine has a bias.
         init_std: standard deviation of the weights w at initialisation (truncated normal).

@@ -22,7 +22,7 @@ class ResidualBlock(nn.Module, Generic[SublayerT]):
     Args:
         sublayer: the function of the block; a `FusedSublayer` if `fuse_affine`.
         dim: model dim.
-        norm: what stands in front of the sublayer, see `build_norm`.
+        norm: in front of the sublayer, see `build_norm`.
         layer_scale: initial value of the post-Affine's alpha.
         post_bias: whether the post-Affine has a bias.
         dropout: probability of dropping an output of the sublayer.

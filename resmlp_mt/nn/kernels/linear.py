@@ -73,7 +73,7 @@ class PackedLinear(nn.Linear):
 def pack_linears_(module: nn.Module) -> None:
     """Replaces every linear layer inside `module` by a `PackedLinear` with the same parameters."""
     for name, child in module.named_children():
-        if type(child) in (nn.Linear, Linear):
+        if type(child) is nn.Linear or type(child) is Linear:
             setattr(module, name, PackedLinear(child))
         else:
             pack_linears_(child)
