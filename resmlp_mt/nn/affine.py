@@ -1,4 +1,4 @@
-"""The Affine transformation of ResMLP, and the other norms that can take its place."""
+"""The Affine transformation of ResMLP, and the norms that can replace it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class ClassLayer(nn.Module):
     c'' = c' + \mathrm{Aff}_{post}(\mathrm{MLP}(\mathrm{Aff}_{pre}(c')))$$
 
     Source: arXiv:2105.03404, section 2, "Class-MLP as an alternative to average-pooling": the class layers of CaiT
-    (arXiv:2103.17239, section 3) with a linear layer over the patches in the place of attention. Note: the paper gives
+    (arXiv:2103.17239, section 3) with a linear layer over the patches instead of attention. Note: the paper gives
     no equation; one weight per patch, the same for every feature, gives its number of parameters.
 
     Args:

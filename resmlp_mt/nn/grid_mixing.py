@@ -1,4 +1,4 @@
-"""What the paper's ablations put in the place of the mixing matrix: an MLP over patches, or a 3 x 3 convolution.
+"""The paper's ablations of the mixing matrix: an MLP over patches, or a 3 x 3 convolution.
 
 Source: arXiv:2105.03404, section 3.4 and table 4.
 """

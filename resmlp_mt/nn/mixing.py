@@ -1,11 +1,11 @@
-r"""Token mixing: a learned matrix A over positions, in the place of self-attention.
+r"""Token mixing: a learned matrix A over positions, instead of self-attention.
 
 $$y_t = \sum_s A_{ts} x_s + b_t$$
 
 The same A mixes every feature. A sequence of length T uses exactly `A[:T, :T]`.
 Source: arXiv:2105.03404, equation 2, and section 2 "Sequence-to-sequence ResMLP" for variable lengths (pad with zeros,
 take the top-left submatrix of A) and for the decoder (A triangular). Note: the paper's image models have a bias b per
-position; of the translation models it does not say. Nor does it say how A is initialised: as in the authors' image
+position; it does not say whether the translation models do, nor how A is initialised: here as in the authors' image
 code, from a truncated normal distribution.
 """
 

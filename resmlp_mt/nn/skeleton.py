@@ -1,4 +1,4 @@
-"""Modules with shapes but without memory, to compare with a file before anything is allocated."""
+"""Modules on the meta device: shapes without memory, to compare with a file before anything is allocated."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _INITIALISERS = frozenset(
 
 
 class _SkipInitialisers(TorchFunctionMode):
-    """Random initial values of a tensor without memory mean nothing.
+    """Skips random initialisation, which has no effect on the meta device.
 
-    On the meta device PyTorch draws them through the machinery of `torch.compile`, whose import takes seconds and
-    200 MB.
+    There PyTorch would run it through the decompositions of `torch.compile`, whose import takes seconds and 200 MB.
     """
 
     def __torch_function__(
@@ -37,6 +36,6 @@ class _SkipInitialisers(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Modules made inside have parameters and buffers on the meta device, without initial values."""
+    """Puts parameters and buffers of modules made inside on the meta device, without initial values."""
     with torch.device("meta"), _SkipInitialisers():
         yield
