@@ -14,7 +14,6 @@ from resmlp_mt.nn.cross_attention import CrossAttention
 from resmlp_mt.nn.kernels.linear import Linear, pack_linears_
 from resmlp_mt.nn.mixing import CausalTokenMixing
 from resmlp_mt.nn.padding import undo_left_align
-from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.translation.model.config import StackConfig
 from resmlp_mt.translation.model.decoder_state import DecoderLayerState, DecoderState
 from resmlp_mt.translation.model.encoder import EncoderOutput
@@ -34,8 +33,6 @@ class DecoderLayer(nn.Module):
     Args:
         config: of the decoder.
     """
-
-    cross_attention: ResidualBlock[CrossAttention]
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import nn
 
 from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.residual import ResidualBlock
+from resmlp_mt.nn.sublayer import Sublayer
 from resmlp_mt.translation.model.config import StackConfig
 from resmlp_mt.translation.model.embedding import TokenEmbedding
 
+SublayerT = TypeVar("SublayerT", bound=Sublayer)
 
-def residual_block(sublayer: nn.Module, config: StackConfig) -> ResidualBlock:
+
+def residual_block(sublayer: SublayerT, config: StackConfig) -> ResidualBlock[SublayerT]:
     """Puts the residual block of a configuration around a sublayer."""
     model = config.model
     return ResidualBlock(
