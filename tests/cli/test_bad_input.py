@@ -163,7 +163,7 @@ def test_requests_of_another_type_are_refused(translator):
     ("section", "field", "value", "message"),
     [
         ("options", "cross_attention_heads", 0, "cross_attention_heads must be a whole number from 1"),
-        ("options", "cross_attention_heads", 5, "divisible by num_heads=5"),
+        ("options", "cross_attention_heads", 5, "divisible by its 5 cross-attention heads"),
         ("options", "encoder_layers", 2.0, "encoder_layers must be a whole number from 1"),
         ("options", "layer_scale", "0.2", "layer_scale must be a number from 0"),
         ("options", "layer_scale", math.nan, "layer_scale must be a number from 0"),

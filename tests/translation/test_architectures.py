@@ -123,7 +123,7 @@ def test_an_unknown_architecture_is_refused_with_the_valid_ones(capsys):
         (("--share-all-embeddings",), {"target_words": 41}, "one dictionary for both languages"),
         (("--share-all-embeddings", "--encoder-embed-dim", "64"), {}, "decoder_embed_dim is 32"),
         (("--dropout", "1.5"), {}, "--dropout must be at least 0 and below 1, but is 1.5"),
-        (("--cross-attention-heads", "5"), {}, "divisible by num_heads=5"),
+        (("--cross-attention-heads", "5"), {}, "divisible by its 5 cross-attention heads"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused_in_one_sentence(words, changes, message):
