@@ -10,7 +10,7 @@ from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.embedding import build_token_embedding
 from resmlp_mt.translation.model.encoder import Encoder
 from resmlp_mt.translation.model.stack_settings import StackSettings
-from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS as SYMBOLS
 
 
 class Options(Protocol):

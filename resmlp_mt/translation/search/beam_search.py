@@ -14,14 +14,14 @@ from torch import Tensor
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.translation.engine.step_model import StepModel
 from resmlp_mt.translation.engine.workers import StoppedError
-from resmlp_mt.translation.search.candidates import BestSelector, Candidates, Selector, SiblingSelector
 from resmlp_mt.translation.search.constrained import ConstrainedSelector
 from resmlp_mt.translation.search.constraints import Constraints
 from resmlp_mt.translation.search.diverse import DiverseSelector
 from resmlp_mt.translation.search.logits_processors import Rules
 from resmlp_mt.translation.search.sampling import SamplingSelector
+from resmlp_mt.translation.search.selectors import BestSelector, Candidates, Selector, SiblingSelector
 from resmlp_mt.translation.search.settings import SearchSettings
-from resmlp_mt.translation.special_tokens import SYMBOLS, Symbols
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS, SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,13 @@ class BeamSearch:
     Args:
         models: one model, or several of the same vocabularies whose probabilities are averaged.
         settings: the options.
-        symbols: tokens with a meaning.
+        special_tokens: tokens with a meaning.
     """
 
-    def __init__(self, models: Sequence[StepModel], settings: SearchSettings, symbols: Symbols = SYMBOLS) -> None:
-        self._models, self._settings, self._symbols = models, settings, symbols
+    def __init__(
+        self, models: Sequence[StepModel], settings: SearchSettings, special_tokens: SpecialTokens = SPECIAL_TOKENS
+    ) -> None:
+        self._models, self._settings, self._special_tokens = models, settings, special_tokens
         sizes = {model.vocab_size for model in models}
         require(
             len(sizes) == 1, "the vocabularies of an ensemble", "equal", f"of {sorted(sizes)} tokens", "leave one out"
@@ -101,7 +103,7 @@ class BeamSearch:
             StoppedError: when `stop` is set.
         """
         return _Run(
-            self._models, self._settings, self._symbols, self._beam_size, self._limits(sources), sources
+            self._models, self._settings, self._special_tokens, self._beam_size, self._limits(sources), sources
         ).finish(stop)
 
     def _limits(self, sources: Sequence[Source]) -> list[int]:
@@ -129,21 +131,26 @@ class _Run:
         self,
         models: Sequence[StepModel],
         settings: SearchSettings,
-        symbols: Symbols,
+        special_tokens: SpecialTokens,
         beam_size: int,
         limits: Sequence[int],
         sources: Sequence[Source],
     ) -> None:
-        self._models, self._settings, self._symbols, self._beam_size = models, settings, symbols, beam_size
+        self._models, self._settings, self._special_tokens, self._beam_size = (
+            models,
+            settings,
+            special_tokens,
+            beam_size,
+        )
         self._device = models[0].device
-        tokens, padding_mask = pad_batch([source.tokens for source in sources], symbols.padding, self._device)
+        tokens, padding_mask = pad_batch([source.tokens for source in sources], special_tokens.padding, self._device)
         self._states = [model.start(tokens, padding_mask, beam_size) for model in models]
-        self._rules = Rules(settings, symbols, limits, [source.prefix for source in sources])
+        self._rules = Rules(settings, special_tokens, limits, [source.prefix for source in sources])
         self._selector = self._make_selector(sources)
         self._sentences = list(range(len(sources)))  # in the batch as it is now -> in the batch as it was given
         self._found: list[list[Hypothesis]] = [[] for _ in sources]
         # Of each row: the tokens, begun by the end of a sentence as fairseq does it, and the scores after each.
-        self._tokens = torch.full((len(sources), 1), symbols.end, device=self._device)
+        self._tokens = torch.full((len(sources), 1), special_tokens.end, device=self._device)
         self._scores = torch.zeros(len(sources), 1, device=self._device)
         # Where in the rows the beams of each sentence begin, (sentences, 1).
         self._first_rows = torch.arange(len(sources), device=self._device)[:, None]
@@ -156,7 +163,9 @@ class _Run:
             require(
                 not kinds, "a search with constraints", "a plain beam search", "another", "leave the other options out"
             )
-            return ConstrainedSelector(constraints, settings.constraint_order, self._beam_size, self._symbols.end)
+            return ConstrainedSelector(
+                constraints, settings.constraint_order, self._beam_size, self._special_tokens.end
+            )
         if settings.sampling:
             seeds = [settings.seed + source.seed for source in sources]
             return SamplingSelector(settings, self._beam_size, seeds, self._device)
@@ -173,7 +182,7 @@ class _Run:
             if stop is not None and stop.is_set():
                 raise StoppedError
             candidates = self._candidates(step)
-            ends = candidates.tokens.eq(self._symbols.end) & candidates.scores.isfinite()
+            ends = candidates.tokens.eq(self._special_tokens.end) & candidates.scores.isfinite()
             finished = self._collect(candidates, ends, step)
             if len(finished) == len(self._sentences):
                 break
@@ -238,7 +247,9 @@ class _Run:
         """Makes a hypothesis of a row, whose first token is the starting one, and of the score after each token."""
         length = len(sums) - 1
         scores = [after - before for before, after in itertools.pairwise(sums)]
-        return Hypothesis([*tokens[1:], self._symbols.end], sums[-1] / length**self._settings.length_penalty, scores)
+        return Hypothesis(
+            [*tokens[1:], self._special_tokens.end], sums[-1] / length**self._settings.length_penalty, scores
+        )
 
     def _give_up(self, number: int, candidates: Candidates) -> None:
         """Ends the first beam of a sentence where the rules leave it nothing to go on with."""

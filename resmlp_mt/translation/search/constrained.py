@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resmlp_mt.translation.search.candidates import Candidates, best_continuations
 from resmlp_mt.translation.search.constraints import ConstraintProgress, Constraints, start_progress
+from resmlp_mt.translation.search.selectors import Candidates, best_continuations
 
 
 class ConstrainedSelector:

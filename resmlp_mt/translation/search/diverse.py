@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from resmlp_mt.translation.search.candidates import Candidates, best_continuations
+from resmlp_mt.translation.search.selectors import Candidates, best_continuations
 
 
 class DiverseSelector:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.search.beam_search import pad_batch
-from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def force_decode(
         ResMLPError: when a sentence is longer than a model.
     """
     device = models[0].device
-    source, padding_mask = pad_batch(sources, SYMBOLS.padding, device)
-    target, _ = pad_batch(targets, SYMBOLS.padding, device)
-    shifted = torch.cat([torch.full_like(target[:, :1], SYMBOLS.end), target[:, :-1]], dim=1)
+    source, padding_mask = pad_batch(sources, SPECIAL_TOKENS.padding, device)
+    target, _ = pad_batch(targets, SPECIAL_TOKENS.padding, device)
+    shifted = torch.cat([torch.full_like(target[:, :1], SPECIAL_TOKENS.end), target[:, :-1]], dim=1)
     log_probs, attentions = [], []
     for model in models:
         features, attention = model.decoder(shifted, model.encoder(source, padding_mask), need_attention=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resmlp_mt.translation.search.settings import SearchSettings
-from resmlp_mt.translation.special_tokens import Symbols
+from resmlp_mt.translation.special_tokens import SpecialTokens
 
 
 class Rules:
@@ -17,15 +17,19 @@ class Rules:
 
     Args:
         settings: the options.
-        symbols: tokens with a meaning.
+        special_tokens: tokens with a meaning.
         limits: most sub-words of each sentence before its end.
         prefixes: the tokens with which each sentence must begin, possibly none.
     """
 
     def __init__(
-        self, settings: SearchSettings, symbols: Symbols, limits: Sequence[int], prefixes: Sequence[Sequence[int]]
+        self,
+        settings: SearchSettings,
+        special_tokens: SpecialTokens,
+        limits: Sequence[int],
+        prefixes: Sequence[Sequence[int]],
     ) -> None:
-        self._settings, self._symbols = settings, symbols
+        self._settings, self._special_tokens = settings, special_tokens
         self._limits, self._prefixes = list(limits), list(prefixes)
         self._longest_prefix = max(map(len, self._prefixes))
 
@@ -37,15 +41,15 @@ class Rules:
             tokens: so far, begun by the end of a sentence, (sentences, beams, step + 1).
             step: number of tokens before the next one.
         """
-        symbols = self._symbols
-        log_probs[..., symbols.padding] = -math.inf
+        special_tokens = self._special_tokens
+        log_probs[..., special_tokens.padding] = -math.inf
         if self._settings.unknown_penalty:
-            log_probs[..., symbols.unknown] -= self._settings.unknown_penalty
+            log_probs[..., special_tokens.unknown] -= self._settings.unknown_penalty
         free = self._force(log_probs, step) if step < self._longest_prefix else None
         if step < self._settings.min_len:
-            log_probs[slice(None) if free is None else free, :, symbols.end] = -math.inf
+            log_probs[slice(None) if free is None else free, :, special_tokens.end] = -math.inf
         if at_limit := self.at_limit(step):
-            _force_token(log_probs, at_limit, [symbols.end] * len(at_limit))
+            _force_token(log_probs, at_limit, [special_tokens.end] * len(at_limit))
         if self._settings.no_repeat_ngram:
             self._forbid_repetition(log_probs.flatten(0, 1), tokens.flatten(0, 1))
 
@@ -64,7 +68,7 @@ class Rules:
         rows, places = ngrams[..., :-1].eq(newest).all(2).nonzero(as_tuple=True)
         repeated = ngrams[rows, places, -1]
         # The end of a sentence stands at the beginning of every hypothesis, and must be able to come again.
-        may_not = repeated.ne(self._symbols.end)
+        may_not = repeated.ne(self._special_tokens.end)
         log_probs[rows[may_not], repeated[may_not]] = -math.inf
 
     def at_limit(self, step: int) -> list[int]:

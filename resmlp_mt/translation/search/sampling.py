@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resmlp_mt.translation.search.candidates import Candidates
+from resmlp_mt.translation.search.selectors import Candidates
 from resmlp_mt.translation.search.settings import SearchSettings
 
 
