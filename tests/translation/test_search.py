@@ -188,7 +188,7 @@ def test_a_model_that_gives_no_numbers_is_refused():
 
 def test_a_minimal_length_above_the_maximal_is_refused():
     model, _ = make_fairseq_model()
-    with pytest.raises(ResMLPError, match="min_len must be at most the maximal length 3, but is 5"):
+    with pytest.raises(ResMLPError, match="min_len 5 is greater than the maximum length 3"):
         search([model], SearchSettings(min_len=5, max_len_b=3), sources_of())
 
 
@@ -213,11 +213,11 @@ def test_a_minimal_length_above_the_maximal_is_refused():
         ({"diverse_groups": 1.5}, "diverse_groups must be a whole number"),
         ({"diverse_strength": math.inf}, "diverse_strength must be a number"),
         ({"sibling_penalty": math.nan}, "sibling_penalty must be a number"),
-        ({"nbest": 9}, "nbest must be at most beam_size 4"),
+        ({"nbest": 9}, "nbest 9 is greater than beam_size 4"),
         ({"temperature": 0.0}, "temperature must be a number from 0.001 to 1000, but is 0.0"),
-        ({"sampling_topk": 3}, "sampling_topk must be 0 without sampling"),
-        ({"diverse_groups": 3}, "beam_size must be divisible by diverse_groups 3"),
-        ({"diverse_groups": 2, "sampling": True}, "the kind of search must be one"),
+        ({"sampling_topk": 3}, "sampling_topk requires sampling"),
+        ({"diverse_groups": 3}, "beam_size 4 is not divisible by diverse_groups 3"),
+        ({"diverse_groups": 2, "sampling": True}, "sampling and diverse_groups cannot be combined"),
         ({"constraint_order": "any"}, "constraint_order must be one of ordered, unordered"),
     ],
 )

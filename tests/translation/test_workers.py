@@ -103,7 +103,7 @@ def test_one_batch_needs_no_worker(several, monkeypatch):
 
 def test_an_error_in_a_worker_is_the_error_of_the_first_batch_that_has_one(several):
     settings = replace(several.config.decoding, min_len=12, max_len_a=1.0, max_len_b=0)
-    with pytest.raises(ResMLPError, match="min_len must be at most the maximal length"):
+    with pytest.raises(ResMLPError, match="min_len 12 is greater than the maximum length"):
         several.translate(raw_lines(), settings=settings)
 
     def fail(batch, stop):

@@ -16,8 +16,8 @@ from resmlp_mt.translation.model.encoder import Encoder
 class StepState(Protocol):
     """What a model remembers of the rows (the beams of all sentences) between two steps."""
 
-    def reorder(self, origins: Tensor) -> None:
-        """Row r goes on from what row `origins[r]` was, (rows after,)."""
+    def reorder(self, backpointers: Tensor) -> None:
+        """Row r continues from what row `backpointers[r]` was: (new rows,)."""
 
 
 class StepModel(Protocol):
