@@ -59,7 +59,7 @@ class Translator:
         try:
             torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which is none
             for model in self.models:
-                model.make_fast()
+                model.optimize_for_inference()
                 model.to(device=torch.device(device), dtype=DTYPES[dtype])
         except (RuntimeError, AssertionError) as error:
             raise ResMLPError(f"the device must be there, but {device} is not ({str(error)[:120]}); use cpu") from error
