@@ -1,4 +1,4 @@
-"""An HTML page of translations with their word alignments drawn as SVG; no scripts, no network."""
+"""A web page of translations with the alignment drawn between source and translation; no scripts, no network."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ svg text { font: 15px system-ui, sans-serif; fill: #222 } svg line { stroke: #3a
 }
 """
 _GAP, _LETTER, _WIDE_LETTER, _TOP, _BOTTOM = 14, 8.5, 16.0, 20, 110
-_FIRST_WIDE = "\u1100"  # from here on, most scripts have full-width characters
+_FIRST_WIDE = "\u1100"  # from here on scripts are mostly as wide as high
 
 
 class AlignmentPage:
-    """Writes the page one translation at a time, so that memory does not limit their number.
+    """Writes a page translation by translation, so that any number of them fits the memory.
 
     Args:
         file: open for writing.
         title: of the page.
-        lang_pair: source and target language code.
+        lang_pair: codes of source and target language.
     """
 
     def __init__(self, file: TextIO, title: str, lang_pair: tuple[str, str]) -> None:
@@ -38,7 +38,7 @@ class AlignmentPage:
         )
 
     def add(self, translation: Translation, number: int) -> None:
-        """Writes a translation with the alignment of its best candidate."""
+        """Writes a translation, whose candidates have alignments."""
         if not translation.candidates:
             return
         candidate = translation.candidates[0]
@@ -54,25 +54,25 @@ class AlignmentPage:
 
 def _drawing(candidate: Candidate, langs: tuple[str, str]) -> str:
     alignment = candidate.alignment
-    assert alignment is not None, "checked by the caller"
-    centers, texts = [], []
+    assert alignment is not None, "the caller has seen to it"
+    places, texts = [], []
     for words, height, lang in zip(
         (alignment.source_words, alignment.target_words), (_TOP, _BOTTOM), langs, strict=True
     ):
-        left, row_centers = float(_GAP), []
+        left, middles = float(_GAP), []
         for word in words:
             width = sum(_WIDE_LETTER if letter >= _FIRST_WIDE else _LETTER for letter in word)
-            row_centers.append(left + width / 2)
+            middles.append(left + width / 2)
             left += width + _GAP
-        centers.append(row_centers)
+        places.append(middles)
         texts += [
             f'<text x="{x:.1f}" y="{height}" text-anchor="middle" lang="{escape(lang)}">{escape(word)}</text>'
-            for x, word in zip(row_centers, words, strict=True)
+            for x, word in zip(middles, words, strict=True)
         ]
     lines = [
-        f'<line x1="{centers[0][source]:.1f}" y1="{_TOP + 7}" x2="{centers[1][target]:.1f}" y2="{_BOTTOM - 18}"/>'
+        f'<line x1="{places[0][source]:.1f}" y1="{_TOP + 7}" x2="{places[1][target]:.1f}" y2="{_BOTTOM - 18}"/>'
         for source, target in alignment.links
     ]
-    width = max((row[-1] for row in centers if row), default=0.0) + 80
+    width = max((middles[-1] for middles in places if middles), default=0.0) + 80
     label = escape(f"{' '.join(alignment.source_words)} : {candidate.text}", quote=True)
     return f'<svg role="img" aria-label="{label}" width="{width:.0f}" height="130">{"".join(lines + texts)}</svg>'

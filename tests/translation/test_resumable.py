@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.resumable import ResumableOutput, note_path
+from resmlp_mt.translation.resumable import ResumableOutput, record_path
 from resmlp_mt.translation.text.lines import LineReader
 
 SETTINGS = {"model": "a", "beam size": 4}
@@ -54,7 +54,7 @@ def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     partial = path.with_name("out.txt.partial")
     assert partial.read_text() == "1 done\n"
-    assert "--resume goes on with it, --overwrite starts anew" in refusal(ResumableOutput(path, SETTINGS), reader())
+    assert "--resume continues it, --overwrite starts again" in refusal(ResumableOutput(path, SETTINGS), reader())
     other = ResumableOutput(path, {"model": "b", "beam size": 2})
     assert "model was a and is now b, beam size was 4 and is now 2" in refusal(other, reader(), resume=True)
     assert "the input has changed" in refusal(ResumableOutput(path, SETTINGS), reader("0\n2\n3\n"), resume=True)
@@ -66,7 +66,7 @@ def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
 
 def test_overwrite_starts_anew_whatever_is_left(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
-    note_path(path).write_text("damaged")
+    record_path(path).write_text("damaged")
     assert "is damaged" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
     run(ResumableOutput(path, {"model": "b"}), reader(), overwrite=True)
     assert path.read_text() == "1 done\n2 done\n3 done\n"
@@ -75,10 +75,10 @@ def test_overwrite_starts_anew_whatever_is_left(path):
 @pytest.mark.parametrize(
     ("settings", "text", "said"),
     [
-        (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "is of another job: beam size was 4 and is now 2"),
-        (SETTINGS, "1\n2\n", "from another input"),
-        (SETTINGS, "1\n2\n3\n4\n", "from another input"),
-        (SETTINGS, "1\n2\n0\n", "from another input"),
+        (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "belongs to another job: beam size was 4 and is now 2"),
+        (SETTINGS, "1\n2\n", "from a different input"),
+        (SETTINGS, "1\n2\n3\n4\n", "from a different input"),
+        (SETTINGS, "1\n2\n0\n", "from a different input"),
     ],
 )
 def test_a_finished_output_is_not_taken_for_that_of_another_job(path, settings, text, said):
@@ -91,8 +91,8 @@ def test_a_finished_output_that_has_changed_or_is_unknown_is_stale(path):
     run(ResumableOutput(path, SETTINGS), reader())
     path.write_text("edited")
     assert "has changed since it was written" in stale(ResumableOutput(path, SETTINGS), reader())
-    note_path(path).unlink()
-    assert "nothing is noted" in stale(ResumableOutput(path, SETTINGS), reader())
+    record_path(path).unlink()
+    assert "has no job record" in stale(ResumableOutput(path, SETTINGS), reader())
     path.unlink()
     assert not ResumableOutput(path, SETTINGS).is_finished(reader())
 
@@ -115,7 +115,7 @@ def test_what_an_older_version_left_is_not_guessed_at(path):
     old = path.with_name("out.txt.progress")
     old.write_text(json.dumps({"job": "a", "lines": 1, "consumed": "b", "output_bytes": 2}))
     path.with_name("out.txt.partial").write_text("1 done\n")
-    assert "of version 0.1.1 or older" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    assert "job of version 0.1.1 or older" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
     run(ResumableOutput(path, SETTINGS), reader(), overwrite=True)
     assert not old.exists()
     old.write_text("a file of the user's")

@@ -234,9 +234,9 @@ def test_an_interrupted_job_is_resumed_as_it_was_begun_or_started_anew(model, tm
     source, output = interrupted_job(model, tmp_path, monkeypatch)
     words = ["translate", str(model), "--input", str(source), "--output", str(output)]
     assert main(words) == 2
-    assert "--resume goes on with it, --overwrite starts anew" in capsys.readouterr().err
+    assert "--resume continues it, --overwrite starts again" in capsys.readouterr().err
     assert main([*words, "--resume", "--beam", "2"]) == 2
-    assert f"{output} is of another job: beam size was 4 and is now 2" in capsys.readouterr().err
+    assert f"{output} belongs to another job: beam size was 4 and is now 2" in capsys.readouterr().err
     source.write_text("a cat\n" * 12)
     assert main([*words, "--resume"]) == 2
     assert "the input has changed" in capsys.readouterr().err
@@ -254,7 +254,7 @@ def test_a_finished_job_is_not_taken_for_one_of_another_model(model, tmp_path, c
     files = ["--input", str(source), "--output", str(output), "--resume"]
     assert main(["translate", str(model), *files]) == 0
     assert main(["translate", str(other), *files]) == 2
-    assert f"{output} is of another job: model was " in capsys.readouterr().err
+    assert f"{output} belongs to another job: model was " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
