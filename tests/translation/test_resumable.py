@@ -1,4 +1,4 @@
-"""Outputs of long jobs: nothing is lost, nothing stale passes for done, and one job writes at a time."""
+"""Resumable output: no line is lost, no outdated file passes as finished, one job writes at a time."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def stale(output: ResumableOutput, lines: LineReader) -> str:
     return str(caught.value)
 
 
-def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
+def test_an_unfinished_job_is_only_continued_by_the_same_job(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     partial = path.with_name("out.txt.partial")
     assert partial.read_text() == "1 done\n"
@@ -64,7 +64,7 @@ def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
     assert not partial.exists()
 
 
-def test_overwrite_starts_anew_whatever_is_left(path):
+def test_overwrite_starts_again(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     record_path(path).write_text("damaged")
     assert "is damaged" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
@@ -73,7 +73,7 @@ def test_overwrite_starts_anew_whatever_is_left(path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "text", "said"),
+    ("settings", "text", "message"),
     [
         (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "belongs to another job: beam size was 4 and is now 2"),
         (SETTINGS, "1\n2\n", "from a different input"),
@@ -81,13 +81,13 @@ def test_overwrite_starts_anew_whatever_is_left(path):
         (SETTINGS, "1\n2\n0\n", "from a different input"),
     ],
 )
-def test_a_finished_output_is_not_taken_for_that_of_another_job(path, settings, text, said):
+def test_an_output_of_another_job_is_refused(path, settings, text, message):
     run(ResumableOutput(path, SETTINGS), reader())
     assert ResumableOutput(path, SETTINGS).is_finished(reader())
-    assert said in stale(ResumableOutput(path, settings), reader(text))
+    assert message in stale(ResumableOutput(path, settings), reader(text))
 
 
-def test_a_finished_output_that_has_changed_or_is_unknown_is_stale(path):
+def test_a_changed_or_unknown_output_is_refused(path):
     run(ResumableOutput(path, SETTINGS), reader())
     path.write_text("edited")
     assert "has changed since it was written" in stale(ResumableOutput(path, SETTINGS), reader())
@@ -106,12 +106,12 @@ def test_one_job_writes_at_a_time(path):
     run(ResumableOutput(path, SETTINGS), reader())
 
 
-def test_a_job_that_wrote_nothing_leaves_nothing(path, tmp_path):
+def test_a_job_without_output_leaves_no_files(path, tmp_path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_an_older_version_left_is_not_guessed_at(path):
+def test_a_job_of_version_0_1_1_is_not_resumed(path):
     old = path.with_name("out.txt.progress")
     old.write_text(json.dumps({"job": "a", "lines": 1, "consumed": "b", "output_bytes": 2}))
     path.with_name("out.txt.partial").write_text("1 done\n")
@@ -123,7 +123,7 @@ def test_what_an_older_version_left_is_not_guessed_at(path):
     assert old.read_text() == "a file of the user's"
 
 
-def test_a_partial_file_without_a_note_is_not_deleted(path):
+def test_a_partial_file_without_a_record_is_kept(path):
     partial = path.with_name("out.txt.partial")
     partial.write_text("precious")
     refusal(ResumableOutput(path, SETTINGS), reader())
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_what_was_written(path):
     assert path.read_text() == "1 done\n2 done\n3 done\n"
 
 
-def test_a_link_stays_and_its_target_is_written(path, tmp_path):
+def test_links_are_followed(path, tmp_path):
     target = tmp_path / "folder" / "target.txt"
     target.parent.mkdir()
     path.symlink_to(target)

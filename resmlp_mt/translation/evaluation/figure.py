@@ -54,7 +54,7 @@ def draw_scores(path: Path, report: dict[str, Any]) -> None:
     labels = [f"{b['name']}\n{b['sentences']}" + "\n(untrained)" * b["beyond_training"] for b in buckets]
     _bars(length_axes, labels, [b["bleu"] for b in buckets], [b["baseline_bleu"] for b in buckets])
     length_axes.set_title("BLEU by source length")
-    length_axes.set_xlabel("source sub-words, and sentences")
+    length_axes.set_xlabel("source length in sub-words, with the number of sentences")
     if baselines:
         length_axes.legend()
     with files.whole_file(path) as partial:

@@ -66,4 +66,4 @@ class DiverseSelector:
         return self._strength * penalty.scatter_add_(1, chosen.flatten(1), weights.flatten(1))
 
     def reorder(self, chosen: Tensor, sentences: Sequence[int]) -> None:
-        """Keeps no state of beams: groups keep their place."""
+        """Keeps no state of beams, only of groups."""

@@ -144,7 +144,7 @@ def _mask_all_but(log_probs: Tensor, sentences: Sequence[int], tokens: Sequence[
     if not sentences:
         return
     rows = torch.tensor(sentences, device=log_probs.device)
-    columns = torch.tensor(tokens, device=log_probs.device)
-    kept = log_probs[rows, :, columns]
+    kept_tokens = torch.tensor(tokens, device=log_probs.device)
+    kept = log_probs[rows, :, kept_tokens]
     log_probs[rows] = -math.inf
-    log_probs[rows, :, columns] = kept
+    log_probs[rows, :, kept_tokens] = kept
