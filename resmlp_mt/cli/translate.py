@@ -16,7 +16,7 @@ from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.translation.alignment_page import AlignmentPage
 from resmlp_mt.translation.jobs import Job, translate_stream
 from resmlp_mt.translation.output import FORMATS, OutputFormat
-from resmlp_mt.translation.resumable import Output, ResumableOutput, StreamOutput, note_path
+from resmlp_mt.translation.resumable import Output, ResumableOutput, StreamOutput, record_path
 from resmlp_mt.translation.text.lines import ERRORS, LineReader, open_input
 from resmlp_mt.translation.translator import Translator
 from resmlp_mt.translation.types import Translation
@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace) -> None:
     require(not (args.resume and args.overwrite), "--overwrite", "left out with --resume", "given", "leave one out")
     in_place = args.output is not None and files.is_stream(args.output)
     require(not (args.resume and in_place), "--resume", "used with a file as --output", args.output, "name a file")
-    output = args.output if args.output is None or in_place else [args.output, note_path(args.output)]
+    output = args.output if args.output is None or in_place else [args.output, record_path(args.output)]
     inputs = {"--input": args.input, **decoding.model_inputs(args)}
     files.check_outputs({"--output": output, "--html": args.html}, inputs)
     if args.output is None and args.input is not None and _is_standard_output(args.input):

@@ -1,4 +1,4 @@
-"""Whether a model's translations depend on their batches: they must not."""
+"""Checks that translations do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SCORE_TOLERANCE = 1e-4
 
 
 def check_batch_invariance(translator: Translator, lines: Sequence[str], seed: int = 1) -> list[Finding]:
-    """Translates lines one by one, in batches of 64, and shuffled, and compares.
+    """Translates lines in batches of 1 and of 64, and shuffled, and compares the results.
 
     Args:
         translator: of the model.
         lines: raw text.
-        seed: of the shuffling.
+        seed: for shuffling.
     """
     order = list(range(len(lines)))
     random.Random(seed).shuffle(order)
     together = _translate(translator, lines, 64)
-    shuffled = _translate(translator, [lines[place] for place in order], 64)
-    ways = {
+    shuffled = _translate(translator, [lines[index] for index in order], 64)
+    variants = {
         "batch 1 against 64": _translate(translator, lines, 1),
-        "shuffled against in order": [shuffled[order.index(place)] for place in range(len(lines))],
+        "shuffled against in order": [shuffled[order.index(index)] for index in range(len(lines))],
     }
-    return [_compare(name, together, other) for name, other in ways.items()]
+    return [_compare(name, together, other) for name, other in variants.items()]
 
 
 def _translate(translator: Translator, lines: Sequence[str], batch_size: int) -> list[Translation]:
@@ -51,7 +51,9 @@ def _compare(name: str, first: Sequence[Translation], second: Sequence[Translati
     ]
     gap = max(gaps, default=0.0)
     if differing:
-        said = f"{len(differing)} of {len(first)} translations differ, first line {differing[0]}; use --dtype float32"
-        return Finding(name, False, said)
-    said = f"{len(first)} translations are the same, scores within {gap:.1e}"
-    return Finding(name, gap <= _SCORE_TOLERANCE, said)
+        message = (
+            f"{len(differing)} of {len(first)} translations differ, first line {differing[0]}; use --dtype float32"
+        )
+        return Finding(name, False, message)
+    message = f"{len(first)} translations are the same, scores within {gap:.1e}"
+    return Finding(name, gap <= _SCORE_TOLERANCE, message)

@@ -1,4 +1,4 @@
-"""Translating files and pipes of any length: in order and in bounded memory."""
+"""Translates files and streams of any length, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from resmlp_mt.translation.types import Request, Translation
 
 @dataclass(frozen=True)
 class Job:
-    """How lines are translated.
+    """The options of a translation job.
 
     Attributes:
-        settings: of the search.
-        output: what is written.
-        too_long: see `planning.TOO_LONG`.
-        constraints: whether lines hold, behind tabs, words that must occur.
-        align: whether alignments are wanted, be it for another use than the output.
+        settings: the search options.
+        output: the output format.
+        too_long: how to handle lines longer than the model supports, one of `planning.TOO_LONG`.
+        constraints: whether a line holds constraints after its text, separated by tabs.
+        align: whether to compute alignments even if the output format does not need them.
     """
 
     settings: SearchSettings
@@ -34,7 +34,7 @@ class Job:
     align: bool = False
 
     def describe(self, translator: Translator) -> dict[str, Any]:
-        """All that decides over the output besides the input, by names for readers."""
+        """Everything besides the input that determines the output, under readable names."""
         identity = {**translator.identity}
         described = {
             "model": " ".join(_short_digest(digests) for digests in identity.pop("models")),
@@ -48,14 +48,14 @@ class Job:
         return {name.replace("_", " "): value for name, value in described.items()}
 
     def translate(self, translator: Translator, lines: list[str], first: int) -> list[Translation]:
-        """Translates lines, the first of which has the number `first`."""
+        """Translates lines, the first of which has line number `first`."""
         requests = [self.request(line, number) for number, line in enumerate(lines, first)]
         return translator.translate_requests(
             requests, self.settings, self.too_long, self.align or self.output.alignments
         )
 
     def request(self, line: str, number: int) -> Request:
-        """What is asked of the translator for a line."""
+        """The request for a line."""
         if not self.constraints:
             return Request(line, number)
         text, *constraints = line.split("\t")
@@ -74,15 +74,15 @@ def translate_stream(
     after_window: Callable[[list[Translation]], None],
     wait: bool = True,
 ) -> None:
-    """Translates all lines of a reader in windows.
+    """Translates all lines of a reader, window by window.
 
     Args:
-        translator: with its models.
-        job: how.
-        reader: of the lines.
-        write: gets the bytes of each window.
-        after_window: gets what each window has become.
-        wait: fill a window before it is translated; otherwise lines are answered as they come.
+        translator: the translator.
+        job: the options.
+        reader: of the input lines.
+        write: is called with the output of each window.
+        after_window: is called with the translations of each window.
+        wait: whether to fill a window before translating it; otherwise lines are translated as they arrive.
     """
     while lines := reader.read_window(WINDOW_LINES, wait):
         first = reader.lines - len(lines) + 1

@@ -1,11 +1,11 @@
-"""How translations are written: as text, tab-separated, or JSON."""
+"""Output formats of translations: text, tab-separated values, JSON lines."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 
-from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require_choice
 from resmlp_mt.translation.types import Candidate, Translation
 
 FORMATS = ("text", "tsv", "jsonl")
@@ -13,14 +13,17 @@ FORMATS = ("text", "tsv", "jsonl")
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """What is written of each translation.
+    """The output format.
 
     Attributes:
-        kind: one of `FORMATS`. Text is one line with the best translation; tsv one line for each candidate: number of
-            the line, rank, then score and alignment if asked for, then text; jsonl one object.
-        nbest: number of candidates.
-        scores: whether scores are written.
-        alignments: whether alignments are written.
+        kind: one of `FORMATS`. "text": one line with the best translation. "tsv": one line for each candidate with line
+            number, rank, score and alignment if requested, text. "jsonl": one JSON object per line.
+        nbest: number of candidates to write.
+        scores: whether to write scores.
+        alignments: whether to write alignments.
+
+    Raises:
+        ResMLPError: if `kind` is unknown, or "text" with anything but the best translation.
     """
 
     kind: str = "text"
@@ -31,11 +34,12 @@ class OutputFormat:
     def __post_init__(self) -> None:
         require_choice("--format", self.kind, FORMATS)
         if self.kind == "text":
-            for name, wanted in (("nbest", self.nbest > 1), ("scores", self.scores), ("alignments", self.alignments)):
-                require(not wanted, f"--{name}", "left out of plain text", "asked for", "add --format tsv or jsonl")
+            for name, given in (("nbest", self.nbest > 1), ("scores", self.scores), ("alignments", self.alignments)):
+                if given:
+                    raise ResMLPError(f"--{name} requires --format tsv or jsonl; add one of them, or leave it out")
 
     def write(self, translation: Translation, number: int) -> str:
-        """The lines of a translation, each ended by a line feed."""
+        """Formats a translation; each of its lines ends with a line feed."""
         if self.kind == "text":
             return f"{_one_line(translation.text)}\n"
         if self.kind == "jsonl":
@@ -44,12 +48,12 @@ class OutputFormat:
         return "".join(self._row(candidate, number, rank) for rank, candidate in enumerate(candidates, 1))
 
     def _row(self, candidate: Candidate, number: int, rank: int) -> str:
-        columns = [str(number), str(rank)]
+        fields = [str(number), str(rank)]
         if self.scores:
-            columns.append(f"{candidate.score:.6f}")
+            fields.append(f"{candidate.score:.6f}")
         if self.alignments:
-            columns.append(_pharaoh(candidate))
-        return "\t".join([*columns, _one_line(candidate.text).replace("\t", " ")]) + "\n"
+            fields.append(_pharaoh(candidate))
+        return "\t".join([*fields, _one_line(candidate.text).replace("\t", " ")]) + "\n"
 
     def _as_json(self, translation: Translation, number: int) -> dict[str, object]:
         candidates = [self._candidate(candidate) for candidate in translation.candidates[: self.nbest]]
@@ -74,7 +78,7 @@ class OutputFormat:
 
 
 def _pharaoh(candidate: Candidate) -> str:
-    """Pairs of word numbers, "0-0 1-2", source first."""
+    """The alignment in Pharaoh format: pairs of word indices, source first, such as "0-0 1-2"."""
     return " ".join(f"{source}-{target}" for source, target in candidate.alignment.links) if candidate.alignment else ""
 
 

@@ -1,16 +1,16 @@
-"""The tokens that are not sub-words."""
+"""The special tokens, which are not sub-words."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Symbols(NamedTuple):
-    """The tokens that mean something to a search; the values are fairseq's."""
+class SpecialTokens(NamedTuple):
+    """The indices of the special tokens that a search uses; the values are those of fairseq's dictionaries."""
 
     padding: int = 1
     end: int = 2
     unknown: int = 3
 
 
-SYMBOLS = Symbols()
+SPECIAL_TOKENS = SpecialTokens()

@@ -1,4 +1,4 @@
-"""Raw text in, raw text out."""
+"""Translates raw text with one or several bundles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resmlp_mt.common.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require_choice
 from resmlp_mt.common.threads import ThreadsByLoad
 from resmlp_mt.translation.bundle.format import Bundle, read_bundle
 from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
@@ -26,17 +26,20 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class Translator:
-    """Translates raw text with a bundle, or with several whose probabilities are averaged.
+    """Translates raw text with a bundle, or with an ensemble whose probabilities are averaged.
 
     Args:
-        bundles: of the same vocabularies.
+        bundles: one or more, with the same vocabularies.
         device: "cpu", "cuda" or "cuda:N".
         dtype: "float32", or "bfloat16" or "float16" for speed on a GPU.
-        limits: of a batch.
-        workers: batches at the same time, each in memory.
+        limits: maximum size of a batch.
+        workers: number of batches computed at a time; each needs the memory of a batch.
 
     Attributes:
-        threads_by_load: if set, adjusts torch's threads before a batch that is searched alone.
+        threads_by_load: if set, adjusts the number of torch threads to the load of the machine before each call.
+
+    Raises:
+        ResMLPError: if the bundles' vocabularies differ, or the device or dtype is not available.
     """
 
     def __init__(
@@ -48,21 +51,25 @@ class Translator:
         workers: int = 1,
     ) -> None:
         require_choice("dtype", dtype, tuple(DTYPES))
-        require(bool(bundles), "the models", "one or more", "none", "name a bundle")
+        if not bundles:
+            raise ResMLPError("a translator requires at least one bundle, but the list is empty; add one")
         first = bundles[0]
-        for other in bundles[1:]:
-            same = all(getattr(other, s).symbols == getattr(first, s).symbols for s in ("source", "target"))
-            require(same, "the models of an ensemble", "of the same vocabularies", "of different ones", "leave one out")
+        for number, other in enumerate(bundles[1:], 2):
+            if any(getattr(other, side).symbols != getattr(first, side).symbols for side in ("source", "target")):
+                raise ResMLPError(
+                    f"the models of an ensemble must have the same vocabularies, but model {number} differs from the "
+                    "first; leave it out"
+                )
         self.config = first.config
         self.source, self.target = first.source, first.target
         self.models = [bundle.model for bundle in bundles]
         try:
-            torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which is none
+            torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which holds no data
             for model in self.models:
-                model.make_fast()
+                model.optimize_for_inference()
                 model.to(device=torch.device(device), dtype=DTYPES[dtype])
         except (RuntimeError, AssertionError) as error:
-            raise ResMLPError(f"the device must be there, but {device} is not ({str(error)[:120]}); use cpu") from error
+            raise ResMLPError(f"device {device} is not available ({str(error)[:120]}); use cpu") from error
         self.limits = limits or BatchLimits()
         self.workers = workers
         self.threads_by_load: ThreadsByLoad | None = None
@@ -83,18 +90,18 @@ class Translator:
         """Reads a bundle, or several for an ensemble.
 
         Raises:
-            ResMLPError: when something in a bundle is missing or damaged.
+            ResMLPError: if a file of a bundle is missing or damaged.
         """
         return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits, workers)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides over the translations besides the settings of the search; batches do in their last digits."""
+        """What determines the translations besides the search options (batch limits change the last digits)."""
         return {"models": self._digests, "dtype": self._dtype, "limits": asdict(self.limits)}
 
     @property
     def weights_per_step(self) -> int:
-        """Weights of the linear layers of all decoders, which each step of a search reads."""
+        """Number of weights in the linear layers of all decoders, which every search step reads."""
         layers = [m for model in self.models for m in model.decoder.modules() if isinstance(m, nn.Linear)]
         return sum(layer.weight.numel() for layer in layers)
 
@@ -109,15 +116,15 @@ class Translator:
 
         Args:
             lines: raw text.
-            beam_size: of the search, if other than that of the settings.
-            settings: of the search, if other than the bundle's.
-            too_long: what to do with lines longer than the model: "split", "truncate", "copy" or "error".
+            beam_size: overrides that of the settings.
+            settings: the search options; those of the bundle by default.
+            too_long: how to handle lines longer than the model supports: "split", "truncate", "copy" or "error".
 
         Returns:
-            The translation of each line; of a line without any words, the empty one.
+            The translation of each line; empty for a blank line.
 
         Raises:
-            ResMLPError: for a line that is too long, if asked for; when `lines` is one string.
+            ResMLPError: if a line is too long and `too_long` is "error", or `lines` is not a list of strings.
         """
         lines = require_strings("the lines to translate", lines)
         settings = settings or self.config.decoding
@@ -133,39 +140,40 @@ class Translator:
         too_long: str = "split",
         align: bool = False,
     ) -> list[Translation]:
-        """Translates lines and tells all about it.
+        """Translates lines; returns candidates, scores and alignments.
 
         Args:
             requests: the lines.
-            settings: of the search, if other than the bundle's.
+            settings: the search options; those of the bundle by default.
             too_long: see `translate`.
-            align: whether candidates get alignments.
+            align: whether to compute word alignments of the candidates.
 
         Returns:
             One translation for each request.
 
         Raises:
-            ResMLPError: for a line that is too long, if asked for; names its number. When `requests` are of another
-                type.
+            ResMLPError: if a line is too long and `too_long` is "error", or an item is not a `Request`.
         """
         requests = as_list("the requests", requests)
         for number, request in enumerate(requests, 1):
-            remedy = "make it a Request, or use `translate`"
-            is_one = isinstance(request, Request)
-            require(is_one, f"request {number}", "a Request", f"of type {type(request).__name__}", remedy)
+            if not isinstance(request, Request):
+                raise ResMLPError(
+                    f"request {number} must be a Request, but it has type {type(request).__name__}; create one, or "
+                    "use `translate`"
+                )
         settings = settings or self.config.decoding
         planner = Planner(self.source, self.target, self.max_source_len, too_long)
         encoded = self.source.encode([request.text for request in requests])
         lines = [planner.plan(request, tokens) for request, tokens in zip(requests, encoded, strict=True)]
-        found = self._search(planner.sources, settings)
-        alignments = self._attend(planner.sources, found) if align else None
-        return [planner.assemble(line, found, alignments, settings.length_penalty) for line in lines]
+        hypotheses = self._search(planner.sources, settings)
+        alignments = self._align_hypotheses(planner.sources, hypotheses) if align else None
+        return [planner.assemble(line, hypotheses, alignments, settings.length_penalty) for line in lines]
 
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
         search = BeamSearch(self.models, settings)
 
         def search_batch(batch: Sequence[int], stop: threading.Event) -> list[list[Hypothesis]]:
-            return run_halving([sources[place] for place in batch], lambda half: search.search(half, stop))
+            return run_halving([sources[index] for index in batch], lambda half: search.search(half, stop))
 
         if self.threads_by_load:
             self.threads_by_load.adjust()
@@ -173,16 +181,16 @@ class Translator:
         beam_size = min(settings.beam_size, self.models[0].vocab_size - 1)  # as in the search
         require_beam_fits(self._memory(beam_size), max(lengths, default=1), self.limits)
         batches = self._batches(lengths, beam_size)
-        found: dict[int, list[Hypothesis]] = {}
+        hypotheses: dict[int, list[Hypothesis]] = {}
         for batch, results in zip(batches, run_batches(search_batch, batches, self.workers), strict=True):
-            found |= zip(batch, results, strict=True)
-        return [found[place] for place in range(len(sources))]
+            hypotheses |= zip(batch, results, strict=True)
+        return [hypotheses[index] for index in range(len(sources))]
 
     def _batches(self, lengths: Sequence[int], rows: int) -> list[list[int]]:
         return make_batches(lengths, self.limits, self._memory(rows))
 
     def _memory(self, rows: int) -> MemoryModel:
-        """What a sentence takes with so many rows, the beams of a search or the positions of a target."""
+        """The memory of a sentence with `rows` rows: beams of a search, or target positions in forced decoding."""
         decoder = self.models[0].decoder
         return MemoryModel(
             beam_size=rows,
@@ -192,13 +200,16 @@ class Translator:
             max_target_len=decoder.max_len,
         )
 
-    def _attend(self, sources: Sequence[Source], found: Sequence[Sequence[Hypothesis]]) -> list[list[Alignment]]:
+    def _align_hypotheses(
+        self, sources: Sequence[Source], hypotheses: Sequence[Sequence[Hypothesis]]
+    ) -> list[list[Alignment]]:
         """Aligns every hypothesis of every source."""
-        pairs = [(source.tokens, h.tokens) for source, of_source in zip(sources, found, strict=True) for h in of_source]
+        by_source = list(zip(sources, hypotheses, strict=True))
+        pairs = [(source.tokens, hypothesis.tokens) for source, of_source in by_source for hypothesis in of_source]
         forced = iter(self._force([source for source, _ in pairs], [target for _, target in pairs]))
         return [
             [self._align(source.tokens, hypothesis.tokens, next(forced)) for hypothesis in of_source]
-            for source, of_source in zip(sources, found, strict=True)
+            for source, of_source in by_source
         ]
 
     def _align(self, source: Sequence[int], target: Sequence[int], forced: ForcedTarget) -> Alignment:
@@ -207,31 +218,30 @@ class Translator:
         return Alignment(source_words, target_words, align_words(forced.attention, word_of_source, word_of_target))
 
     def score(self, sources: Iterable[str], targets: Iterable[str], length_penalty: float | None = None) -> list[float]:
-        """Scores translations that are given.
+        """Scores given translations by forced decoding.
 
         Args:
             sources: raw text.
-            targets: raw translations of each.
-            length_penalty: if other than the bundle's.
+            targets: a raw translation of each source.
+            length_penalty: that of the bundle by default.
 
         Returns:
-            Log-probabilities (natural), divided by length ** length_penalty.
+            Log-probabilities (natural logarithm), divided by length ** length_penalty.
 
         Raises:
-            ResMLPError: when there are not as many of both, or a sentence is longer than the model.
+            ResMLPError: if the numbers of sources and targets differ, or a sentence is too long for the model.
         """
         settings = self.config.decoding
-        penalty = (
-            settings if length_penalty is None else replace(settings, length_penalty=length_penalty)
-        ).length_penalty
+        if length_penalty is not None:
+            settings = replace(settings, length_penalty=length_penalty)
         forced = self._force(*self._encode_pairs(sources, targets))
-        return [sum(target.token_scores) / len(target.token_scores) ** penalty for target in forced]
+        return [sum(f.token_scores) / len(f.token_scores) ** settings.length_penalty for f in forced]
 
     def align(self, sources: Iterable[str], targets: Iterable[str]) -> list[Alignment]:
-        """Aligns the words of translations that are given to those of their sources, by the attention.
+        """Aligns the words of given translations to those of their sources, by the cross-attention.
 
         Raises:
-            ResMLPError: as `score`.
+            ResMLPError: see `score`.
         """
         source_tokens, target_tokens = self._encode_pairs(sources, targets)
         forced = self._force(source_tokens, target_tokens)
@@ -239,17 +249,19 @@ class Translator:
 
     def _encode_pairs(self, sources: Iterable[str], targets: Iterable[str]) -> tuple[list[list[int]], list[list[int]]]:
         sources, targets = require_strings("the sources", sources), require_strings("the targets", targets)
-        same = len(sources) == len(targets)
-        require(
-            same, "the targets", f"as many as the {len(sources)} sources", len(targets), "give a target to each source"
-        )
+        if len(sources) != len(targets):
+            raise ResMLPError(
+                f"there must be one target for each source, but there are {len(sources)} sources and {len(targets)} "
+                "targets; check the lists"
+            )
         encoded = self.source.encode(sources), self.target.encode(targets)
         limits = self.max_source_len, min(model.max_target_len for model in self.models)
-        for side, limit in zip(encoded, limits, strict=True):
-            for number, tokens in enumerate(side, 1):
-                require(
-                    len(tokens) <= limit, f"sentence {number}", f"at most {limit} sub-words", len(tokens), "shorten it"
-                )
+        for side, sentences, limit in zip(("source", "target"), encoded, limits, strict=True):
+            for number, tokens in enumerate(sentences, 1):
+                if len(tokens) > limit:
+                    raise ResMLPError(
+                        f"{side} {number} has {len(tokens)} sub-words, but the model supports {limit}; shorten it"
+                    )
         return encoded
 
     def _force(self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> list[ForcedTarget]:
@@ -257,13 +269,13 @@ class Translator:
         forced: dict[int, ForcedTarget] = {}
 
         def force_batch(batch: Sequence[int], stop: threading.Event) -> list[ForcedTarget]:
-            return run_halving([(sources[place], targets[place]) for place in batch], self._force_pairs)
+            return run_halving([(sources[index], targets[index]) for index in batch], self._force_pairs)
 
-        # All positions of a target have logits at once, as many rows of a search would have.
+        # The logits of all target positions exist at once, like those of as many beams.
         batches = self._batches(lengths, max(lengths, default=1))
         for batch, results in zip(batches, run_batches(force_batch, batches, self.workers), strict=True):
             forced |= zip(batch, results, strict=True)
-        return [forced[place] for place in range(len(lengths))]
+        return [forced[index] for index in range(len(lengths))]
 
     def _force_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ForcedTarget]:
         return force_decode(self.models, [source for source, _ in pairs], [target for _, target in pairs])

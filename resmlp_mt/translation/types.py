@@ -1,4 +1,4 @@
-"""What is asked of a translator, and what it answers."""
+"""Requests to a translator and its results."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 
 Item = TypeVar("Item")
 
 
 def require_strings(name: str, texts: Iterable[str]) -> list[str]:
-    """Makes a list of strings, where a lone string would be taken for a list of its characters.
+    """Makes a list of strings. A single string is refused, since it would be read as a list of characters.
 
     Args:
-        name: what the message calls them.
+        name: of the argument, for the message.
         texts: any iterable of strings.
 
     Raises:
-        ResMLPError: when it is something else.
+        ResMLPError: if it is anything else.
     """
     if isinstance(texts, str | bytes):
-        raise ResMLPError(f"{name} must be a list of strings, but is one string; put it in brackets: [{texts[:40]!r}]")
-    found = as_list(name, texts)
-    for number, text in enumerate(found, 1):
+        raise ResMLPError(f"{name} must be a list of strings, not one string; put it in brackets: [{texts[:40]!r}]")
+    strings = as_list(name, texts)
+    for number, text in enumerate(strings, 1):
         if not isinstance(text, str):
             raise ResMLPError(
-                f"{name} must be strings, but number {number} is of type {type(text).__name__}; convert it"
+                f"{name} must be strings, but number {number} has type {type(text).__name__}; convert it to a string"
             )
-    return found
+    return strings
 
 
 def as_list(name: str, items: Iterable[Item]) -> list[Item]:
     """Makes a list of any iterable.
 
     Raises:
-        ResMLPError: when it is none.
+        ResMLPError: if it is not iterable.
     """
     try:
         return list(items)
     except TypeError as error:
         raise ResMLPError(
-            f"{name} must be a list, but is of type {type(items).__name__}; put it in brackets"
+            f"{name} must be a list, but it has type {type(items).__name__}; put it in brackets"
         ) from error
 
 
@@ -51,10 +51,13 @@ class Request:
     """A line to translate.
 
     Attributes:
-        text: the source.
-        number: of the line, from 1; also the seed of its sampling.
-        prefix: words with which the translation must begin.
+        text: the source text.
+        number: line number, from 1; also added to the seed for sampling.
+        prefix: text that the translation must begin with.
         constraints: words and phrases that the translation must contain.
+
+    Raises:
+        ResMLPError: if a field has another type.
     """
 
     text: str
@@ -65,14 +68,22 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("text", "prefix"):
             value = getattr(self, name)
-            require(isinstance(value, str), f"the {name} of a request", "a string", type(value).__name__, "convert it")
+            if not isinstance(value, str):
+                raise ResMLPError(
+                    f"the {name} of a request must be a string, but it has type {type(value).__name__}; convert it"
+                )
         if self.constraints:
             require_strings("the constraints of a request", self.constraints)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The words of a sentence pair, and which belong together: pairs of a source and a target word, from 0."""
+    """A word alignment.
+
+    Attributes:
+        source_words, target_words: the words of both sentences.
+        links: pairs of aligned words, each an index into the source and one into the target words.
+    """
 
     source_words: list[str]
     target_words: list[str]
@@ -85,8 +96,8 @@ class Candidate:
 
     Attributes:
         text: the translation.
-        score: log-probability (natural), divided by length ** length_penalty.
-        alignment: if it was asked for.
+        score: log-probability (natural logarithm), divided by length ** length_penalty.
+        alignment: the word alignment, if requested.
     """
 
     text: str
@@ -96,13 +107,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of a line.
+    """The result for a line.
 
     Attributes:
         source: the line.
-        candidates: its translations, best first; none of a line without any words.
-        note: what was done to a line that is longer than the model, or nothing.
-        tokens: sub-words generated for the best candidate.
+        candidates: its translations, best first; empty for a blank line.
+        note: how a line longer than the model supports was handled; empty for other lines.
+        tokens: number of sub-words generated for the best candidate.
     """
 
     source: str
@@ -112,5 +123,5 @@ class Translation:
 
     @property
     def text(self) -> str:
-        """The best translation; of a line without any words, the empty one."""
+        """The best translation; empty for a blank line."""
         return self.candidates[0].text if self.candidates else ""

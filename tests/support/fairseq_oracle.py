@@ -1,4 +1,4 @@
-"""fairseq's own generator around the same model as ours, to compare searches."""
+"""fairseq's generator with the same model as ours, to compare searches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ register_with_fairseq()
 
 @dataclass
 class ToyTask:
-    """What a model needs to know of a task."""
+    """The part of a task that building a model requires."""
 
     source_dictionary: Dictionary
     target_dictionary: Dictionary
@@ -37,7 +37,7 @@ def make_dictionary(size: int) -> Dictionary:
 
 
 def make_fairseq_model(vocab_size: int = 31, seed: int = 1, arch: str = "resmlp_tiny", **changes):
-    """A fairseq model with shaken random parameters, and its task."""
+    """A fairseq model with random parameters, and its task."""
     dictionary = make_dictionary(vocab_size)
     task = ToyTask(dictionary, dictionary)
     torch.manual_seed(seed)
@@ -90,16 +90,16 @@ def fairseq_search(
         prefixes = torch.tensor([[*source.prefix, *[1] * (longest - len(source.prefix))] for source in sources])
     lengths = torch.tensor([len(source.tokens) for source in sources])
     sample = {"net_input": {"src_tokens": tokens, "src_lengths": lengths}}
-    found = generator.generate(models, sample, prefix_tokens=prefixes, constraints=constraints)
+    hypotheses = generator.generate(models, sample, prefix_tokens=prefixes, constraints=constraints)
     return [
         [
             Hypothesis(h["tokens"].tolist(), float(h["score"]), h["positional_scores"].tolist())
             for h in of_sentence[: settings.nbest]
         ]
-        for of_sentence in found
+        for of_sentence in hypotheses
     ]
 
 
 def with_all(settings: SearchSettings) -> SearchSettings:
-    """The same search, giving back all its hypotheses."""
+    """The same search, returning all hypotheses."""
     return replace(settings, nbest=settings.beam_size)

@@ -1,4 +1,4 @@
-"""Batches hold every sentence once, fit their limits, and are halved when memory runs out."""
+"""Batches contain every sentence once, respect their limits, and are halved if memory runs out."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ MEMORY = MemoryModel(beam_size=4, vocab_size=32_000, dim=512, layers=6, max_targ
 
 
 @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 20), st.integers(1, 200))
-def test_batches_hold_every_sentence_once_and_stay_within_their_limits(lengths, sentences, megabytes):
+def test_batches_partition_the_sentences_within_the_limits(lengths, sentences, megabytes):
     batches = make_batches(lengths, BatchLimits(sentences, megabytes), MEMORY)
-    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) <= sentences
-        longest = max(lengths[place] for place in batch)
+        longest = max(lengths[index] for index in batch)
         assert len(batch) == 1 or len(batch) * MEMORY.sentence_bytes(longest) <= megabytes * 2**20
 
 
@@ -31,7 +31,7 @@ def test_batches_hold_every_sentence_once_and_stay_within_their_limits(lengths, 
         ),
     ],
 )
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(error):
+def test_batches_are_halved_until_they_fit(error):
     sizes = []
 
     def run(items):
@@ -46,6 +46,6 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(error):
         run_halving([1, 2], lambda items: (_ for _ in ()).throw(error))
 
 
-def test_other_errors_are_not_taken_for_missing_memory():
+def test_other_errors_are_raised():
     with pytest.raises(RuntimeError, match="shape"):
         run_halving([1, 2], lambda items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))

@@ -117,9 +117,9 @@ def test_every_sentence_is_in_one_bucket_of_its_length():
 
 
 def test_unequal_numbers_of_lines_are_refused():
-    with pytest.raises(ResMLPError, match="must be equal, but is 2 sources, 3 references"):
+    with pytest.raises(ResMLPError, match="numbers of lines differ: 2 sources, 3 references"):
         check_counts(sources=["a", "b"], references=["a", "b", "c"])
-    with pytest.raises(ResMLPError, match="but is empty"):
+    with pytest.raises(ResMLPError, match="the test set is empty"):
         check_counts(sources=[], references=[])
 
 
@@ -172,7 +172,7 @@ def test_references_and_baselines_in_sub_words_are_refused(mark, model, tmp_path
     source.write_text("a dog\n" * 5)
     reference.write_text(f"ein{mark}hund\n" * 5)
     assert main(["evaluate", str(model), "--source", str(source), "--reference", str(reference)]) == 2
-    assert "must be raw text, but 5 of 5 lines hold sub-words or escaped tokens" in capsys.readouterr().err
+    assert "must be raw text, but 5 of 5 lines contain sub-words or escaped tokens" in capsys.readouterr().err
 
 
 def test_a_baseline_of_another_length_is_refused(model, tmp_path, capsys):

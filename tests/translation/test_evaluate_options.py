@@ -149,7 +149,7 @@ def test_scores_are_printed_even_if_a_file_cannot_be_written(model, tmp_path, ca
         (["--translations", "DIR/s.txt"], "which --source reads"),
         (["--translations", "DIR/r.txt"], "which --reference reads"),
         (["--baseline", "DIR/r.txt", "--figure", "DIR/out.svg", "--json", "DIR/out.svg"], "must not overwrite"),
-        (["--figure", "DIR/out.jpg"], "the ending of --figure must be one of .svg"),
+        (["--figure", "DIR/out.jpg"], "the file name extension of --figure must be one of .svg"),
         (["--json", "DIR"], "--json must be a file"),
         (["--data", "DATA", "--json", "DATA/raw/test.src"], "which --data reads"),
     ],
@@ -174,7 +174,7 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
     train = (data_folder() / "raw" / "train.src").read_text(encoding="utf-8").splitlines()
     long = max(train, key=len)
     assert leaks(["neu: " + long, long, long.upper(), f"„{long}“ ...", long.replace(" ", ", ")]) == [2, 3, 4, 5]
-    monkeypatch.setattr("resmlp_mt.translation.evaluation.leaks._SENTENCES_AT_ONCE", 7)
+    monkeypatch.setattr("resmlp_mt.translation.evaluation.leaks._BLOCK_SENTENCES", 7)
     assert leaks([line.title() for line in train]) == list(range(1, len(train) + 1))
 
 

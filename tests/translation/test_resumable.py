@@ -1,4 +1,4 @@
-"""Outputs of long jobs: nothing is lost, nothing stale passes for done, and one job writes at a time."""
+"""Resumable output: no line is lost, no outdated file passes as finished, one job writes at a time."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.resumable import ResumableOutput, note_path
+from resmlp_mt.translation.resumable import ResumableOutput, record_path
 from resmlp_mt.translation.text.lines import LineReader
 
 SETTINGS = {"model": "a", "beam size": 4}
@@ -50,11 +50,11 @@ def stale(output: ResumableOutput, lines: LineReader) -> str:
     return str(caught.value)
 
 
-def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
+def test_an_unfinished_job_is_only_continued_by_the_same_job(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     partial = path.with_name("out.txt.partial")
     assert partial.read_text() == "1 done\n"
-    assert "--resume goes on with it, --overwrite starts anew" in refusal(ResumableOutput(path, SETTINGS), reader())
+    assert "--resume continues it, --overwrite starts again" in refusal(ResumableOutput(path, SETTINGS), reader())
     other = ResumableOutput(path, {"model": "b", "beam size": 2})
     assert "model was a and is now b, beam size was 4 and is now 2" in refusal(other, reader(), resume=True)
     assert "the input has changed" in refusal(ResumableOutput(path, SETTINGS), reader("0\n2\n3\n"), resume=True)
@@ -64,35 +64,35 @@ def test_an_unfinished_job_is_neither_deleted_nor_mixed_up(path):
     assert not partial.exists()
 
 
-def test_overwrite_starts_anew_whatever_is_left(path):
+def test_overwrite_starts_again(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
-    note_path(path).write_text("damaged")
+    record_path(path).write_text("damaged")
     assert "is damaged" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
     run(ResumableOutput(path, {"model": "b"}), reader(), overwrite=True)
     assert path.read_text() == "1 done\n2 done\n3 done\n"
 
 
 @pytest.mark.parametrize(
-    ("settings", "text", "said"),
+    ("settings", "text", "message"),
     [
-        (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "is of another job: beam size was 4 and is now 2"),
-        (SETTINGS, "1\n2\n", "from another input"),
-        (SETTINGS, "1\n2\n3\n4\n", "from another input"),
-        (SETTINGS, "1\n2\n0\n", "from another input"),
+        (SETTINGS | {"beam size": 2}, "1\n2\n3\n", "belongs to another job: beam size was 4 and is now 2"),
+        (SETTINGS, "1\n2\n", "from a different input"),
+        (SETTINGS, "1\n2\n3\n4\n", "from a different input"),
+        (SETTINGS, "1\n2\n0\n", "from a different input"),
     ],
 )
-def test_a_finished_output_is_not_taken_for_that_of_another_job(path, settings, text, said):
+def test_an_output_of_another_job_is_refused(path, settings, text, message):
     run(ResumableOutput(path, SETTINGS), reader())
     assert ResumableOutput(path, SETTINGS).is_finished(reader())
-    assert said in stale(ResumableOutput(path, settings), reader(text))
+    assert message in stale(ResumableOutput(path, settings), reader(text))
 
 
-def test_a_finished_output_that_has_changed_or_is_unknown_is_stale(path):
+def test_a_changed_or_unknown_output_is_refused(path):
     run(ResumableOutput(path, SETTINGS), reader())
     path.write_text("edited")
     assert "has changed since it was written" in stale(ResumableOutput(path, SETTINGS), reader())
-    note_path(path).unlink()
-    assert "nothing is noted" in stale(ResumableOutput(path, SETTINGS), reader())
+    record_path(path).unlink()
+    assert "has no job record" in stale(ResumableOutput(path, SETTINGS), reader())
     path.unlink()
     assert not ResumableOutput(path, SETTINGS).is_finished(reader())
 
@@ -106,16 +106,16 @@ def test_one_job_writes_at_a_time(path):
     run(ResumableOutput(path, SETTINGS), reader())
 
 
-def test_a_job_that_wrote_nothing_leaves_nothing(path, tmp_path):
+def test_a_job_without_output_leaves_no_files(path, tmp_path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_an_older_version_left_is_not_guessed_at(path):
+def test_a_job_of_version_0_1_1_is_not_resumed(path):
     old = path.with_name("out.txt.progress")
     old.write_text(json.dumps({"job": "a", "lines": 1, "consumed": "b", "output_bytes": 2}))
     path.with_name("out.txt.partial").write_text("1 done\n")
-    assert "of version 0.1.1 or older" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
+    assert "job of version 0.1.1 or older" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
     run(ResumableOutput(path, SETTINGS), reader(), overwrite=True)
     assert not old.exists()
     old.write_text("a file of the user's")
@@ -123,7 +123,7 @@ def test_what_an_older_version_left_is_not_guessed_at(path):
     assert old.read_text() == "a file of the user's"
 
 
-def test_a_partial_file_without_a_note_is_not_deleted(path):
+def test_a_partial_file_without_a_record_is_kept(path):
     partial = path.with_name("out.txt.partial")
     partial.write_text("precious")
     refusal(ResumableOutput(path, SETTINGS), reader())
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_what_was_written(path):
     assert path.read_text() == "1 done\n2 done\n3 done\n"
 
 
-def test_a_link_stays_and_its_target_is_written(path, tmp_path):
+def test_links_are_followed(path, tmp_path):
     target = tmp_path / "folder" / "target.txt"
     target.parent.mkdir()
     path.symlink_to(target)

@@ -1,4 +1,4 @@
-"""The search finds what trying out every translation finds."""
+"""Beam search equals exhaustive search where the beam holds everything."""
 
 import itertools
 import math
@@ -16,14 +16,14 @@ VOCAB_SIZE = 40
 
 
 class TableModel:
-    """Draws the probabilities after each beginning of a translation at random; most tokens have none."""
+    """A step model with random probabilities for each prefix; most tokens have zero probability."""
 
     max_source_len = max_target_len = 20
     vocab_size = VOCAB_SIZE
     device = torch.device("cpu")
 
-    def __init__(self, seed: int, words: tuple[int, ...]) -> None:
-        self.seed, self.words = seed, words
+    def __init__(self, seed: int, tokens: tuple[int, ...]) -> None:
+        self.seed, self.tokens = seed, tokens
 
     def start(self, source, padding_mask, beam_size):
         rows = [row[~mask].tolist() for row, mask in zip(source, padding_mask, strict=True)]
@@ -38,7 +38,7 @@ class TableModel:
     def logits(self, source, target):
         generator = torch.Generator().manual_seed(hash((self.seed, source, target)) % 2**31)
         logits = torch.full((VOCAB_SIZE,), -math.inf)
-        allowed = [END, *self.words]
+        allowed = [END, *self.tokens]
         logits[allowed] = torch.randn(len(allowed), generator=generator)
         return logits
 
@@ -47,31 +47,31 @@ class TableState:
     def __init__(self, rows):
         self.rows = rows
 
-    def reorder(self, origins):
-        self.rows = [self.rows[origin] for origin in origins.tolist()]
+    def reorder(self, backpointers):
+        self.rows = [self.rows[row] for row in backpointers.tolist()]
 
 
 def exhaustive(model, source, options: SearchSettings):
     """All translations with their scores, best first."""
-    found = []
+    hypotheses = []
     for length in range(options.min_len, options.max_len_b + 1):
-        for words in itertools.product(model.words, repeat=length):
+        for tokens in itertools.product(model.tokens, repeat=length):
             total = 0.0
-            for place, token in enumerate((*words, END)):
-                log_probs = model.logits(source, words[:place]).double().log_softmax(0)
+            for position, token in enumerate((*tokens, END)):
+                log_probs = model.logits(source, tokens[:position]).double().log_softmax(0)
                 log_probs[UNKNOWN] -= options.unknown_penalty
-                is_forced = place == options.max_len_b
+                is_forced = position == options.max_len_b
                 total += float(log_probs[END] if is_forced else log_probs[token])
-            ngrams = [words[i : i + options.no_repeat_ngram] for i in range(length - options.no_repeat_ngram + 1)]
+            ngrams = [tokens[i : i + options.no_repeat_ngram] for i in range(length - options.no_repeat_ngram + 1)]
             if not options.no_repeat_ngram or len(set(ngrams)) == len(ngrams):
-                found.append(((*words, END), total / (length + 1) ** options.length_penalty))
-    return sorted(found, key=lambda pair: -pair[1])
+                hypotheses.append(((*tokens, END), total / (length + 1) ** options.length_penalty))
+    return sorted(hypotheses, key=lambda pair: -pair[1])
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    words=st.sampled_from([(4, 5), (UNKNOWN, 7), (0, 39)]),
+    tokens=st.sampled_from([(4, 5), (UNKNOWN, 7), (0, 39)]),
     sources=st.lists(st.lists(st.integers(4, 39), max_size=4), min_size=1, max_size=4),
     max_len=st.integers(1, 4),
     min_len=st.integers(0, 1),
@@ -79,41 +79,41 @@ def exhaustive(model, source, options: SearchSettings):
     unknown_penalty=st.sampled_from([0.0, 1.5]),
     no_repeat_ngram=st.sampled_from([0, 2]),
 )
-def test_a_beam_that_holds_everything_finds_every_translation_in_order(
-    seed, words, sources, max_len, min_len, length_penalty, unknown_penalty, no_repeat_ngram
+def test_full_beam_equals_exhaustive_search(
+    seed, tokens, sources, max_len, min_len, length_penalty, unknown_penalty, no_repeat_ngram
 ):
-    model = TableModel(seed, words)
+    model = TableModel(seed, tokens)
     options = SearchSettings(
         beam_size=39, nbest=39, max_len_b=max_len, min_len=min_len, length_penalty=length_penalty,
         unknown_penalty=unknown_penalty, no_repeat_ngram=no_repeat_ngram,
     )  # fmt: skip
     batch = [Source([*source, END]) for source in sources]
-    for source, found in zip(batch, BeamSearch([model], options).search(batch), strict=True):
+    for source, hypotheses in zip(batch, BeamSearch([model], options).search(batch), strict=True):
         expected = exhaustive(model, tuple(source.tokens), options)
-        assert {tuple(h.tokens) for h in found} == {tokens for tokens, _ in expected}
-        assert [h.score for h in found] == pytest.approx([score for _, score in expected], abs=1e-5)
+        assert {tuple(h.tokens) for h in hypotheses} == {tokens for tokens, _ in expected}
+        assert [h.score for h in hypotheses] == pytest.approx([score for _, score in expected], abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), prefix=st.lists(st.sampled_from([4, 5]), max_size=3))
-def test_a_forced_beginning_leaves_the_best_of_those_that_begin_so(seed, prefix):
+def test_prefix_gives_the_best_with_that_prefix(seed, prefix):
     model = TableModel(seed, (4, 5))
     options = SearchSettings(beam_size=39, max_len_b=4, length_penalty=0.0)
     source = Source([9, END], prefix=prefix)
-    (found,) = BeamSearch([model], options).search([source])
+    (hypotheses,) = BeamSearch([model], options).search([source])
     begun = [pair for pair in exhaustive(model, (9, END), options) if list(pair[0][: len(prefix)]) == prefix]
-    assert tuple(found[0].tokens) == begun[0][0]
-    assert found[0].score == pytest.approx(begun[0][1], abs=1e-5)
+    assert tuple(hypotheses[0].tokens) == begun[0][0]
+    assert hypotheses[0].score == pytest.approx(begun[0][1], abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), order=st.sampled_from(["ordered", "unordered"]))
-def test_constraints_leave_the_best_of_those_that_hold_them(seed, order):
+def test_constraints_give_the_best_that_satisfies_them(seed, order):
     model = TableModel(seed, (4, 5))
     options = SearchSettings(beam_size=39, max_len_b=4, length_penalty=0.0, constraint_order=order)
-    (found,) = BeamSearch([model], options).search([Source([9, END], constraints=[(5,), (4,)])])
-    tries = exhaustive(model, (9, END), options)
-    holding = [
-        pair for pair in tries if {4, 5} <= set(pair[0]) and (order == "unordered" or 4 in pair[0][pair[0].index(5) :])
+    (hypotheses,) = BeamSearch([model], options).search([Source([9, END], constraints=[(5,), (4,)])])
+    every = exhaustive(model, (9, END), options)
+    satisfying = [
+        pair for pair in every if {4, 5} <= set(pair[0]) and (order == "unordered" or 4 in pair[0][pair[0].index(5) :])
     ]
-    assert found[0].score == pytest.approx(holding[0][1], abs=1e-5)
+    assert hypotheses[0].score == pytest.approx(satisfying[0][1], abs=1e-5)

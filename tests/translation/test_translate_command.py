@@ -82,7 +82,7 @@ def test_lines_longer_than_the_model_are_reported_and_never_lost(too_long, model
     status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", too_long, stdin=stdin)
     said = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
     assert status == 0
-    assert f"line 2 has 241 sub-words, 40 is the most: {said}" in err
+    assert f"line 2 has 241 sub-words, but the model supports 40: {said}" in err
     lines = out.decode().split("\n")
     assert len(lines) == 4
     assert (lines[1] == text) == (too_long == "copy")
@@ -92,7 +92,8 @@ def test_a_line_longer_than_the_model_can_be_an_error(model, capfd, monkeypatch)
     stdin = b"a\n" + b"dog " * 300
     status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", "error", stdin=stdin)
     assert (status, out) == (2, b"")
-    assert err.startswith("resmlp-mt translate: a line must be as short as the model, but line 2 has")
+    assert err.startswith("resmlp-mt translate: line 2 has")
+    assert "sub-words, but the model supports 40; shorten it, or choose another --too-long" in err
     assert err.count("\n") == 1
 
 
@@ -126,7 +127,7 @@ def test_tsv_and_json_tell_candidates_scores_and_alignments(model, translator, c
 def test_plain_text_refuses_what_it_cannot_hold(model, capfd, monkeypatch):
     status, _, err = command(capfd, monkeypatch, "translate", model, "--scores", stdin=b"a")
     assert status == 2
-    assert "--scores must be left out of plain text" in err
+    assert "--scores requires --format tsv or jsonl" in err
 
 
 def test_the_page_draws_every_line_and_escapes_the_text(model, tmp_path, capfd, monkeypatch):
@@ -233,9 +234,9 @@ def test_an_interrupted_job_is_resumed_as_it_was_begun_or_started_anew(model, tm
     source, output = interrupted_job(model, tmp_path, monkeypatch)
     words = ["translate", str(model), "--input", str(source), "--output", str(output)]
     assert main(words) == 2
-    assert "--resume goes on with it, --overwrite starts anew" in capsys.readouterr().err
+    assert "--resume continues it, --overwrite starts again" in capsys.readouterr().err
     assert main([*words, "--resume", "--beam", "2"]) == 2
-    assert f"{output} is of another job: beam size was 4 and is now 2" in capsys.readouterr().err
+    assert f"{output} belongs to another job: beam size was 4 and is now 2" in capsys.readouterr().err
     source.write_text("a cat\n" * 12)
     assert main([*words, "--resume"]) == 2
     assert "the input has changed" in capsys.readouterr().err
@@ -253,7 +254,7 @@ def test_a_finished_job_is_not_taken_for_one_of_another_model(model, tmp_path, c
     files = ["--input", str(source), "--output", str(output), "--resume"]
     assert main(["translate", str(model), *files]) == 0
     assert main(["translate", str(other), *files]) == 2
-    assert f"{output} is of another job: model was " in capsys.readouterr().err
+    assert f"{output} belongs to another job: model was " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])

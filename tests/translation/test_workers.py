@@ -1,4 +1,4 @@
-"""Several workers: the same translations in the same order, and errors and interrupts as with one."""
+"""Several workers give the translations, order, errors and interrupts of one worker."""
 
 import argparse
 import os
@@ -48,23 +48,23 @@ def several(model):
     ],
     ids=["beam", "sampling"],
 )
-def test_translations_do_not_depend_on_the_number_of_workers(one, several, settings):
+def test_worker_invariance_of_translations(one, several, settings):
     requests = [Request(line, number) for number, line in enumerate(LINES, 1)]
     first, second = (t.translate_requests(requests, settings, align=True) for t in (one, several))
     assert first == second  # texts, scores to the last digit, alignments, notes, order
     assert any(translation.note for translation in second)
 
 
-def test_forced_scores_and_alignments_do_not_either(one, several):
+def test_worker_invariance_of_scores_and_alignments(one, several):
     assert several.score(raw_lines(), raw_lines("tgt")) == one.score(raw_lines(), raw_lines("tgt"))
     assert several.align(raw_lines(), raw_lines("tgt")) == one.align(raw_lines(), raw_lines("tgt"))
 
 
-def test_a_job_is_the_same_for_any_number_of_workers(one, several):
+def test_worker_invariance_of_the_identity(one, several):
     assert one.identity == several.identity  # so that it can be resumed with another number
 
 
-def test_batches_are_searched_at_the_same_time_with_a_thread_each(several, monkeypatch):
+def test_batches_run_in_parallel_with_one_thread_each(several, monkeypatch):
     together, used = threading.Barrier(3, timeout=60), []
     original = BeamSearch.search
 
@@ -78,7 +78,7 @@ def test_batches_are_searched_at_the_same_time_with_a_thread_each(several, monke
     assert used == [1, 1, 1]
 
 
-def test_the_caller_keeps_its_threads():
+def test_the_thread_count_is_restored():
     torch.set_num_threads(2)
     try:
         run_batches(lambda batch, stop: batch, [1, 2, 3], workers=2)
@@ -88,7 +88,7 @@ def test_the_caller_keeps_its_threads():
         torch.set_num_threads(1)
 
 
-def test_one_batch_needs_no_worker(several, monkeypatch):
+def test_one_batch_runs_in_the_main_thread(several, monkeypatch):
     names = []
     original = BeamSearch.search
 
@@ -101,9 +101,9 @@ def test_one_batch_needs_no_worker(several, monkeypatch):
     assert names == [threading.main_thread()]
 
 
-def test_an_error_in_a_worker_is_the_error_of_the_first_batch_that_has_one(several):
+def test_the_error_of_the_first_failed_batch_is_raised(several):
     settings = replace(several.config.decoding, min_len=12, max_len_a=1.0, max_len_b=0)
-    with pytest.raises(ResMLPError, match="min_len must be at most the maximal length"):
+    with pytest.raises(ResMLPError, match="min_len 12 is greater than the maximum length"):
         several.translate(raw_lines(), settings=settings)
 
     def fail(batch, stop):
@@ -114,7 +114,7 @@ def test_an_error_in_a_worker_is_the_error_of_the_first_batch_that_has_one(sever
             run_batches(fail, ["first", "second", "third"], workers=3)
 
 
-def test_an_error_ends_the_other_batches():
+def test_an_error_stops_the_other_batches():
     waits, ended = threading.Event(), []
 
     def function(batch, stop):
@@ -131,7 +131,7 @@ def test_an_error_ends_the_other_batches():
     assert "waits" in ended
 
 
-def test_a_search_that_is_asked_to_stop_stops_at_its_next_step(one):
+def test_a_search_stops_at_its_next_step(one):
     stop = threading.Event()
     stop.set()
     with pytest.raises(StoppedError):

@@ -1,1 +1,1 @@
-"""What computes behind the step interface of a search."""
+"""The step interface between search and model, batching by memory, and worker threads."""

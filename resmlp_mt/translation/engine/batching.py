@@ -1,4 +1,4 @@
-"""Batches by length within a memory budget, halved when memory runs out all the same."""
+"""Batching by length within a memory limit. A batch that still runs out of memory is split in halves."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from typing import TypeVar
 
 import torch
 
-from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
+from resmlp_mt.common.errors import ResMLPError, require_whole_number
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _FLOAT_BYTES = 4
-# Logits, their log-probabilities, and what finding the best of them takes.
-_COPIES_OF_LOGITS = 3
-_LARGEST_LIMIT = 1_000_000_000
-ORDINARY_BEAM = 16  # no batch memory is too small for it
+_LOGITS_COPIES = 3  # logits, log-probabilities, and the top-k's working memory
+_MAX_LIMIT = 1_000_000_000
+MIN_BEAM_LIMIT = 16  # a beam of this size is allowed with any memory limit
 
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """What a search of one sentence takes, roughly.
+    """An estimate of the memory that the search of a sentence needs.
 
     Attributes:
         beam_size: rows of the sentence.
-        vocab_size: target tokens.
-        dim: channels.
-        layers: of the decoder.
-        max_target_len: of the search.
+        vocab_size: size of the target vocabulary.
+        dim: model dim.
+        layers: number of decoder layers.
+        max_target_len: maximum target length.
     """
 
     beam_size: int
@@ -39,79 +38,81 @@ class MemoryModel:
     max_target_len: int
 
     def sentence_bytes(self, src_len: int) -> int:
-        """Memory for a source of `src_len` sub-words in a batch of such sources."""
-        target_len = min(self.max_target_len, 2 * src_len + 16)  # beyond that no ordinary translation goes
+        """Bytes per sentence in a batch whose sources have `src_len` sub-words."""
+        target_len = min(self.max_target_len, 2 * src_len + 16)  # ordinary translations are not longer
         history = self.beam_size * target_len * self.layers * self.dim
         memory = src_len * self.dim * (2 * self.layers + 8)
-        return _FLOAT_BYTES * (_COPIES_OF_LOGITS * self.beam_size * self.vocab_size + history + memory)
+        return _FLOAT_BYTES * (_LOGITS_COPIES * self.beam_size * self.vocab_size + history + memory)
 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large batches may become.
+    """Limits of a batch.
 
     Attributes:
-        sentences: most sentences of a batch.
-        megabytes: most memory of a batch, by `MemoryModel`.
+        sentences: maximum number of sentences.
+        megabytes: maximum memory in MB, as estimated by `MemoryModel`.
     """
 
     sentences: int = 64
     megabytes: int = 1024
 
     def __post_init__(self) -> None:
-        require_whole_number("the batch size", self.sentences, 1, _LARGEST_LIMIT)
-        require_whole_number("the memory of a batch in MB", self.megabytes, 1, _LARGEST_LIMIT)
+        require_whole_number("the batch size", self.sentences, 1, _MAX_LIMIT)
+        require_whole_number("the memory of a batch in MB", self.megabytes, 1, _MAX_LIMIT)
 
 
 def require_beam_fits(memory: MemoryModel, src_len: int, limits: BatchLimits) -> None:
-    """Refuses a beam that is too wide for the memory of a batch, even for one sentence in it.
+    """Checks that one sentence with this beam size fits the memory limit of a batch.
 
     Args:
-        memory: what a sentence takes.
+        memory: the estimate for a sentence.
         src_len: sub-words of the longest source.
         limits: of a batch.
 
     Raises:
-        ResMLPError: says how wide a beam may be.
+        ResMLPError: if it does not; names the largest beam size that fits.
     """
     without_beam = replace(memory, beam_size=0).sentence_bytes(src_len)
-    of_each = replace(memory, beam_size=1).sentence_bytes(src_len) - without_beam
-    widest = max((limits.megabytes * 2**20 - without_beam) // of_each, ORDINARY_BEAM)
-    rule = f"at most {widest} with {limits.megabytes} MB for a batch and a source of {src_len} sub-words"
-    remedy = "lower it, or give a batch more memory (--batch-memory)"
-    require(memory.beam_size <= widest, "beam_size", rule, memory.beam_size, remedy)
+    per_beam = replace(memory, beam_size=1).sentence_bytes(src_len) - without_beam
+    max_beam_size = max((limits.megabytes * 2**20 - without_beam) // per_beam, MIN_BEAM_LIMIT)
+    if memory.beam_size > max_beam_size:
+        raise ResMLPError(
+            f"beam_size {memory.beam_size} is too large: with {limits.megabytes} MB per batch and a source of "
+            f"{src_len} sub-words it can be at most {max_beam_size}; lower it, or raise --batch-memory"
+        )
 
 
 def make_batches(lengths: Sequence[int], limits: BatchLimits, memory: MemoryModel) -> list[list[int]]:
-    """Puts sentences of like length together.
+    """Groups sentences of similar length.
 
     Args:
         lengths: of each sentence, in sub-words.
-        limits: of a batch; a sentence that is beyond them by itself gets a batch of its own.
-        memory: what a sentence takes.
+        limits: of a batch; a single sentence that exceeds them is a batch of its own.
+        memory: the estimate for a sentence.
 
     Returns:
-        The places in `lengths` of each batch, longest sentences first, so that memory runs out early if at all.
+        For each batch, indices into `lengths`. The longest sentences come first, so that a lack of memory shows early.
     """
     batches: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         longest = lengths[batches[-1][0]] if batches else 0
-        room = limits.megabytes * 2**20 // max(memory.sentence_bytes(longest), 1)
-        if not batches or len(batches[-1]) >= min(limits.sentences, max(room, 1)):
+        max_sentences = limits.megabytes * 2**20 // max(memory.sentence_bytes(longest), 1)
+        if not batches or len(batches[-1]) >= min(limits.sentences, max(max_sentences, 1)):
             batches.append([])
-        batches[-1].append(place)
+        batches[-1].append(index)
     return batches
 
 
 def run_halving(items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
-    """Runs a batch; when memory runs out, its first half and then its second, and so on.
+    """Runs a batch. If memory runs out, runs its halves one after the other, recursively.
 
     Args:
         items: the batch.
-        run: gives a result for each item.
+        run: returns a result for each item.
 
     Raises:
-        ResMLPError: when the memory does not suffice for a single item.
+        ResMLPError: if memory runs out for a single item.
     """
     try:
         return run(items)
@@ -119,7 +120,7 @@ def run_halving(items: Sequence[Item], run: Callable[[Sequence[Item]], list[Resu
         if not _is_out_of_memory(error):
             raise
         if len(items) == 1:
-            raise ResMLPError("the memory must suffice for one sentence, but does not; lower the beam size") from None
+            raise ResMLPError("out of memory even for one sentence; lower the beam size") from None
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = len(items) // 2
@@ -127,6 +128,6 @@ def run_halving(items: Sequence[Item], run: Callable[[Sequence[Item]], list[Resu
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # On a CPU torch raises a plain RuntimeError, known by its words alone.
-    words = ("can't allocate memory", "not enough memory", "std::bad_alloc")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+    # On a CPU torch raises a plain RuntimeError, which only its message identifies.
+    messages = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in messages)

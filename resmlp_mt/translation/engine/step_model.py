@@ -1,4 +1,4 @@
-"""The small interface between a search and a model, behind which one engine can be exchanged for another."""
+"""The step interface between a search and a model. Engines are exchanged behind it."""
 
 from __future__ import annotations
 
@@ -13,44 +13,61 @@ from resmlp_mt.translation.model.encoder import Encoder
 
 
 class StepState(Protocol):
-    """What a model remembers of the rows (the beams of all sentences) between two steps."""
+    """The decoding state of a model. Its rows are the beams of all sentences."""
 
-    def reorder(self, origins: Tensor) -> None:
-        """Row r goes on from what row `origins[r]` was, (rows after,)."""
+    def reorder(self, backpointers: Tensor) -> None:
+        """Row r continues from what row `backpointers[r]` was: (new rows,)."""
 
 
 class StepModel(Protocol):
-    """A model that predicts one token of every row at a time."""
+    """A model that predicts the next token of every row, one step at a time."""
 
     @property
     def max_source_len(self) -> int:
-        """Longest source in sub-words, end of sentence included."""
+        """Maximum source length in sub-words, including the end of the sentence."""
 
     @property
     def max_target_len(self) -> int:
-        """Longest target in sub-words, end of sentence included."""
+        """Maximum target length in sub-words, including the end of the sentence."""
 
     @property
     def vocab_size(self) -> int:
-        """Number of target tokens."""
+        """Size of the target vocabulary."""
 
     @property
     def device(self) -> torch.device:
-        """Where tokens are expected."""
+        """The device of tokens and logits."""
 
     def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> StepState:
-        """Encodes sources (batch, src_len). Each begins as one row and may later have `beam_size` neighbouring ones."""
+        """Encodes source sentences.
+
+        Args:
+            source: tokens, (batch, src_len).
+            padding_mask: True at padding, (batch, src_len).
+            beam_size: maximum number of rows per sentence.
+
+        Returns:
+            A state with one row per sentence. After `reorder` a sentence may have up to `beam_size` adjacent rows.
+        """
 
     def step(self, tokens: Tensor, state: StepState) -> Tensor:
-        """Maps the newest token of every row, (rows,), to logits of the next, (rows, vocab_size). Changes `state`."""
+        """Predicts the next tokens.
+
+        Args:
+            tokens: the newest token of every row, (rows,).
+            state: of the rows; updated.
+
+        Returns:
+            Logits of the next token, (rows, vocab_size).
+        """
 
 
 class TranslationModel(nn.Module):
-    """The encoder and decoder as a `StepModel`.
+    """Encoder and decoder as a `StepModel`.
 
     Args:
-        encoder: of the source.
-        decoder: of the target.
+        encoder: the encoder.
+        decoder: the decoder.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -84,8 +101,8 @@ class TranslationModel(nn.Module):
         """See `StepModel`."""
         return self.decoder.step(tokens, state)[0]
 
-    def make_fast(self) -> None:
-        """Folds and packs the weights for inference; the outputs stay."""
+    def optimize_for_inference(self) -> None:
+        """Switches to evaluation, folds the Affine layers, and packs the linear layers for the processor."""
         self.eval()
         self.encoder.optimize_for_inference()
         self.decoder.optimize_for_inference()

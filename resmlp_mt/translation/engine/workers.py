@@ -1,7 +1,7 @@
-"""Batches that are computed at the same time, by threads of this process that have one CPU each.
+"""Parallel batches: worker threads in this process, one CPU each.
 
-Products of a small model are not worth dividing among CPUs, but batches need not wait for one another. torch lets go of
-Python's lock while it computes, so that threads do here what processes would, with one copy of the weights.
+The matmuls of a small model are too small to be split across CPUs, but batches are independent. torch releases the GIL
+while it computes, so threads are as fast as processes here, and share one copy of the weights.
 """
 
 from __future__ import annotations
@@ -18,28 +18,27 @@ Result = TypeVar("Result")
 
 
 class StoppedError(Exception):
-    """Ends a worker whose results are not needed any more."""
+    """Raised in a worker whose results are no longer needed."""
 
 
 def run_batches(
     function: Callable[[Batch, threading.Event], Result], batches: Sequence[Batch], workers: int
 ) -> list[Result]:
-    """Applies a function to every batch.
+    """Applies a function to every batch, several at a time.
 
-    With one worker or a single batch everything happens in the calling thread, with its number of torch's threads;
-    otherwise each worker has one. After an error or an interrupt the workers are asked to stop, and have stopped when
-    this function ends.
+    With one worker or one batch, the function runs in the calling thread with its torch threads. Otherwise each worker
+    computes with one torch thread. After an error or an interrupt the workers are stopped before this function returns.
 
     Args:
-        function: of a batch, and of an event which, when set, asks it to raise `StoppedError`.
-        batches: what it is applied to.
-        workers: the most batches at the same time.
+        function: takes a batch and an event; it must raise `StoppedError` soon after the event is set.
+        batches: the batches.
+        workers: maximum number of batches at a time.
 
     Returns:
         The results in the order of the batches.
 
     Raises:
-        Exception: that of the first batch in this order that has one, as with one worker.
+        Exception: the exception of the first batch, in order, that failed; the same as with one worker.
     """
     stop = threading.Event()
     if workers <= 1 or len(batches) <= 1:
@@ -52,4 +51,4 @@ def run_batches(
         pool.shutdown(wait=False, cancel_futures=True)
         stop.set()
         pool.shutdown()  # waits
-        torch.set_num_threads(threads)  # what a worker sets is in part that of all threads
+        torch.set_num_threads(threads)  # the setting is partly global, so the workers changed it

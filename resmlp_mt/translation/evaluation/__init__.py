@@ -1,1 +1,1 @@
-"""Scores of translations and their significance."""
+"""Evaluation: scores, significance tests, leaks from the training data, figures."""

@@ -1,4 +1,4 @@
-"""Honest scores: the counts are right, the references raw, the uncertainty said, and everything hashed."""
+"""Evaluates a system on a test set: checks counts and raw references, and reports intervals and hashes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import lines_digest
 from resmlp_mt.common.versions import versions
 from resmlp_mt.translation.bundle.binarised_data import longest_sources
@@ -24,7 +24,7 @@ from resmlp_mt.translation.translator import Translator
 from resmlp_mt.translation.types import Translation
 
 FORMAT = 1
-_SEGMENTED_SHARE = 0.01
+_MAX_TOKENISED_SHARE = 0.01
 _KIBIBYTE = 1024
 
 
@@ -35,7 +35,7 @@ class TestSet:
     Attributes:
         name: for tables and the model card.
         sources, references: raw lines.
-        data: prepared data folder to look for the test lines in, or None.
+        data: prepared data folder whose training data is searched for the test lines, or None.
     """
 
     name: str
@@ -50,22 +50,23 @@ def load_test_set(
     """Reads a test set from a prepared data folder, or from two files.
 
     Raises:
-        ResMLPError: when there are none or only one of two files, they differ in length, or the references are not
-            raw text.
+        ResMLPError: if the test set is missing, only one of the two files is given, they differ in length, or the
+            references are not raw text.
     """
     for given, missing, path in (("--source", "--reference", reference), ("--reference", "--source", source)):
         if path is None and (source is not None or reference is not None):
             raise ResMLPError(f"{given} requires {missing}; give both files, or neither with --data")
     name = split
     if source is None or reference is None:
-        require(
-            data is not None, "the test set", "--data DIR, or --source F and --reference F", "not given", "give either"
-        )
-        assert data is not None
+        if data is None:
+            raise ResMLPError("a test set is required; give --data DIR, or --source F and --reference F")
         source, reference = (data / "raw" / f"{split}.{lang}" for lang in languages)
         for path in (source, reference):
-            said = "prepare the data with `python -m data_prep`, or give --source and --reference"
-            require(path.is_file(), "the raw test set", "a file", path, said)
+            if not path.is_file():
+                raise ResMLPError(
+                    f"the raw test set {path} is missing; prepare the data with `python -m data_prep`, or give "
+                    "--source and --reference"
+                )
         name = f"{read_manifest(data).get('settings', {}).get('corpus', data.name)} {split}"
     elif data is None:
         name = reference.name
@@ -76,17 +77,17 @@ def load_test_set(
 
 
 def refuse_segmented(name: str, lines: Sequence[str]) -> None:
-    """Refuses text that has been taken apart: scores on it would look better than they are.
+    """Refuses tokenised text, whose scores would be too high.
 
     Raises:
-        ResMLPError: when lines hold sub-words of BPE or sentencepiece, or escaped characters of Moses tokens.
+        ResMLPError: if lines contain sub-words of BPE or sentencepiece, or escaped characters of the Moses tokenizer.
     """
     marks = ("@@ ", "\u2581", "&apos;", "&quot;", "&#91;")
     marked = sum(any(mark in line for mark in marks) for line in lines)
-    if marked > _SEGMENTED_SHARE * len(lines):
+    if marked > _MAX_TOKENISED_SHARE * len(lines):
         raise ResMLPError(
-            f"{name} must be raw text, but {marked} of {len(lines)} lines hold sub-words or escaped tokens; "
-            "give the untouched file"
+            f"{name} must be raw text, but {marked} of {len(lines)} lines contain sub-words or escaped tokens; "
+            "give the original file"
         )
 
 
@@ -95,8 +96,8 @@ class Baseline:
     """Another system's translations of a test set.
 
     Attributes:
-        texts: raw.
-        about: what made them, for the report.
+        texts: raw translations.
+        about: their origin, for the report.
     """
 
     texts: list[str]
@@ -105,7 +106,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Run:
-    """What translating a test set gave and took: seconds of translating alone, and peak memory of the process."""
+    """The translations of a test set, with the seconds of translating and the peak memory of the process."""
 
     translations: list[Translation]
     seconds: float
@@ -117,7 +118,7 @@ class Run:
 
 
 def job_of(settings: SearchSettings, too_long: str = "split", constraints: bool = False) -> Job:
-    """How a test set is translated: into plain text, otherwise as `resmlp-mt translate` does."""
+    """The job of translating a test set to plain text; otherwise as in `resmlp-mt translate`."""
     return Job(settings, OutputFormat(), too_long, constraints)
 
 
@@ -143,18 +144,18 @@ def evaluate(
 
     Args:
         translator: of the system.
-        test_set: what to translate.
-        job: of `job_of`.
-        baseline: another system.
-        tokenised: whether tokenised scores are wanted too.
-        resamples: of the bootstrap; 0 for no intervals and no paired bootstrap.
-        trials: of the approximate randomisation; 0 for none.
+        test_set: the test set.
+        job: from `job_of`.
+        baseline: another system, for comparison.
+        tokenised: whether to compute tokenised scores too.
+        resamples: number of bootstrap resamples; 0 for no intervals and no paired bootstrap.
+        trials: number of trials of the approximate randomisation; 0 to skip it.
 
     Returns:
-        The report, as JSON holds it, and the translations.
+        The report, ready for JSON, and the translations.
 
     Raises:
-        ResMLPError: when numbers of lines differ.
+        ResMLPError: if the numbers of lines differ.
     """
     lang = translator.config.languages[1]
     run = translate_test_set(translator, test_set, job)
@@ -178,13 +179,7 @@ def evaluate(
         "by_length": scoring.as_json(buckets),
         "lines_not_translated_whole": [t.note for t in run.translations if t.note],
         "in_training": find_leaks(sources, translator.source, test_set.data, manifest, translator.config.languages),
-        "speed": {
-            "seconds": run.seconds,
-            "sentences_per_second": len(texts) / run.seconds,
-            "tokens_per_second": sum(translation.tokens for translation in run.translations) / run.seconds,
-            "peak_megabytes": run.peak_megabytes,
-            "device": str(translator.models[0].device),
-        },
+        "speed": _speed(run, str(translator.models[0].device)),
         "hashes": {
             "sources": lines_digest(test_set.sources),
             "references": lines_digest(references),
@@ -201,8 +196,18 @@ def evaluate(
     return report, texts
 
 
+def _speed(run: Run, device: str) -> dict[str, Any]:
+    return {
+        "seconds": run.seconds,
+        "sentences_per_second": len(run.translations) / run.seconds,
+        "tokens_per_second": sum(translation.tokens for translation in run.translations) / run.seconds,
+        "peak_megabytes": run.peak_megabytes,
+        "device": device,
+    }
+
+
 def _longest_trained(translator: Translator, test_set: TestSet, manifest: dict[str, Any]) -> int | None:
-    """Sub-words of the longest training source, without its end."""
+    """Sub-words of the longest training source, without the end of the sentence."""
     if test_set.data is None:
         return None
     longest = longest_sources(test_set.data, manifest, translator.config.languages)

@@ -1,4 +1,4 @@
-"""The scores of an evaluation as a picture."""
+"""A figure of the scores of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SYSTEM, _BASELINE = "#2a7", "#999"
 
 
 def check_figure(path: Path) -> None:
-    """Makes sure, before the work, that a picture can be drawn.
+    """Checks in advance that the figure can be drawn.
 
     Raises:
-        ResMLPError: when matplotlib is not installed or the ending is unknown.
+        ResMLPError: if matplotlib is not installed or the file name extension is unknown.
     """
-    require_choice("the ending of --figure", path.suffix, _KINDS)
+    require_choice("the file name extension of --figure", path.suffix, _KINDS)
     if importlib.util.find_spec("matplotlib") is None:
         raise ResMLPError("--figure requires matplotlib; run `pip install matplotlib`, or leave it out")
 
 
 def draw_scores(path: Path, report: dict[str, Any]) -> None:
-    """Draws the scores with their intervals, and BLEU by source length, beside the baseline's where there is one.
+    """Draws the scores with their intervals, and BLEU by source length, next to those of the baseline if there is one.
 
     Args:
-        path: of the picture; its ending says which kind.
+        path: of the figure; the extension determines the format.
         report: from `evaluate`.
 
     Raises:
-        ResMLPError: when matplotlib is not installed or the ending is unknown.
+        ResMLPError: if matplotlib is not installed or the file name extension is unknown.
     """
     check_figure(path)
     figure = importlib.import_module("matplotlib.figure").Figure(figsize=(10, 4), layout="constrained")
@@ -43,7 +43,7 @@ def draw_scores(path: Path, report: dict[str, Any]) -> None:
     names = [score["metric"] for score in scores]
     _bars(scores_axes, names, [s["score"] for s in scores], [baselines.get(n) for n in names])
     scores_axes.errorbar(
-        _places(names, bool(baselines)),
+        _bar_positions(names, bool(baselines)),
         [s["score"] for s in scores],
         [s["interval"] or 0.0 for s in scores],
         fmt="none",
@@ -54,21 +54,21 @@ def draw_scores(path: Path, report: dict[str, Any]) -> None:
     labels = [f"{b['name']}\n{b['sentences']}" + "\n(untrained)" * b["beyond_training"] for b in buckets]
     _bars(length_axes, labels, [b["bleu"] for b in buckets], [b["baseline_bleu"] for b in buckets])
     length_axes.set_title("BLEU by source length")
-    length_axes.set_xlabel("source sub-words, and sentences")
+    length_axes.set_xlabel("source length in sub-words, with the number of sentences")
     if baselines:
         length_axes.legend()
     with files.whole_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:])
 
 
-def _places(labels: list[str], two: bool) -> list[float]:
-    return [place - 0.2 if two else float(place) for place in range(len(labels))]
+def _bar_positions(labels: list[str], two: bool) -> list[float]:
+    return [index - 0.2 if two else float(index) for index in range(len(labels))]
 
 
 def _bars(axes: Any, labels: list[str], system: list[float], baseline: list[float | None]) -> None:
     two = any(value is not None for value in baseline)
-    axes.bar(_places(labels, two), system, 0.4 if two else 0.7, color=_SYSTEM, label="system")
+    axes.bar(_bar_positions(labels, two), system, 0.4 if two else 0.7, color=_SYSTEM, label="system")
     if two:
-        shifted = [place + 0.2 for place in range(len(labels))]
+        shifted = [index + 0.2 for index in range(len(labels))]
         axes.bar(shifted, [value or 0.0 for value in baseline], 0.4, color=_BASELINE, label="baseline")
     axes.set_xticks(range(len(labels)), labels)

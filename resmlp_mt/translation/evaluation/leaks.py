@@ -1,4 +1,4 @@
-"""Whether test sentences occur in the training data: compared by their letters and digits, as `data_prep` compares."""
+"""Finds test sentences in the training data, comparing letters and digits as `data_prep` does."""
 
 from __future__ import annotations
 
@@ -21,51 +21,52 @@ from resmlp_mt.translation.bundle.binarised_data import (
 from resmlp_mt.translation.text.normalization import letters_and_digits, normal_form
 from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, UNKNOWN_LETTER, Segmenter
 
-_SENTENCES_AT_ONCE = 100_000
+_BLOCK_SENTENCES = 100_000
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _CHECKSUMS = 2**64
 
 
 def find_leaks(
     sources: Sequence[str],
-    segmenter: Segmenter,
+    tokenizer: Segmenter,
     data: Path | None,
     manifest: Mapping[str, Any],
     languages: tuple[str, str],
 ) -> dict[str, Any]:
-    """Says which test sources occur in the training data, as far as that can be known.
+    """Finds the test sources that occur in the training data.
 
     Args:
         sources: of the test set, raw.
-        segmenter: of the source language.
+        tokenizer: of the source language.
         data: prepared data folder, or None.
         manifest: of the folder.
         languages: source and target.
 
     Returns:
-        "checked", and either the numbers of the "lines" found (from 1), or the "reason" why nothing was checked.
+        "checked", and either "lines", the line numbers that occur (from 1), or "reason", why nothing was checked.
     """
     if data is None or not has_training_data(data, languages):
         return {"checked": False, "reason": "no binarised training data; give the data folder with --data"}
     wanted: dict[str, list[int]] = {}
-    for number, (source, tokens) in enumerate(zip(sources, segmenter.encode(sources), strict=True), 1):
-        # Training text is known as the sub-words tell it: normalised, perhaps with unknown ones. A letter that is
-        # unknown in the test set alone, as a capital may be, only the raw source has.
-        for form in {segmenter.normal_form(tokens), normal_form(source)}:
+    for number, (source, tokens) in enumerate(zip(sources, tokenizer.encode(sources), strict=True), 1):
+        # Training text is reconstructed from sub-words, so it is normalised and may hold unknown tokens. A letter that
+        # is unknown in the test set only, such as a capital, is present only in the raw source.
+        for form in {tokenizer.normal_form(tokens), normal_form(source)}:
             wanted.setdefault(form, []).append(number)
-    found: set[int] = set()
+    leaked: set[int] = set()
     for folder in training_folders(data, dict(manifest)):
         text = read_binarised(folder / f"train.{languages[0]}-{languages[1]}.{languages[0]}")
-        for tokens in _candidates(text, segmenter.symbols, wanted):
-            found.update(wanted.get(segmenter.normal_form(tokens), ()))
-    return {"checked": True, "lines": sorted(found)}
+        for tokens in _candidates(text, tokenizer.symbols, wanted):
+            leaked.update(wanted.get(tokenizer.normal_form(tokens), ()))
+    return {"checked": True, "lines": sorted(leaked)}
 
 
 def _candidates(text: BinarisedText, symbols: Sequence[str], wanted: Mapping[str, object]) -> Iterator[list[int]]:
-    """The sentences, in tokens, that may have one of the wanted normal forms.
+    """Yields the sentences, as tokens, that may have one of the wanted normal forms.
 
-    A sum over the characters of a normal form is that over its sub-words, which is fast to compute for all sentences.
-    Few sentences have the sum of another normal form. Sub-words that are single bytes of a character have no sum.
+    The checksum of a normal form is a sum over its characters and equals the sum over its sub-words, which is fast to
+    compute for all sentences; few have the checksum of another normal form. Sub-words that are single bytes of a
+    character have no checksum, so sentences with any are always yielded.
     """
     ordinary = symbols[len(SPECIAL_SYMBOLS) :]
     special = [_checksum(UNKNOWN_LETTER) if symbol == "<unk>" else 0 for symbol in SPECIAL_SYMBOLS]
@@ -74,14 +75,14 @@ def _candidates(text: BinarisedText, symbols: Sequence[str], wanted: Mapping[str
     wanted_checksums = np.array([_checksum(form) for form in wanted], np.uint64)
     sizes = text.sizes[text.sizes > 0].astype(np.int64)
     begin = 0
-    for first in range(0, len(sizes), _SENTENCES_AT_ONCE):
-        block = sizes[first : first + _SENTENCES_AT_ONCE]
+    for first in range(0, len(sizes), _BLOCK_SENTENCES):
+        block = sizes[first : first + _BLOCK_SENTENCES]
         tokens: NDArray[np.integer] = text.tokens[begin : begin + int(block.sum())]
         begins = block.cumsum() - block
         may_match = np.isin(np.add.reduceat(checksums[tokens], begins), wanted_checksums)
         may_match |= np.logical_or.reduceat(is_byte[tokens], begins)
-        for place in np.flatnonzero(may_match):
-            yield tokens[begins[place] : begins[place] + block[place]].tolist()
+        for index in np.flatnonzero(may_match):
+            yield tokens[begins[index] : begins[index] + block[index]].tolist()
         begin += len(tokens)
 
 

@@ -1,4 +1,4 @@
-"""Scores of translations, with their uncertainty and the sentence that says how they were computed."""
+"""Scores of translations with confidence intervals and sacrebleu signatures."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.evaluation.significance import PairedTests
 
 RESAMPLES = 1000
 TRIALS = 10_000
 NOT_COMPARABLE = "not comparable with other publications' detokenised scores"
 LOWER_CASED_BLEU = "lower-cased tokenised BLEU"
-_LENGTHS = (0, 10, 20, 30, 40, 60, 100)  # upper ends of the buckets, in sub-words
+_LENGTHS = (0, 10, 20, 30, 40, 60, 100)  # upper bounds of the length buckets, in sub-words
 _HYPHEN = re.compile(r"(?<=\S)-(?=\S)")
 _TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric over a test set.
+    """The score of a test set by one metric.
 
     Attributes:
-        metric: its name.
-        score: the value, from 0 to 100 (TER has no upper end, and lower is better).
-        interval: half the width of the 95% interval of bootstrap resampling; None without resampling.
-        signature: sacrebleu's, which says how it was computed.
-        label: a warning, where the score must not be compared with others.
+        metric: name of the metric.
+        score: from 0 to 100 (for TER there is no upper bound, and lower is better).
+        interval: half the width of the 95% confidence interval of bootstrap resampling; None without resampling.
+        signature: sacrebleu's signature, which describes how the score was computed.
+        label: a warning if the score must not be compared with others.
     """
 
     metric: str
@@ -48,13 +48,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric of a system against a baseline: p is the chance of such a difference without there being one.
+    """A system compared with a baseline by one metric, with p-values of their difference.
 
     Attributes:
-        metric: its name.
+        metric: name of the metric.
         system, baseline: the scores.
-        p_bootstrap: of paired bootstrap resampling (Koehn 2004); None where it was not made.
-        p_randomisation: of paired approximate randomisation (Riezler and Maxwell 2005); None where it was not made.
+        p_bootstrap: p-value of paired bootstrap resampling (Koehn 2004); None if it was not run.
+        p_randomisation: p-value of paired approximate randomisation (Riezler and Maxwell 2005); None if it was not run.
     """
 
     metric: str
@@ -65,13 +65,13 @@ class Comparison:
 
     def __str__(self) -> str:
         tests = (("paired bootstrap", self.p_bootstrap), ("approximate randomisation", self.p_randomisation))
-        said = ", ".join(f"p = {p:.4f} ({name})" for name, p in tests if p is not None)
-        return f"{self.metric:26} {self.system:6.2f} against {self.baseline:.2f}  {said}".rstrip()
+        p_values = ", ".join(f"p = {p:.4f} ({name})" for name, p in tests if p is not None)
+        return f"{self.metric:26} {self.system:6.2f} against {self.baseline:.2f}  {p_values}".rstrip()
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """The sentences of a range of source lengths."""
+    """Scores of the sentences in a range of source lengths."""
 
     name: str
     sentences: int
@@ -82,25 +82,29 @@ class Bucket:
 
 
 def check_counts(**files: Sequence[object]) -> None:
-    """Refuses to score unless all files have equally many lines, at least one.
+    """Checks that all files have the same number of lines, and at least one.
 
     Raises:
-        ResMLPError: names the counts.
+        ResMLPError: if not; names the numbers.
     """
     counts = {name: len(lines) for name, lines in files.items()}
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    require(len(set(counts.values())) == 1, "the numbers of lines", "equal", said, "line n of all must belong together")
-    require(min(counts.values()) > 0, "the test set", "at least one line long", "empty", "check the files")
+    if len(set(counts.values())) > 1:
+        described = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ResMLPError(f"the numbers of lines differ: {described}; line n of each file must be the same sentence")
+    if min(counts.values()) == 0:
+        raise ResMLPError("the test set is empty; check the files")
 
 
 def check_resampling(resamples: int, trials: int) -> None:
-    """Refuses numbers that give no interval and no test.
+    """Checks the numbers of resamples and trials.
 
     Raises:
-        ResMLPError: names the option.
+        ResMLPError: if one is out of range.
     """
-    require(resamples == 0 or resamples >= 2, "--resamples", "0 or at least 2", resamples, "0 leaves intervals out")
-    require(trials >= 0, "--trials", "at least 0", trials, "0 leaves the randomisation out")
+    if resamples < 0 or resamples == 1:
+        raise ResMLPError(f"--resamples must be 0 or at least 2, but is {resamples}; use 0 for no intervals")
+    if trials < 0:
+        raise ResMLPError(f"--trials must be at least 0, but is {trials}; use 0 for no randomisation test")
 
 
 def bleu_tokenizer(lang: str) -> str:
@@ -109,7 +113,7 @@ def bleu_tokenizer(lang: str) -> str:
 
 
 def bleu_score(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> float:
-    """BLEU of detokenised text against raw references, the one number that validation, `evaluate` and tests share."""
+    """BLEU of detokenised text against raw references, as used in validation, `evaluate` and tests."""
     check_counts(translations=hypotheses, references=references)
     return BLEU(tokenize=bleu_tokenizer(lang)).corpus_score(list(hypotheses), [list(references)]).score
 
@@ -126,8 +130,8 @@ def all_scores(
     Args:
         hypotheses: raw translations.
         references: raw references.
-        lang: target language, which decides how BLEU takes text apart.
-        resamples: of the bootstrap; 0 for no intervals.
+        lang: target language, which determines BLEU's tokenizer.
+        resamples: number of bootstrap resamples; 0 for no intervals.
     """
     check_counts(translations=hypotheses, references=references)
     return [_score(name, make(), hypotheses, references, resamples) for name, make in _metrics(lang).items()]
@@ -136,17 +140,17 @@ def all_scores(
 def _score(
     name: str, metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int, label: str = ""
 ) -> Score:
-    _let_scores_be_floats(metric)
+    _make_scores_floats(metric)
     result = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=resamples)
     signature = metric.get_signature().format(short=False)
     return Score(name, float(result.score), float(result._ci) if resamples else None, signature, label)
 
 
-def _let_scores_be_floats(metric: Any) -> None:
-    """Makes sacrebleu's scores of resamples plain numbers.
+def _make_scores_floats(metric: Any) -> None:
+    """Makes sacrebleu return the scores of resamples as `float`.
 
-    A resample without a single match scores a `float`, another one a NumPy `float32`, and `statistics.mean`, which
-    sacrebleu 2.6 takes of them, refuses to add the two.
+    A resample without any match has a `float` score, others a NumPy `float32`. sacrebleu 2.6 passes them to
+    `statistics.mean`, which cannot add the two types.
     """
     compute = metric._compute_score_from_stats
 
@@ -161,31 +165,34 @@ def _let_scores_be_floats(metric: Any) -> None:
 def tokenised_scores(
     hypotheses: Sequence[str], references: Sequence[str], lang: str, resamples: int = RESAMPLES
 ) -> list[Score]:
-    """BLEU of Moses tokens, of these in lower case and of these with compounds split at hyphens; labelled.
+    """Labelled BLEU of Moses tokens: lower-cased, as they are, and with compounds split at hyphens.
 
     Source: the compound splitting of Luong et al. 2015, used for English to German by Vaswani et al. 2017.
     """
     sides = [_moses_tokens(lines, lang) for lines in (hypotheses, references)]
     split = [[_HYPHEN.sub(" ##AT##-##AT## ", line) for line in side] for side in sides]
-    found = [lower_cased_score(hypotheses, references, lang, resamples)]
-    for name, (texts, right) in (("tokenised BLEU", sides), ("compound-split BLEU", split)):
-        found.append(_score(name, BLEU(tokenize="none", force=True), texts, right, resamples, NOT_COMPARABLE))
-    return found
+    scores = [lower_cased_score(hypotheses, references, lang, resamples)]
+    for name, (hypothesis_tokens, reference_tokens) in (("tokenised BLEU", sides), ("compound-split BLEU", split)):
+        metric = BLEU(tokenize="none", force=True)
+        scores.append(_score(name, metric, hypothesis_tokens, reference_tokens, resamples, NOT_COMPARABLE))
+    return scores
 
 
 def lower_cased_score(
     hypotheses: Sequence[str], references: Sequence[str], lang: str, resamples: int = RESAMPLES
 ) -> Score:
-    """BLEU of lower-cased Moses tokens, as papers on multi30k report it; labelled.
+    """Labelled BLEU of lower-cased Moses tokens, as papers on multi30k report it.
 
     Source: multi-bleu.perl on the lower-cased tokens of Moses, as in Wu et al. 2021 (ACL, "Good for Misconceived
     Reasons").
     Note: they score the data set's tokenised files, whose punctuation was normalised first. That changes no token of
-    test 2016 in German or French, and is left out here.
+    test 2016 in German or French and is not done here.
     """
-    texts, right = (_moses_tokens([line.lower() for line in lines], lang) for lines in (hypotheses, references))
+    hypothesis_tokens, reference_tokens = (
+        _moses_tokens([line.lower() for line in lines], lang) for lines in (hypotheses, references)
+    )
     metric = BLEU(lowercase=True, tokenize="none", force=True)
-    return _score(LOWER_CASED_BLEU, metric, texts, right, resamples, NOT_COMPARABLE)
+    return _score(LOWER_CASED_BLEU, metric, hypothesis_tokens, reference_tokens, resamples, NOT_COMPARABLE)
 
 
 def _moses_tokens(lines: Sequence[str], lang: str) -> list[str]:
@@ -203,14 +210,14 @@ def compare(
     resamples: int = RESAMPLES,
     trials: int = TRIALS,
 ) -> list[Comparison]:
-    """Tests whether a system differs from a baseline on the same test set.
+    """Tests whether a system differs significantly from a baseline on the same test set.
 
     Args:
-        hypotheses, baseline: raw translations of both.
+        hypotheses, baseline: raw translations of both systems.
         references: raw references.
         lang: target language.
-        resamples: of the paired bootstrap; 0 for none.
-        trials: of the paired approximate randomisation; 0 for none.
+        resamples: number of resamples of the paired bootstrap; 0 to skip it.
+        trials: number of trials of the paired approximate randomisation; 0 to skip it.
     """
     check_counts(translations=hypotheses, baseline=baseline, references=references)
     comparisons = []
@@ -230,30 +237,32 @@ def by_length(
     longest_trained: int | None = None,
     baseline: Sequence[str] | None = None,
 ) -> list[Bucket]:
-    """Scores by source length: quality often falls where training had few sentences.
+    """Scores by source length. Quality often drops at lengths that are rare in the training data.
 
     Args:
-        lengths: of the sources, in sub-words.
+        lengths: source lengths in sub-words.
         hypotheses, references: raw.
         lang: target language.
-        longest_trained: sub-words of the longest training source, if known; longer ones get buckets of their own.
+        longest_trained: sub-words of the longest training source, if known; longer sources have separate buckets.
         baseline: raw translations of a baseline.
     """
     check_counts(sources=lengths, translations=hypotheses, references=references)
     edges = sorted({*_LENGTHS, longest_trained or 0})
     buckets = []
     for low, high in itertools.pairwise([*edges, max(*lengths, edges[-1]) + 1]):
-        places = [place for place, length in enumerate(lengths) if low < length <= high]
-        if not places:
+        indices = [index for index, length in enumerate(lengths) if low < length <= high]
+        if not indices:
             continue
-        chosen, right = [hypotheses[place] for place in places], [references[place] for place in places]
+        selected, selected_references = [hypotheses[i] for i in indices], [references[i] for i in indices]
         buckets.append(
             Bucket(
                 name=f"{low + 1} to {high}" if high <= edges[-1] else f"over {low}",
-                sentences=len(places),
-                bleu=bleu_score(chosen, right, lang),
-                chrf=CHRF().corpus_score(chosen, [right]).score,
-                baseline_bleu=None if baseline is None else bleu_score([baseline[p] for p in places], right, lang),
+                sentences=len(indices),
+                bleu=bleu_score(selected, selected_references, lang),
+                chrf=CHRF().corpus_score(selected, [selected_references]).score,
+                baseline_bleu=None
+                if baseline is None
+                else bleu_score([baseline[i] for i in indices], selected_references, lang),
                 beyond_training=longest_trained is not None and low >= longest_trained,
             )
         )
@@ -261,5 +270,5 @@ def by_length(
 
 
 def as_json(rows: Sequence[Score | Comparison | Bucket]) -> list[dict[str, Any]]:
-    """Rows as JSON holds them."""
+    """Rows as JSON objects."""
     return [asdict(row) for row in rows]

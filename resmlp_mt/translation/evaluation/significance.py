@@ -1,8 +1,8 @@
-"""Whether two systems differ on a test set, or whether it is chance.
+"""Significance tests of the difference between two systems on a test set.
 
-sacrebleu's own tests count only differences that are strictly greater than the observed one. Two systems that differ in
-a single sentence, or in none, then look significantly different (p = 1 / (trials + 1)). Here ties count, as the
-definition of a p-value wants it: the chance of a difference at least as great.
+sacrebleu's tests count only differences strictly greater than the observed one. Two systems that differ in one sentence
+or in none then seem significantly different (p = 1 / (trials + 1)). Here ties count, as in the definition of a p-value:
+the probability of a difference at least as large.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_SEED = 12345  # sacrebleu's, so that a test can be repeated
-_TRIALS_AT_ONCE = 250
+_SEED = 12345  # sacrebleu's, for reproducible tests
+_BLOCK_TRIALS = 250
 _ROUNDING = 1e-9
 
 
 class PairedTests:
-    """Two systems' translations of the same sentences, in the form from which a metric is computed.
+    """Paired tests of two systems, computed from the metric's statistics of each sentence.
 
     Args:
-        metric: of sacrebleu.
+        metric: a metric of sacrebleu.
         system, baseline: raw translations.
         references: raw references.
     """
@@ -42,27 +42,27 @@ class PairedTests:
         return self._score(system) - self._score(baseline)
 
     def randomisation(self, trials: int) -> float:
-        """Two-sided p of paired approximate randomisation: labels are exchanged at random, sentence by sentence.
+        """Two-sided p-value of paired approximate randomisation, which swaps the systems of randomly chosen sentences.
 
         Source: Riezler and Maxwell 2005.
 
         Args:
-            trials: number of exchanges.
+            trials: number of random assignments.
         """
         observed = abs(self.scores[0] - self.scores[1])
         gap = self._baseline - self._system
         generator = np.random.default_rng(_SEED)
         extreme = 0
-        for first in range(0, trials, _TRIALS_AT_ONCE):
-            count = min(_TRIALS_AT_ONCE, trials - first)
-            exchanged = generator.integers(2, size=(count, len(gap))).astype(np.float64) @ gap
-            for moved in exchanged:
-                difference = self._difference(self._system.sum(0) + moved, self._baseline.sum(0) - moved)
+        for first in range(0, trials, _BLOCK_TRIALS):
+            count = min(_BLOCK_TRIALS, trials - first)
+            swapped = generator.integers(2, size=(count, len(gap))).astype(np.float64) @ gap
+            for change in swapped:
+                difference = self._difference(self._system.sum(0) + change, self._baseline.sum(0) - change)
                 extreme += abs(difference) >= observed - _ROUNDING
         return (extreme + 1) / (trials + 1)
 
     def bootstrap(self, resamples: int) -> float:
-        """Two-sided p of paired bootstrap resampling: how often a resample strays that far from what was observed.
+        """Two-sided p-value of paired bootstrap resampling: how often a resample's difference deviates that far.
 
         Source: Koehn 2004; the shift to the null hypothesis is Riezler and Maxwell's 2005.
 

@@ -6,7 +6,7 @@ from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.embedding import build_token_embedding
 from resmlp_mt.translation.model.encoder import Encoder
-from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
 
 
 def build_core(config: ModelConfig, source_vocab_size: int, target_vocab_size: int) -> tuple[Encoder, Decoder]:
@@ -16,10 +16,10 @@ def build_core(config: ModelConfig, source_vocab_size: int, target_vocab_size: i
         config: the architecture.
         source_vocab_size, target_vocab_size: number of tokens, special tokens included.
     """
-    source_table = build_token_embedding(source_vocab_size, config.encoder_embed_dim, SYMBOLS.padding)
+    source_table = build_token_embedding(source_vocab_size, config.encoder_embed_dim, SPECIAL_TOKENS.padding)
     if config.share_all_embeddings:
         target_table = source_table
     else:
-        target_table = build_token_embedding(target_vocab_size, config.decoder_embed_dim, SYMBOLS.padding)
+        target_table = build_token_embedding(target_vocab_size, config.decoder_embed_dim, SPECIAL_TOKENS.padding)
     tie_output = config.share_all_embeddings or config.share_decoder_input_output_embed
     return Encoder(source_table, config.encoder), Decoder(target_table, config.decoder, tie_output)

@@ -1,1 +1,1 @@
-"""Beam search, sampling, constraints and forced decoding."""
+"""Beam search: logits processors, selectors, constraints, sampling; forced decoding."""

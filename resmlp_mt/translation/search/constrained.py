@@ -1,96 +1,105 @@
-"""Candidates of a beam search whose results must contain given words."""
+"""A selector for beam search whose hypotheses must contain given phrases."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from resmlp_mt.translation.search.candidates import Candidates, best_continuations
 from resmlp_mt.translation.search.constraints import ConstraintProgress, Constraints, start_progress
+from resmlp_mt.translation.search.selectors import Candidates, top_candidates
+from resmlp_mt.translation.search.step import SearchStep
 
 
 class ConstrainedSelector:
-    """Beam search that shares the beam out among hypotheses by how many constraint tokens they contain.
+    """Dynamic beam allocation: the beam is divided among hypotheses by how many constraint tokens they contain.
 
-    Source: Post and Vilar 2018 (arXiv:1804.06609), section 3.2, as fairseq does it.
+    Source: Post and Vilar 2018 (arXiv:1804.06609), section 3.2, as in fairseq's `LexicallyConstrainedBeamSearch`.
 
     Args:
-        constraints: of each sentence.
+        constraints: for each sentence of the original batch, the token sequences that must occur.
         order: "ordered" or "unordered".
-        beam_size: of the search.
-        end: the token that ends a sentence.
+        beam_size: number of beams.
+        end: the end-of-sentence token.
     """
 
     def __init__(self, constraints: Sequence[Constraints], order: str, beam_size: int, end: int) -> None:
         self._beam_size, self._end = beam_size, end
-        self._states: list[list[ConstraintProgress]] = [
+        # For each sentence of the original batch, the progress of its beams, and of the candidates selected last.
+        self._beams: list[list[ConstraintProgress]] = [
             [start_progress(of_sentence, order)] * beam_size for of_sentence in constraints
         ]
-        self._is_first = True
+        self._candidates: list[list[ConstraintProgress]] = [[] for _ in constraints]
 
-    def forbid_early_end(self, log_probs: Tensor, at_limit: Sequence[int]) -> None:
-        """Takes the end of the sentence from beams that lack a constraint.
-
-        Args:
-            log_probs: changed in place, (sentences, beams, vocab_size).
-            at_limit: sentences that must end now: if all their beams lack something, then so be it.
-        """
-        beams = log_probs.size(1)
-        lacking = [[not state.finished for state in states[:beams]] for states in self._states]
-        for number in at_limit:
-            if all(lacking[number]):
-                lacking[number] = [False] * beams
-        log_probs[..., self._end].masked_fill_(torch.tensor(lacking, device=log_probs.device), -math.inf)
-
-    def select(self, log_probs: Tensor, scores: Tensor) -> Candidates:
+    def select(self, log_probs: Tensor, scores: Tensor, step: SearchStep) -> Candidates:
         """See `Selector`."""
+        self._mask_early_end(log_probs, step)
         totals = log_probs + scores[..., None]
-        best = best_continuations(totals, torch.zeros_like(totals[..., 0]), 2 * self._beam_size)
-        own_best = totals.argmax(-1)
-        rows: list[list[tuple[float, int, int]]] = []
-        for number, states in enumerate(self._states):
-            pairs = list(zip(best.beams[number].tolist(), best.tokens[number].tolist(), strict=True))
-            if not self._is_first:
-                pairs += enumerate(own_best[number].tolist())
-            for beam, state in enumerate(states[: totals.size(1)]):
-                pairs += ((beam, token) for token in state.next_tokens())
-            rows.append(self._share_out(list(dict.fromkeys(pairs)), totals[number], states, best.scores.size(1)))
-        self._is_first = False
-        kept, tokens, beams = (list(column) for column in zip(*(zip(*row, strict=True) for row in rows), strict=True))
+        top = top_candidates(totals, torch.zeros_like(scores), 2 * self._beam_size)
+        best_tokens = totals.argmax(-1)  # (sentences, beams)
+        rows = []
+        for current, sentence in enumerate(step.sentences):
+            pairs = list(zip(top.beams[current].tolist(), top.tokens[current].tolist(), strict=True))
+            if step.index > 0:
+                pairs += enumerate(best_tokens[current].tolist())
+            for beam, progress in enumerate(self._beams[sentence][: totals.size(1)]):
+                pairs += ((beam, token) for token in progress.next_tokens())
+            rows.append(self._allocate(sentence, list(dict.fromkeys(pairs)), totals[current], top.scores.size(1)))
+        fields = (zip(*row, strict=True) for row in rows)  # for each sentence: scores, tokens, beams
+        selected_scores, tokens, beams = (list(field) for field in zip(*fields, strict=True))
         device = log_probs.device
         return Candidates(
-            torch.tensor(kept, dtype=log_probs.dtype, device=device),
+            torch.tensor(selected_scores, dtype=log_probs.dtype, device=device),
             torch.tensor(tokens, device=device),
             torch.tensor(beams, device=device),
         )
 
-    def _share_out(
-        self, pairs: list[tuple[int, int]], totals: Tensor, states: list[ConstraintProgress], count: int
+    def _mask_early_end(self, log_probs: Tensor, step: SearchStep) -> None:
+        """Masks the end of the sentence for beams that lack a constraint.
+
+        A sentence at its maximum length must end even if all its beams lack one.
+        """
+        beams = log_probs.size(1)
+        lacks = [[not progress.finished for progress in self._beams[sentence][:beams]] for sentence in step.sentences]
+        for current in step.at_limit:
+            if all(lacks[current]):
+                lacks[current] = [False] * beams
+        log_probs[..., self._end].masked_fill_(torch.tensor(lacks, device=log_probs.device), -math.inf)
+
+    def _allocate(
+        self, sentence: int, pairs: list[tuple[int, int]], totals: Tensor, count: int
     ) -> list[tuple[float, int, int]]:
-        """Chooses of one sentence the best of every bank in turn, fullest bank first; notes the states that follow."""
-        beams, tokens = (torch.tensor(column, device=totals.device) for column in zip(*pairs, strict=True))
-        values = totals[beams, tokens].tolist()
-        following = [states[beam].advance(token) for beam, token in pairs]
-        order = sorted(range(len(pairs)), key=lambda place: (-following[place].bank, -values[place]))
-        ranks: dict[int, int] = {}
-        turns = []
-        for place in order:
-            bank = following[place].bank
-            ranks[bank] = ranks.get(bank, -1) + 1
-            turns.append((ranks[bank], -bank, place))
-        chosen = [place for _, _, place in sorted(turns, key=lambda turn: turn[:2])][:count]
-        states[:] = [following[place] for place in chosen]
-        return [(values[place], pairs[place][1], pairs[place][0]) for place in chosen]
+        """Allocates the candidates of one sentence to the banks, and keeps the progress of those selected.
 
-    def keep_sentences(self, sentences: Tensor) -> None:
-        """See `Selector`."""
-        self._states = [self._states[sentence] for sentence in sentences.tolist()]
+        The bank of a candidate is its number of constraint tokens. The best of every bank come first, the fullest bank
+        leading, then the second best, and so on.
 
-    def keep_candidates(self, chosen: Tensor) -> None:
+        Args:
+            sentence: index in the original batch.
+            pairs: beam and token of each possible candidate.
+            totals: score of every continuation, (beams, vocab_size).
+            count: number of candidates to select.
+
+        Returns:
+            Score, token and beam of each candidate.
+        """
+        beams, tokens = (torch.tensor(part, device=totals.device) for part in zip(*pairs, strict=True))
+        pair_scores = totals[beams, tokens].tolist()
+        progress = [self._beams[sentence][beam].advance(token) for beam, token in pairs]
+        banks = [of_pair.bank for of_pair in progress]
+        rank_in_bank: Counter[int] = Counter()
+        order = []
+        for pair in sorted(range(len(pairs)), key=lambda pair: (-banks[pair], -pair_scores[pair])):
+            order.append((rank_in_bank[banks[pair]], -banks[pair], pair))
+            rank_in_bank[banks[pair]] += 1
+        selected = [pair for _, _, pair in sorted(order, key=lambda entry: entry[:2])][:count]
+        self._candidates[sentence] = [progress[pair] for pair in selected]
+        return [(pair_scores[pair], pairs[pair][1], pairs[pair][0]) for pair in selected]
+
+    def reorder(self, chosen: Tensor, sentences: Sequence[int]) -> None:
         """See `Selector`."""
-        self._states = [
-            [states[candidate] for candidate in row] for states, row in zip(self._states, chosen.tolist(), strict=True)
-        ]
+        for sentence, candidates in zip(sentences, chosen.tolist(), strict=True):
+            self._beams[sentence] = [self._candidates[sentence][candidate] for candidate in candidates]

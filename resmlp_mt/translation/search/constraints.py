@@ -1,7 +1,7 @@
-"""How far a hypothesis has come with the words that it must contain.
+"""Progress of a hypothesis through its constraints, the token sequences that it must contain.
 
 Source: Post and Vilar 2018 (arXiv:1804.06609) for dynamic beam allocation, Hu et al. 2019 (N19-1090) for the trie of
-unordered constraints. The rules are those of fairseq's `--constraints ordered|unordered`.
+unordered constraints. The behaviour is that of fairseq's `--constraints ordered|unordered`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ Constraints = Sequence[Sequence[int]]
 
 
 class ConstraintProgress(Protocol):
-    """An immutable state; `bank` is the number of constraint tokens generated so far."""
+    """The progress of one hypothesis; immutable."""
 
     @property
-    def bank(self) -> int: ...
+    def bank(self) -> int:
+        """Number of constraint tokens generated so far."""
 
     @property
-    def finished(self) -> bool: ...
+    def finished(self) -> bool:
+        """Whether all constraints have been generated."""
 
     def next_tokens(self) -> set[int]:
-        """Tokens that would bring the hypothesis further."""
+        """Tokens that continue or begin a constraint."""
 
     def advance(self, token: int) -> ConstraintProgress:
-        """The state after one more token."""
+        """The progress after one more token."""
 
 
 class OrderedProgress:
-    """Constraints that must occur one after another, with anything between them.
+    """Progress through constraints that must occur in order, with any tokens between them.
 
     Args:
-        tokens: all constraints, one behind the other.
+        tokens: all constraints, concatenated.
         is_last: for each token, whether it ends a constraint.
         bank: number of tokens generated.
     """
@@ -55,7 +57,7 @@ class OrderedProgress:
         return following | {self._tokens[0]} if self._bank > 1 else following
 
     def advance(self, token: int) -> OrderedProgress:
-        """See `ConstraintProgress`. A constraint that is broken off starts the whole list again."""
+        """See `ConstraintProgress`. After an interrupted constraint, the list starts again from its beginning."""
         if self.finished:
             return self
         if token == self._tokens[self._bank]:
@@ -69,7 +71,12 @@ class OrderedProgress:
 
 
 class _Node:
-    """A node of the trie of constraints: how many end here, and how many pass."""
+    """A node of the trie of constraints.
+
+    Attributes:
+        ending: number of constraints that end at the node.
+        passing: number of constraints that lead to or through the node.
+    """
 
     def __init__(self, parent: _Node | None) -> None:
         self.parent = parent
@@ -87,13 +94,13 @@ class _Node:
 
 
 class UnorderedProgress:
-    """Constraints that may occur in any order.
+    """Progress through constraints that may occur in any order.
 
     Args:
-        root: the trie of all constraints.
-        node: where in the trie the newest token stands.
-        completed: how often the constraints that end at a node have been completed.
-        generated: how many constraints have been generated as far as a node.
+        root: of the trie of all constraints.
+        node: of the newest token.
+        completed: for each node, number of completed constraints that end there.
+        generated: for each node, number of constraints that have been generated up to it.
     """
 
     def __init__(self, root: _Node, node: _Node, completed: Counter[_Node], generated: Counter[_Node]) -> None:
@@ -105,8 +112,8 @@ class UnorderedProgress:
 
     @property
     def finished(self) -> bool:
-        here = self._node.ending > 0 and self._completed[self._node] < self._node.ending
-        return self._root.passing == sum(self._completed.values()) + here
+        completes_one = self._node.ending > 0 and self._completed[self._node] < self._node.ending
+        return self._root.passing == sum(self._completed.values()) + completes_one
 
     def next_tokens(self) -> set[int]:
         """See `ConstraintProgress`."""
@@ -119,13 +126,13 @@ class UnorderedProgress:
             return self._at(child, Counter(self._completed), Counter(self._generated))
         completed, generated = Counter(self._completed), Counter(self._generated)
         restart = self._root.children.get(token)
-        # As in fairseq, whether the token may begin another constraint is decided before the broken one is taken back.
+        # As in fairseq, the test for a restart comes before the interrupted constraint is rolled back.
         may_restart = restart is not None and generated[restart] < restart.passing
-        self._leave(completed, generated)
+        self._roll_back(completed, generated)
         return self._at(restart if may_restart and restart is not None else self._root, completed, generated)
 
-    def _leave(self, completed: Counter[_Node], generated: Counter[_Node]) -> None:
-        """Counts the longest constraint on the path to the newest token as completed, and takes the rest back."""
+    def _roll_back(self, completed: Counter[_Node], generated: Counter[_Node]) -> None:
+        """Counts the longest constraint that ends on the path to the newest token, and rolls back what follows it."""
         node = self._node
         while node.parent is not None:
             if completed[node] < node.ending:
@@ -141,15 +148,15 @@ class UnorderedProgress:
 
 
 def start_progress(constraints: Constraints, order: str) -> ConstraintProgress:
-    """The state before the first token.
+    """The progress before the first token.
 
     Args:
-        constraints: token sequences that must occur; empty for a sentence without any.
+        constraints: token sequences that must occur; may be empty.
         order: "ordered" or "unordered".
     """
     if order == "ordered":
         tokens = [token for constraint in constraints for token in constraint]
-        return OrderedProgress(tokens, [place == len(c) - 1 for c in constraints for place in range(len(c))])
+        return OrderedProgress(tokens, [i == len(c) - 1 for c in constraints for i in range(len(c))])
     root = _Node(None)
     for constraint in constraints:
         root.add(constraint)

@@ -8,7 +8,7 @@ from pathlib import Path
 import sentencepiece
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS as SYMBOLS
 from resmlp_mt.translation.text.normalization import TextPreparation, TextSettings, normal_form
 
 SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's, in its places
