@@ -13,7 +13,6 @@ from typing import Any
 
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
-from data_prep.files import file_digest
 from data_prep.pipeline import prepare
 from data_prep.progress import say
 from data_prep.report.summary import next_commands, removal_table
@@ -24,6 +23,7 @@ from data_prep.stages.job import Run
 from data_prep.workers import available_cores
 from resmlp_mt.common.command_line import CommandParser
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest
 from resmlp_mt.translation.text.normalization import TOKENIZERS
 
 SKIPPABLE_RULES = (

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import read_json, write_json
 from data_prep.settings import Settings, differences
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import read_json, write_json
 
 MANIFEST = "manifest.json"
 WORK = ".work"

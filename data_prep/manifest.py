@@ -10,7 +10,6 @@ from typing import Any
 
 from data_prep import folder
 from data_prep.corpora.base import Part
-from data_prep.files import file_digest, write_json
 from data_prep.settings import Settings
 from data_prep.stages import cleaning_rules as clean
 from data_prep.stages import selection as select
@@ -20,6 +19,7 @@ from data_prep.stages.job import Job
 from data_prep.stages.removed import RemovedPairs
 from data_prep.stages.subwords import load_model
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest, write_json
 from resmlp_mt.common.versions import versions
 
 FORMAT = 1

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from data_prep.corpora.demo_language.phrases import Dice
 from data_prep.corpora.demo_language.sentences import draw_pair
-from data_prep.files import write_text
 from resmlp_mt.common.errors import require
+from resmlp_mt.common.files import write_text
 
 Pair = tuple[str, str]
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from data_prep.files import whole_file
 from data_prep.formats.text_files import MAX_EXPANSION, expansion_limit
 from data_prep.progress import say
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file
 
 _COPY_BYTES = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, OSError)
@@ -80,7 +80,7 @@ def _safe_name(archive: Path, name: str) -> str:
 
 def _copy(content: IO[bytes], target: Path, limit: int, what: str) -> None:
     total = 0
-    with whole_file(target) as file:
+    with open_whole_file(target) as file:
         while block := content.read(_COPY_BYTES):
             total += len(block)
             if total > limit:

@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.formats.text_files import Pair, read_line_pairs
+from resmlp_mt.common.files import open_whole_file
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes a NumPy file atomically."""
+    with open_whole_file(path) as file:
+        np.save(file, array)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.files import whole_file
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<QBQ")  # version, code of the id type, number of sentences
@@ -58,8 +58,8 @@ class IndexedWriter:
 
     def __enter__(self) -> IndexedWriter:
         # Both are opened first, so that leaving the block renames the ids before the sizes that describe them.
-        self._idx = self._files.enter_context(whole_file(idx_path(self._prefix)))
-        self._bin = self._files.enter_context(whole_file(bin_path(self._prefix)))
+        self._idx = self._files.enter_context(open_whole_file(idx_path(self._prefix)))
+        self._bin = self._files.enter_context(open_whole_file(bin_path(self._prefix)))
         return self
 
     def add(self, token_ids: NDArray[np.integer], sizes: NDArray[np.integer]) -> None:

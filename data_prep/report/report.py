@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep import folder
-from data_prep.files import write_text
 from data_prep.report.data_set import load_data_set
 from data_prep.report.page import page
+from resmlp_mt.common.files import write_text
 
 
 def write_report(out: Path, target: Path | None = None) -> Path:

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.files import whole_array, whole_file
-from data_prep.formats.blocks import Block
+from data_prep.formats.blocks import Block, write_array
 from data_prep.formats.text_files import Pair
 from data_prep.progress import bar, say
 from data_prep.stages import cleaning_rules as clean
@@ -20,6 +19,7 @@ from data_prep.stages.held_out import check_count, read_part
 from data_prep.stages.job import Job
 from data_prep.stages.removed import RemovedPairs
 from data_prep.workers import ordered_map
+from resmlp_mt.common.files import open_whole_file
 
 CHUNK_PAIRS = 5000
 BLOCK_PAIRS = 500_000
@@ -85,7 +85,7 @@ def _clean_block(job: Job, block: Block, pairs: Iterator[Pair], first_line: int)
     keys, lines = [np.zeros((0, 4), np.uint64)], [np.zeros(0, np.int64)]
     removed = RemovedPairs(block.path("removed.jsonl") if job.settings.keep_removed else None)
     chunks = _chunks(pairs, block.part, first_line)
-    with whole_file(block.path("src")) as src_file, whole_file(block.path("tgt")) as tgt_file, removed:
+    with open_whole_file(block.path("src")) as src_file, open_whole_file(block.path("tgt")) as tgt_file, removed:
         for result in ordered_map(clean.clean_chunk, chunks, job.run.workers, clean.start_worker, (job.settings,)):
             src_file.write(result.src_text)
             tgt_file.write(result.tgt_text)
@@ -94,8 +94,8 @@ def _clean_block(job: Job, block: Block, pairs: Iterator[Pair], first_line: int)
             for pair in result.removed:
                 removed.add(pair)
             counts.update(result.counts)
-    whole_array(block.path("keys.npy"), np.concatenate(keys))
-    whole_array(block.path("lines.npy"), np.concatenate(lines))
+    write_array(block.path("keys.npy"), np.concatenate(keys))
+    write_array(block.path("lines.npy"), np.concatenate(lines))
     return {
         "counts": dict(counts),
         "examples": RemovedPairs.shortened(asdict(pair) for pair in removed.examples),

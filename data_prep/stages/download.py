@@ -12,9 +12,9 @@ import pooch
 import requests
 
 from data_prep.corpora.base import Source
-from data_prep.files import file_digest, read_json, write_json
 from data_prep.progress import bar, say
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest, read_json, write_json
 
 ATTEMPTS = 4
 WAIT_SECONDS = 0.5

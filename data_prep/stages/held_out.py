@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.files import whole_array, whole_file
+from data_prep.formats.blocks import write_array
 from data_prep.formats.text_files import Pair
 from data_prep.keys import key_table
 from data_prep.progress import say
 from data_prep.stages.acquire import LocalPart
 from data_prep.stages.job import Job
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file
 
 _KEYS = "held_out.npy"
 
@@ -37,7 +38,7 @@ def write_held_out(job: Job, parts: list[LocalPart]) -> dict[str, Any]:
         keys.append(write_raw(job, part.part.split, pairs))
         splits[part.part.split] = {"name": part.part.name, "pairs": len(pairs)}
         say("read", f"{part.part.split} ({part.part.name}): {len(pairs):,} pairs")
-    whole_array(job.work / _KEYS, np.concatenate(keys))
+    write_array(job.work / _KEYS, np.concatenate(keys))
     return splits
 
 
@@ -50,7 +51,7 @@ def write_raw(job: Job, split: str, pairs: list[Pair]) -> NDArray[np.uint64]:
     """Writes the raw text of a split and returns its keys, `(pairs, 4)`."""
     sides = ([src for src, _ in pairs], [tgt for _, tgt in pairs])
     for path, lines in zip(job.raw(split), sides, strict=True):
-        with whole_file(path) as file:
+        with open_whole_file(path) as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
     return key_table(*sides)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from data_prep.files import whole_file
+from resmlp_mt.common.files import open_whole_file
 
 EXAMPLES_PER_RULE = 5
 
@@ -51,7 +51,7 @@ class RemovedPairs(AbstractContextManager["RemovedPairs"]):
 
     def __enter__(self) -> RemovedPairs:
         if self._path is not None:
-            self._file = self._stack.enter_context(whole_file(self._path))
+            self._file = self._stack.enter_context(open_whole_file(self._path))
         return self
 
     def __exit__(
@@ -96,7 +96,7 @@ def write_by_rule(sources: Iterable[Path], target: Path) -> None:
         for pair in _stored(sources):
             if pair["rule"] not in files:
                 path = target / f"{pair['rule'].replace(' ', '-')}.tsv"
-                files[pair["rule"]] = stack.enter_context(whole_file(path))
+                files[pair["rule"]] = stack.enter_context(open_whole_file(path))
             columns = (pair["part"], str(pair["line"]), pair["src"], pair["tgt"])
             row = "\t".join(_printable(column).replace("\t", " ") for column in columns)
             files[pair["rule"]].write(f"{row}\n".encode())

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import read_json, write_json
-from resmlp_mt.common.files import PARTIAL_SUFFIX
+from resmlp_mt.common.files import PARTIAL_SUFFIX, read_json, write_json
 
 
 class Steps:

@@ -15,10 +15,10 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from data_prep.files import whole_file, write_text
 from data_prep.settings import Settings
 from data_prep.workers import available_cores, run_in_child
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file, write_text
 from resmlp_mt.translation.text.normalization import TextPreparation
 
 # fairseq.data.Dictionary puts <s>, <pad>, </s>, <unk> first, in this order.
@@ -69,7 +69,7 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
             f"--vocab-size must fit the training text, but is {settings.vocab_size} and sentencepiece says: {reason} "
             "Change --vocab-size or --character-coverage"
         ) from error
-    with whole_file(out) as file:
+    with open_whole_file(out) as file:
         file.write(model)
 
 

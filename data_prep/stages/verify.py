@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from data_prep.corpora.base import Source
-from data_prep.files import file_digest
 from data_prep.formats.text_files import read_blocks
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest
 
 
 def verify_file(path: Path, source: Source) -> str:

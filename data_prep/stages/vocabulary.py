@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import whole_file
 from data_prep.formats.blocks import Block, training_chunks
 from data_prep.formats.text_files import Pair
 from data_prep.progress import say
@@ -17,6 +16,7 @@ from data_prep.stages.job import Job
 from data_prep.stages.subwords import load_model, train_model
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file
 from resmlp_mt.translation.text.normalization import TextPreparation
 
 _CHUNK_PAIRS = 5000
@@ -57,7 +57,7 @@ def learn_vocabulary(job: Job, blocks: list[Block], pairs: int) -> dict[str, Any
 
 
 def _joined(samples: list[Path], joint: Path) -> Path:
-    with whole_file(joint) as whole:
+    with open_whole_file(joint) as whole:
         for sample in samples:
             with sample.open("rb") as part:
                 shutil.copyfileobj(part, whole)
@@ -78,7 +78,7 @@ def use_vocabulary(job: Job) -> dict[str, Any]:
         )
     for path, target in zip(given, targets, strict=True):
         load_model(path)
-        with whole_file(target) as file:
+        with open_whole_file(target) as file:
             file.write(path.read_bytes())
     return {}
 
@@ -95,7 +95,7 @@ def _sampled(blocks: list[Block], pairs: int, size: int) -> Iterator[list[Pair]]
 def _write_samples(samples: list[Path], chunks: Iterator[list[Pair]], settings: Settings, workers: int) -> None:
     # Without Moses there is hardly anything to prepare, and sending text about would cost more.
     workers = workers if settings.tokenizer == "moses" or settings.normalize_punctuation else 1
-    with whole_file(samples[0]) as src_file, whole_file(samples[1]) as tgt_file:
+    with open_whole_file(samples[0]) as src_file, open_whole_file(samples[1]) as tgt_file:
         for src_text, tgt_text in ordered_map(_prepare_chunk, chunks, workers, _start_worker, (settings,)):
             src_file.write(src_text)
             tgt_file.write(tgt_text)

@@ -1,4 +1,4 @@
-"""Output files that are whole or absent, the checks made before one is written, and digests."""
+"""Atomic output files, the checks made before an output is written, JSON, and digests."""
 
 from __future__ import annotations
 
@@ -26,15 +26,22 @@ Paths = Path | Iterable[Path] | None
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary name in the same folder, which becomes `path` when all is written, and vanishes otherwise.
+def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Writes a file atomically: yields a temporary path in the same folder and renames it to `path` at the end.
 
-    A symbolic link stays: the file that it names is replaced. What is no regular file (a device, a named pipe,
-    /dev/stdout) stays, too: the content is copied into it at the end. Permissions follow the umask, whatever the
-    writer of the temporary file gives it.
+    After an error the temporary file is deleted and `path` is unchanged. A symbolic link is kept, and the file that it
+    points to is replaced. Devices, named pipes and /dev/stdout are kept too: the content is copied into them at the
+    end. Permissions follow the umask, whatever the writer of the temporary file sets.
+
+    Args:
+        path: the output; its folder is created if it is missing.
+        durable: sync the content to disk before the rename, so that a power failure cannot lose it.
+
+    Yields:
+        The temporary path.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: the file cannot be written.
     """
     if is_stream(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -56,10 +63,31 @@ def whole_file(path: Path) -> Iterator[Path]:
         with _reported(path):
             if partial.stat().st_mode != mode:  # safetensors makes files that only their owner can read
                 partial.chmod(mode)
+            if durable:
+                _sync(partial)
             partial.replace(target)
     finally:
-        with suppress(OSError):  # what hinders the writing may hinder this, too
+        with suppress(OSError):  # whatever made the writing fail may make this fail too
             partial.unlink()
+
+
+@contextmanager
+def open_whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing bytes atomically; see `whole_file`.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        ResMLPError: the file cannot be written.
+    """
+    with whole_file(path) as partial, partial.open("wb") as file:
+        yield file
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -208,15 +236,32 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, as "sha256:HEXADECIMAL".
+def read_json(path: Path) -> Any:
+    """Reads a JSON file that this package has written.
 
     Raises:
-        ResMLPError: when the file cannot be read.
+        OSError: the file cannot be read.
+        ValueError: the file is not JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hashes a file in constant memory.
+
+    Args:
+        path: the file.
+        algorithm: a name that `hashlib` knows.
+
+    Returns:
+        "ALGORITHM:HEXADECIMAL", the form of all digests in this package.
+
+    Raises:
+        ResMLPError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
     except OSError as error:
         raise unreadable(path, error) from error
 

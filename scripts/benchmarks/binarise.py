@@ -25,9 +25,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.process_memory import run_measured
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 

@@ -28,8 +28,9 @@ from pathlib import Path
 
 from resmlp_mt.common import threads
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 STATES = ("quiet", "busy")

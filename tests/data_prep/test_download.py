@@ -6,10 +6,10 @@ import pytest
 from faulty_server import entity_tag
 
 from data_prep.corpora.base import Source
-from data_prep.files import write_json
 from data_prep.stages import download as download_module
 from data_prep.stages.download import download
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import write_json
 
 CONTENT = bytes(range(256)) * 4099
 
