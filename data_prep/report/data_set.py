@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep import folder
-from data_prep.formats.indexed import read_sizes, read_token_ids
 from data_prep.stages.subwords import END, SPECIAL_SYMBOLS, dictionary_symbols, load_model
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import read_json
+from resmlp_mt.common.indexed_data import read_sizes, read_token_ids
 
 SAMPLE_PAIRS = 12
 _COUNTED_AT_ONCE = 1 << 24

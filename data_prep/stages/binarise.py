@@ -13,7 +13,6 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from data_prep.formats.indexed import IndexedWriter
 from data_prep.formats.text_files import Pair
 from data_prep.progress import bar
 from data_prep.settings import Settings
@@ -21,6 +20,7 @@ from data_prep.stages.removed import RemovedPair, RemovedPairs
 from data_prep.stages.subwords import UNKNOWN, Segmenter
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.indexed_data import IndexedWriter
 
 CHUNK_PAIRS = 5000
 TOO_MANY_PIECES = "too many pieces"

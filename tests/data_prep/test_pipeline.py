@@ -10,10 +10,10 @@ import pytest
 from toy_corpora import contents, make_pairs, write_pairs
 
 from data_prep.command_line import main
-from data_prep.formats.indexed import read_sizes, read_token_ids
 from data_prep.stages import cleaning
 from data_prep.stages.binarise import CHUNK_PAIRS
 from data_prep.stages.subwords import END, UNKNOWN, load_model
+from resmlp_mt.common.indexed_data import read_sizes, read_token_ids
 
 
 def _manifest(out):

@@ -9,8 +9,8 @@ import pytest
 from fairseq_commands import BIN, environment
 from toy_bundles import data_folder, raw_lines
 
+from resmlp_mt.common.data_folder import read_binarised
 from resmlp_mt.fairseq_plugin import token_budget
-from resmlp_mt.translation.bundle.binarised_data import read_binarised
 
 pytestmark = pytest.mark.slow
 

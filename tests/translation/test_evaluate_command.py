@@ -9,8 +9,8 @@ import sacrebleu
 from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli.main import main
+from resmlp_mt.common.data_folder import read_binarised
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.bundle.binarised_data import read_binarised
 from resmlp_mt.translation.evaluation.scores import (
     all_scores,
     by_length,

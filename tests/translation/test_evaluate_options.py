@@ -12,8 +12,8 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.main import main
+from resmlp_mt.common.data_folder import BinarisedText
 from resmlp_mt.common.files import lines_digest
-from resmlp_mt.translation.bundle.binarised_data import BinarisedText
 from resmlp_mt.translation.bundle.format import CARD, read_config
 from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.leaks import _candidates, find_leaks

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.common import files
+from resmlp_mt.common.data_folder import MANIFEST
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.versions import versions
 from resmlp_mt.common.vocabularies import require_same_vocabularies
-from resmlp_mt.translation.bundle.binarised_data import MANIFEST
 from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
 from resmlp_mt.translation.bundle.format import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
 from resmlp_mt.translation.search.settings import SearchSettings

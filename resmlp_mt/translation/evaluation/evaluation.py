@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.data_folder import longest_sources
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.files import lines_digest
 from resmlp_mt.common.versions import versions
-from resmlp_mt.translation.bundle.binarised_data import longest_sources
 from resmlp_mt.translation.bundle.packaging import read_manifest
 from resmlp_mt.translation.evaluation import scores as scoring
 from resmlp_mt.translation.evaluation.leaks import find_leaks

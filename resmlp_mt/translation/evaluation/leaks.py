@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmlp_mt.translation.bundle.binarised_data import (
+from resmlp_mt.common.data_folder import (
     BinarisedText,
     has_training_data,
     read_binarised,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from fairseq.data.indexed_dataset import MMapIndexedDataset, make_builder
 
-from data_prep.formats.indexed import IndexedWriter, bin_path, idx_path, read_sizes, read_token_ids
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.indexed_data import IndexedWriter, bin_path, idx_path, read_sizes, read_token_ids
 
 SENTENCES = [[5, 7, 2], [2], [11, 13, 17, 19, 2], [4, 2]]
 
