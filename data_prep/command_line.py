@@ -22,6 +22,7 @@ from data_prep.stages import selection as select
 from data_prep.stages.job import Run
 from data_prep.workers import available_cores
 from resmlp_mt.common.command_line import CommandParser
+from resmlp_mt.common.data_manifest import DataManifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import file_digest
 from resmlp_mt.translation.text.normalization import TOKENIZERS
@@ -169,7 +170,7 @@ def _weighted(text: str) -> tuple[str, float]:
         return text, 1.0
 
 
-def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
+def run(args: argparse.Namespace, command: str) -> DataManifest:
     """Prepares what parsed arguments ask for.
 
     Args:
@@ -204,7 +205,7 @@ def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
     )
 
 
-def _tell(manifest: dict[str, Any], out: Path) -> None:
+def _tell(manifest: DataManifest, out: Path) -> None:
     """Says what was prepared, and what to do with it."""
     try:
         print(removal_table(manifest))

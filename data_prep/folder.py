@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.settings import Settings, differences
+from resmlp_mt.common.data_folder import RAW, REPORT
+from resmlp_mt.common.data_manifest import MANIFEST, DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import read_json, write_json
 
-MANIFEST = "manifest.json"
 WORK = ".work"
-RAW = "raw"
 REMOVED = "removed"
-REPORT = "report.html"
 _SETTINGS = "settings.json"
 # Everything that a run can leave in the folder.
 _OWN = (WORK, RAW, REMOVED, MANIFEST, "dict.*.txt", "spm*.model", "*.bin", "*.idx", "shard*", REPORT)
@@ -28,7 +27,7 @@ def training_folders(out: Path, count: int) -> list[Path]:
     return [out if number == 0 else out / f"shard{number + 1}" for number in range(count)]
 
 
-def open_folder(out: Path, settings: Settings, overwrite: bool) -> dict[str, Any] | None:
+def open_folder(out: Path, settings: Settings, overwrite: bool) -> DataManifest | None:
     """Makes the folder ready for a run.
 
     Args:
@@ -58,8 +57,7 @@ def open_folder(out: Path, settings: Settings, overwrite: bool) -> dict[str, Any
             f"--out must be of the same configuration, but {out} differs in {'; '.join(changed)}; name another folder, "
             "or start anew with --overwrite"
         )
-    manifest = out / MANIFEST
-    return read_json(manifest) if manifest.is_file() else None
+    return read_manifest(out)
 
 
 @contextmanager
@@ -81,8 +79,9 @@ def locked(work: Path) -> Iterator[None]:
 
 
 def _known_settings(out: Path) -> dict[str, Any] | None:
-    if (out / MANIFEST).is_file():
-        return read_json(out / MANIFEST)["settings"]
+    manifest = read_manifest(out)
+    if manifest is not None:
+        return manifest.settings
     if (out / WORK / _SETTINGS).is_file():
         return read_json(out / WORK / _SETTINGS)
     return None

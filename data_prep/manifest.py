@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep import folder
 from data_prep.corpora.base import Part
+from data_prep.folder import WORK, training_folders
 from data_prep.settings import Settings
 from data_prep.stages import cleaning_rules as clean
 from data_prep.stages import selection as select
@@ -18,11 +18,20 @@ from data_prep.stages.binarise import LEFT_OUT_RULES
 from data_prep.stages.job import Job
 from data_prep.stages.removed import RemovedPairs
 from data_prep.stages.subwords import load_model
+from resmlp_mt.common.data_folder import REPORT
+from resmlp_mt.common.data_manifest import (
+    MANIFEST,
+    DataManifest,
+    FileRecord,
+    RemovedRecord,
+    SourceRecord,
+    SplitRecord,
+    write_manifest,
+)
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.common.files import file_digest, write_json
+from resmlp_mt.common.files import file_digest
 from resmlp_mt.common.versions import versions
 
-FORMAT = 1
 ALL_RULES = (*clean.RULES, *select.RULES, *LEFT_OUT_RULES)
 _LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch", "py3langid")
 
@@ -42,7 +51,7 @@ class Findings:
     """
 
     parts: list[LocalPart]
-    sources: list[dict[str, Any]]
+    sources: list[SourceRecord]
     splits: dict[str, Any]
     cleaned: list[dict[str, Any]]
     selected: dict[str, Any]
@@ -50,7 +59,7 @@ class Findings:
     held_out_texts: dict[str, Any]
 
 
-def write(job: Job, findings: Findings) -> dict[str, Any]:
+def write(job: Job, findings: Findings) -> DataManifest:
     """Writes `manifest.json` as the last file of a data set.
 
     Args:
@@ -61,42 +70,40 @@ def write(job: Job, findings: Findings) -> dict[str, Any]:
         The manifest.
     """
     settings = job.settings
-    result = {
-        "format": FORMAT,
-        "command": job.run.command,
-        "settings": settings.as_json(),
-        "train_data": [
-            str(path.relative_to(job.out)) for path in folder.training_folders(job.out, len(findings.train_texts))
-        ],
-        "vocabulary": {
+    folders = training_folders(job.out, len(findings.train_texts))
+    manifest = DataManifest(
+        command=job.run.command,
+        settings=settings.as_json(),
+        train_data=[str(path.relative_to(job.out)) for path in folders],
+        vocabulary={
             "models": [path.name for path in job.models],
             "pieces": [load_model(path).get_piece_size() for path in job.models],
         },
-        "splits": _splits(settings, findings),
-        "removed": _removed(settings.dropout_copies, findings),
-        "parts": _parts(findings),
-        "sources": findings.sources,
-        "versions": versions(_LIBRARIES),
-        "files": _files(job.out),
-    }
-    write_json(job.out / folder.MANIFEST, result)
-    return result
+        splits=_splits(settings, findings),
+        removed=_removed(settings.dropout_copies, findings),
+        parts=_parts(findings),
+        sources=findings.sources,
+        versions=versions(_LIBRARIES),
+        files=_files(job.out),
+    )
+    write_manifest(job.out, manifest)
+    return manifest
 
 
-def _splits(settings: Settings, findings: Findings) -> dict[str, Any]:
-    train = {
+def _splits(settings: Settings, findings: Findings) -> dict[str, SplitRecord]:
+    train: SplitRecord = {
         "pairs": sum(text["pairs"] for text in findings.train_texts),
         "pairs_by_shard": [text["pairs"] for text in findings.train_texts],
         **_totals(findings.train_texts, settings),
     }
-    held_out = {
+    held_out: dict[str, SplitRecord] = {
         split: {**findings.splits[split], **_totals([text], settings), "unknown_examples": text["unknown_examples"]}
         for split, text in findings.held_out_texts.items()
     }
     return {"train": train, **held_out}
 
 
-def _totals(texts: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+def _totals(texts: list[dict[str, Any]], settings: Settings) -> SplitRecord:
     def by_language(name: str) -> dict[str, int]:
         return {lang: sum(text[name][side] for text in texts) for side, lang in enumerate(settings.languages)}
 
@@ -107,7 +114,7 @@ def _totals(texts: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
     }
 
 
-def _removed(copies: int, findings: Findings) -> dict[str, Any]:
+def _removed(copies: int, findings: Findings) -> RemovedRecord:
     """Counts of each rule; those of segmentation are the first copy's."""
     first_copy = findings.train_texts[: len(findings.train_texts) // copies]
     records = [record["counts"] for record in findings.cleaned]
@@ -143,31 +150,31 @@ def _sum(records: Iterable[dict[str, int]]) -> Counter[str]:
     return total
 
 
-def _files(out: Path) -> dict[str, Any]:
+def _files(out: Path) -> dict[str, FileRecord]:
     """Size and digest of every file of the data set."""
-    paths = (path for path in sorted(out.rglob("*")) if path.is_file() and folder.WORK not in path.parts)
+    paths = (path for path in sorted(out.rglob("*")) if path.is_file() and WORK not in path.parts)
     return {
         str(path.relative_to(out)): {"bytes": path.stat().st_size, "digest": file_digest(path)}
         for path in paths
-        if path.name not in (folder.MANIFEST, folder.REPORT)
+        if path.name not in (MANIFEST, REPORT)
     }
 
 
-def files_are_whole(out: Path, manifest: dict[str, Any]) -> bool:
+def files_are_whole(out: Path, manifest: DataManifest) -> bool:
     """Whether every file of the manifest is there in its full size."""
     return all(
         (out / name).is_file() and (out / name).stat().st_size == record["bytes"]
-        for name, record in manifest["files"].items()
+        for name, record in manifest.files.items()
     )
 
 
-def refuse_changed_inputs(out: Path, manifest: dict[str, Any], parts: list[Part]) -> None:
+def refuse_changed_inputs(out: Path, manifest: DataManifest, parts: list[Part]) -> None:
     """Compares the user's own files with those that a finished data set was made of.
 
     Raises:
         ResMLPError: names the first file that has changed since.
     """
-    recorded = {(record["file"], record["digest"]) for record in manifest["sources"]}
+    recorded = {(record["file"], record["digest"]) for record in manifest.sources}
     for path in dict.fromkeys(member.source.local for part in parts for member in part.members):
         if path is not None and (path.name, file_digest(path)) not in recorded:
             raise ResMLPError(

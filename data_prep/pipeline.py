@@ -22,9 +22,10 @@ from data_prep.stages.removed import write_by_rule
 from data_prep.stages.steps import Steps, remove_partial_files
 from data_prep.stages.training import binarise_training, select_training, write_dictionaries
 from data_prep.stages.vocabulary import learn_vocabulary, use_vocabulary
+from resmlp_mt.common.data_manifest import DataManifest, SourceRecord
 
 
-def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:
+def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
     """Prepares a data set, or what is missing of it.
 
     Args:
@@ -59,7 +60,7 @@ def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:
     return result
 
 
-def _take_steps(job: Job, parts: list[LocalPart], sources: list[dict[str, Any]]) -> dict[str, Any]:
+def _take_steps(job: Job, parts: list[LocalPart], sources: list[SourceRecord]) -> DataManifest:
     steps = job.steps
     train = [part for part in parts if part.part.split == "train"]
     own_splits = steps.once("held-out", lambda: write_held_out(job, [part for part in parts if part not in train]))

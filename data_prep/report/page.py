@@ -56,11 +56,11 @@ def page(data: DataSet) -> str:
     Returns:
         HTML with its style and pictures in it; it loads nothing.
     """
-    settings = data.manifest["settings"]
+    settings = data.manifest.settings
     title = f"{settings['corpus']}, {settings['src']} to {settings['tgt']}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>Prepared by <code>{escape(data.manifest['command'])}</code></p>",
+        f"<p>Prepared by <code>{escape(data.manifest.command)}</code></p>",
         _tiles(data),
         _pictures(data),
         _lengths(data),
@@ -79,14 +79,14 @@ def page(data: DataSet) -> str:
 
 
 def _tiles(data: DataSet) -> str:
-    splits, removed = data.manifest["splits"], data.manifest["removed"]
+    splits, removed = data.manifest.splits, data.manifest.removed
     removed_share = sum(removed["rules"].values()) / max(removed["read"], 1)
     tokens = splits["train"]["tokens"]
     used = [np.count_nonzero(side) / max(len(side), 1) for side in data.counts]
     tiles = [
         (f"{splits['train']['pairs']:,}", "training pairs"),
         *((_short(tokens[lang]), f"pieces of {lang}") for lang in data.languages),
-        (" + ".join(f"{count:,}" for count in data.manifest["vocabulary"]["pieces"]), "pieces in the vocabulary"),
+        (" + ".join(f"{count:,}" for count in data.manifest.vocabulary["pieces"]), "pieces in the vocabulary"),
         (" / ".join(f"{share:.0%}" for share in used), f"of these used by {' / '.join(data.languages)}"),
         (f"{removed_share:.2%}", f"of {removed['read']:,} pairs removed"),
     ]
@@ -128,7 +128,7 @@ def _sides(data: DataSet) -> Iterable[tuple[str, Any]]:
 
 
 def _removed(data: DataSet) -> str:
-    removed = data.manifest["removed"]
+    removed = data.manifest.removed
     most = max([*removed["rules"].values(), 1])
     rows = "".join(_rule_row(rule, count, most, removed["read"]) for rule, count in removed["rules"].items())
     table = (
@@ -139,7 +139,7 @@ def _removed(data: DataSet) -> str:
 
 
 def _examples(data: DataSet) -> str:
-    removed = data.manifest["removed"]
+    removed = data.manifest.removed
     rows = "".join(
         f'<tr><td class="rule">{escape(rule)}</td><td>{_clipped(pair["src"])}</td><td>{_clipped(pair["tgt"])}</td></tr>'
         for rule in removed["rules"]
@@ -166,7 +166,7 @@ def _clipped(text: str, length: int = 160) -> str:
 
 def _splits(data: DataSet) -> str:
     rows = []
-    for split, record in data.manifest["splits"].items():
+    for split, record in data.manifest.splits.items():
         tokens = [f"{record['tokens'][lang]:,}" for lang in data.languages]
         unknown = [f"{record['unknown'][lang]:,}" for lang in data.languages]
         rows.append([split, record.get("name", ""), f"{record['pairs']:,}", *tokens, *unknown])
@@ -193,7 +193,7 @@ def _pieces(pieces: Sequence[str]) -> str:
 def _sources(data: DataSet) -> str:
     rows = [
         [record["file"], f"{record['bytes']:,}", record["digest"], record["expected_from"]]
-        for record in data.manifest["sources"]
+        for record in data.manifest.sources
     ]
     if not rows:
         return ""
@@ -202,7 +202,7 @@ def _sources(data: DataSet) -> str:
 
 
 def _settings(data: DataSet) -> str:
-    settings = {**data.manifest["settings"], **{f"version of {k}": v for k, v in data.manifest["versions"].items()}}
+    settings = {**data.manifest.settings, **{f"version of {k}": v for k, v in data.manifest.versions.items()}}
     rows = [
         [name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
         for name, value in settings.items()

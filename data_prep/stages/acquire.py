@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_prep.corpora.base import Member, Part, Source
 from data_prep.formats.archives import extract_members
@@ -12,6 +11,7 @@ from data_prep.formats.text_files import COMPRESSIONS
 from data_prep.progress import say
 from data_prep.stages.download import download
 from data_prep.stages.verify import verify_file
+from resmlp_mt.common.data_manifest import SourceRecord
 from resmlp_mt.common.errors import ResMLPError
 
 _UNPUBLISHED = "unpublished, recorded at first download"
@@ -47,7 +47,7 @@ class LocalPart:
     texts: tuple[Path, ...]
 
 
-def acquire(parts: list[Part], place: Place) -> tuple[list[LocalPart], list[dict[str, Any]]]:
+def acquire(parts: list[Part], place: Place) -> tuple[list[LocalPart], list[SourceRecord]]:
     """Gets and verifies every file of the parts.
 
     Args:
@@ -92,7 +92,7 @@ def _may_be_left_out(part: Part, place: Place) -> bool:
     return bool(missing)
 
 
-def _verified(source: Source, path: Path) -> dict[str, Any]:
+def _verified(source: Source, path: Path) -> SourceRecord:
     """Verifies a file and describes it for the manifest."""
     digest = verify_file(path, source)
     size = path.stat().st_size

@@ -9,6 +9,7 @@ from data_prep import folder
 from data_prep.settings import Settings
 from data_prep.stages.steps import Steps
 from data_prep.stages.subwords import model_names
+from resmlp_mt.common.data_folder import raw_path, split_prefix
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Job:
     def raw(self, split: str) -> tuple[Path, Path]:
         """The untouched text of a held-out split, source and target."""
         src, tgt = self.settings.languages
-        return self.out / folder.RAW / f"{split}.{src}", self.out / folder.RAW / f"{split}.{tgt}"
+        return raw_path(self.out, split, src), raw_path(self.out, split, tgt)
 
     def prefixes(self, target: Path, split: str) -> tuple[Path, Path]:
         """The binarised text of a split, source and target, without `.bin` and `.idx`.
@@ -69,4 +70,4 @@ class Job:
             split: "train", "valid", "test", ...
         """
         src, tgt = self.settings.languages
-        return target / f"{split}.{src}-{tgt}.{src}", target / f"{split}.{src}-{tgt}.{tgt}"
+        return split_prefix(target, split, (src, tgt), src), split_prefix(target, split, (src, tgt), tgt)

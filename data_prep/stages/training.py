@@ -18,6 +18,7 @@ from data_prep.stages.held_out import held_out_keys, write_raw
 from data_prep.stages.job import Job
 from data_prep.stages.removed import EXAMPLES_PER_RULE, RemovedPair, RemovedPairs
 from data_prep.stages.subwords import dictionary_symbols, load_model, write_dictionary
+from resmlp_mt.common.data_folder import dictionary_path
 from resmlp_mt.common.errors import ResMLPError
 
 # No more than this share of a corpus is set aside when it has no valid or test of its own.
@@ -154,4 +155,4 @@ def write_dictionaries(job: Job, train_texts: list[dict[str, Any]]) -> None:
     for lang, model, lang_counts in zip(job.settings.languages, models, counts, strict=True):
         symbols = dictionary_symbols(load_model(model))
         for target in folder.training_folders(job.out, len(train_texts)):
-            write_dictionary(target / f"dict.{lang}.txt", symbols, lang_counts[-len(symbols) :].tolist())
+            write_dictionary(dictionary_path(target, lang), symbols, lang_counts[-len(symbols) :].tolist())

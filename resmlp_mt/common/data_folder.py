@@ -1,75 +1,52 @@
-"""What the binarised files tell of a training set: its sentences, and the longest of them."""
+"""The layout of a prepared data folder, which `data_prep` and `fairseq-preprocess` write and fairseq reads."""
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from resmlp_mt.common.data_manifest import MANIFEST, DataManifest
+from resmlp_mt.common.indexed_data import idx_path, read_sizes
 
-from resmlp_mt.common.errors import ResMLPError
-
-MANIFEST = "manifest.json"
-_MAGIC = b"MMIDIDX\x00\x00"  # fairseq.data.indexed_dataset.MMapIndexedDataset
-_HEADER = struct.Struct("<QBQ")  # version, type code, number of sentences
-_TYPES: dict[int, type[np.integer]] = {4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32}
+RAW = "raw"
+REPORT = "report.html"
 
 
-def data_files(data: Path) -> list[Path]:
-    """The files of a data folder: what `python -m data_prep` or `fairseq-preprocess` has made, but for its report."""
-    patterns = (MANIFEST, "raw/*", "dict.*", "spm*.model", "*.bin", "*.idx", "shard*/*")
-    return [path for pattern in patterns for path in data.glob(pattern)]
+def split_prefix(folder: Path, split: str, pair: tuple[str, str], lang: str) -> Path:
+    """The path of one side of a binarised split without `.bin` and `.idx`, such as `DIR/train.en-de.en`."""
+    return folder / f"{split}.{pair[0]}-{pair[1]}.{lang}"
 
 
-@dataclass(frozen=True)
-class BinarisedText:
-    """One side of a binarised split, read where it lies.
-
-    Attributes:
-        sizes: tokens of each sentence, its end included, (sentences,).
-        tokens: of all sentences, (sum of sizes,).
-    """
-
-    sizes: NDArray[np.int32]
-    tokens: NDArray[np.integer]
+def raw_path(folder: Path, split: str, lang: str) -> Path:
+    """The raw text of one side of a held-out split."""
+    return folder / RAW / f"{split}.{lang}"
 
 
-def read_binarised(prefix: Path) -> BinarisedText:
-    """Opens `PREFIX.idx` and `PREFIX.bin` as `fairseq-preprocess` writes them.
-
-    Raises:
-        ResMLPError: when they are missing or of another form.
-    """
-    index, content = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
-    try:
-        header = index.read_bytes()
-        if not header.startswith(_MAGIC):
-            raise ValueError("no index of fairseq's mmap form")
-        _, code, count = _HEADER.unpack_from(header, len(_MAGIC))
-        sizes = np.frombuffer(header, np.int32, count, len(_MAGIC) + _HEADER.size)
-        tokens = np.memmap(content, _TYPES[code], mode="r", shape=(int(sizes.sum()),))
-    except (OSError, ValueError, KeyError, struct.error) as error:
-        raise ResMLPError(f"{prefix} must be binarised text, but is not ({error}); prepare the data again") from error
-    return BinarisedText(sizes, tokens)
+def dictionary_path(folder: Path, lang: str) -> Path:
+    """fairseq's dictionary of a language."""
+    return folder / f"dict.{lang}.txt"
 
 
-def training_folders(data: Path, manifest: dict) -> list[Path]:
-    """The folders of the training shards."""
-    return [data / name for name in manifest.get("train_data", ["."])]
+def data_files(folder: Path) -> list[Path]:
+    """The files of a data folder that `python -m data_prep` or `fairseq-preprocess` wrote, except the report."""
+    patterns = (MANIFEST, f"{RAW}/*", "dict.*", "spm*.model", "*.bin", "*.idx", "shard*/*")
+    return [path for pattern in patterns for path in folder.glob(pattern)]
 
 
-def has_training_data(data: Path, pair: tuple[str, str]) -> bool:
+def training_folders(folder: Path, manifest: DataManifest | None) -> list[Path]:
+    """The folders of the training shards; without a manifest the data folder itself."""
+    return [folder / name for name in (manifest or DataManifest()).train_data]
+
+
+def has_training_data(folder: Path, pair: tuple[str, str]) -> bool:
     """Whether a folder holds binarised training data of a language pair."""
-    return (data / f"train.{pair[0]}-{pair[1]}.{pair[0]}.idx").is_file()
+    return idx_path(split_prefix(folder, "train", pair, pair[0])).is_file()
 
 
-def longest_sources(data: Path, manifest: dict, pair: tuple[str, str]) -> int | None:
-    """Sub-words of the longest training source, its end included; None where there is no training data."""
+def longest_source(folder: Path, manifest: DataManifest | None, pair: tuple[str, str]) -> int | None:
+    """Tokens of the longest training source, its end included; None where there is no training data."""
     sizes = [
-        int(read_binarised(folder / f"train.{pair[0]}-{pair[1]}.{pair[0]}").sizes.max(initial=0))
-        for folder in training_folders(data, manifest)
-        if has_training_data(folder, pair)
+        int(read_sizes(split_prefix(shard, "train", pair, pair[0])).max(initial=0))
+        for shard in training_folders(folder, manifest)
+        if has_training_data(shard, pair)
     ]
     return max(sizes, default=None)

@@ -1,14 +1,15 @@
-"""The two files in which fairseq keeps a binarised text: token ids in PREFIX.bin, sentence sizes in PREFIX.idx.
+"""The codec of fairseq's binarised text: token ids in PREFIX.bin, sentence sizes in PREFIX.idx.
 
 Source: the format "mmap" of fairseq/data/indexed_dataset.py, version 1. PREFIX.idx holds the magic `MMIDIDX`, the
-version, a code for the id type, the number of sentences, their sizes in ids (int32) and where they start in PREFIX.bin
-in bytes (int64), little-endian. Written here with NumPy alone, byte for byte as fairseq would.
+version, a code for the id type, the number of sentences, their sizes in ids (int32) and their offsets in PREFIX.bin in
+bytes (int64), all little-endian. It is written here with NumPy alone, byte for byte as fairseq writes it.
 """
 
 from __future__ import annotations
 
 import struct
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,12 +23,30 @@ from resmlp_mt.common.files import open_whole_file
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<QBQ")  # version, code of the id type, number of sentences
 _VERSION = 1
-_TYPE_CODES: dict[np.dtype[Any], int] = {np.dtype(np.uint16): 8, np.dtype(np.uint32): 9, np.dtype(np.int64): 5}
-# fairseq's own border, a little under 2^16.
-_LARGEST_UINT16_VOCABULARY = 65500
+_BYTES_PER_SENTENCE = 4 + 8  # size and offset
+_TYPE_CODES: dict[np.dtype[Any], int] = {
+    np.dtype(np.int32): 4,
+    np.dtype(np.int64): 5,
+    np.dtype(np.uint16): 8,
+    np.dtype(np.uint32): 9,
+}
+_LARGEST_UINT16_VOCABULARY = 65500  # fairseq's own limit, a little under 2^16
 
 
-def id_type(vocab_size: int) -> np.dtype:
+@dataclass(frozen=True)
+class IndexedText:
+    """One side of a binarised split.
+
+    Attributes:
+        sizes: tokens of each sentence, its end included, `(sentences,)`.
+        tokens: ids of all sentences one after another, mapped from disk, `(sum of sizes,)`.
+    """
+
+    sizes: NDArray[np.int32]
+    tokens: NDArray[np.integer]
+
+
+def id_type(vocab_size: int) -> np.dtype[Any]:
     """The smallest type in which fairseq stores the ids of a vocabulary."""
     return np.dtype(np.uint16 if vocab_size < _LARGEST_UINT16_VOCABULARY else np.uint32)
 
@@ -57,7 +76,7 @@ class IndexedWriter:
         self._files = ExitStack()
 
     def __enter__(self) -> IndexedWriter:
-        # Both are opened first, so that leaving the block renames the ids before the sizes that describe them.
+        # In this order leaving the block renames the ids before the sizes that describe them.
         self._idx = self._files.enter_context(open_whole_file(idx_path(self._prefix)))
         self._bin = self._files.enter_context(open_whole_file(bin_path(self._prefix)))
         return self
@@ -93,32 +112,63 @@ class IndexedWriter:
         self._idx.write(starts.data)
 
 
-def read_sizes(prefix: Path) -> tuple[NDArray[np.int32], np.dtype]:
-    """Reads PREFIX.idx.
+def read_sizes(prefix: Path) -> NDArray[np.int32]:
+    """Reads the sizes of the sentences from PREFIX.idx.
 
     Args:
         prefix: path without `.bin` and `.idx`.
 
     Returns:
-        The number of ids of each sentence, end-of-sentence included, `(sentences,)`, and the type of the ids.
+        The number of ids of each sentence, its end included, `(sentences,)`.
 
     Raises:
-        ResMLPError: when the file is missing or is not in fairseq's format.
+        ResMLPError: the file is missing, damaged, or not in fairseq's format.
     """
+    return _read_index(prefix)[0]
+
+
+def read_indexed(prefix: Path) -> IndexedText:
+    """Reads PREFIX.idx and maps PREFIX.bin into memory.
+
+    Args:
+        prefix: path without `.bin` and `.idx`.
+
+    Raises:
+        ResMLPError: a file is missing, damaged, or not in fairseq's format.
+    """
+    sizes, dtype = _read_index(prefix)
+    path, length = bin_path(prefix), int(sizes.sum(dtype=np.int64))
+    try:
+        tokens: NDArray[np.integer] = (
+            np.memmap(path, dtype, mode="r", shape=(length,)) if length else np.zeros(0, dtype)
+        )
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except (OSError, ValueError) as error:
+        raise ResMLPError(f"{path} does not match {idx_path(prefix)} ({error}); prepare the data again") from error
+    return IndexedText(sizes, tokens)
+
+
+def _read_index(prefix: Path) -> tuple[NDArray[np.int32], np.dtype[Any]]:
     path = idx_path(prefix)
     try:
         with path.open("rb") as file:
             header = file.read(len(_MAGIC) + _HEADER.size)
+            if len(header) < len(_MAGIC) + _HEADER.size or not header.startswith(_MAGIC):
+                raise ValueError("it is not in fairseq's mmap format")
+            _, code, sentences = _HEADER.unpack(header[len(_MAGIC) :])
+            dtype = next((dtype for dtype, known in _TYPE_CODES.items() if known == code), None)
+            if dtype is None:
+                raise ValueError(f"its id type {code} is unknown")
+            if path.stat().st_size < len(header) + sentences * _BYTES_PER_SENTENCE:
+                raise ValueError("it is truncated")
+            sizes = np.fromfile(file, np.int32, sentences)
     except FileNotFoundError as error:
-        raise ResMLPError(f"{path} must exist, but is missing; run `python -m data_prep` for this folder") from error
-    if len(header) < len(_MAGIC) + _HEADER.size or not header.startswith(_MAGIC):
-        raise ResMLPError(f"{path} must be an index of binarised text, but is something else; prepare the data again")
-    _, code, sentences = _HEADER.unpack(header[len(_MAGIC) :])
-    dtype = next(dtype for dtype, known in _TYPE_CODES.items() if known == code)
-    return np.fromfile(path, dtype=np.int32, count=sentences, offset=len(header)), dtype
+        raise _missing(path) from error
+    except (OSError, ValueError) as error:
+        raise ResMLPError(f"{path} is not an index of binarised text: {error}; prepare the data again") from error
+    return sizes, dtype
 
 
-def read_token_ids(prefix: Path) -> NDArray[np.integer]:
-    """Maps PREFIX.bin into memory: the ids of all sentences one after another, `(sum of sizes,)`."""
-    path, (_, dtype) = bin_path(prefix), read_sizes(prefix)
-    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype)
+def _missing(path: Path) -> ResMLPError:
+    return ResMLPError(f"the binarised text {path} is missing; prepare the data with `python -m data_prep`")

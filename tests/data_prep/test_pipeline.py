@@ -13,7 +13,7 @@ from data_prep.command_line import main
 from data_prep.stages import cleaning
 from data_prep.stages.binarise import CHUNK_PAIRS
 from data_prep.stages.subwords import END, UNKNOWN, load_model
-from resmlp_mt.common.indexed_data import read_sizes, read_token_ids
+from resmlp_mt.common.indexed_data import read_indexed
 
 
 def _manifest(out):
@@ -21,8 +21,8 @@ def _manifest(out):
 
 
 def _sentences(out, prefix):
-    sizes, _ = read_sizes(out / prefix)
-    return [ids.tolist() for ids in np.split(read_token_ids(out / prefix), np.cumsum(sizes)[:-1])]
+    text = read_indexed(out / prefix)
+    return [ids.tolist() for ids in np.split(text.tokens, np.cumsum(text.sizes)[:-1])]
 
 
 def test_the_data_set_has_all_that_fairseq_and_scoring_need(prepare, corpus):
@@ -54,7 +54,7 @@ def test_the_dictionary_holds_the_models_pieces_with_their_true_counts(prepare):
     model = load_model(out / "spm.model")
     rows = [line.rsplit(" ", 1) for line in (out / "dict.en.txt").read_text(encoding="utf-8").splitlines()]
     assert [symbol for symbol, _ in rows] == [model.id_to_piece(piece) for piece in range(4, model.get_piece_size())]
-    ids = np.concatenate([read_token_ids(out / f"train.en-de.{lang}") for lang in ("en", "de")])
+    ids = np.concatenate([read_indexed(out / f"train.en-de.{lang}").tokens for lang in ("en", "de")])
     assert [int(count) for _, count in rows] == np.bincount(ids, minlength=4 + len(rows))[4:].tolist()
     assert (out / "dict.de.txt").read_bytes() == (out / "dict.en.txt").read_bytes()
 
@@ -234,7 +234,7 @@ def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepa
         model = load_model(out / ("spm.model" if joint else f"spm.{lang}.model"))
         rows = (out / f"dict.{lang}.txt").read_text(encoding="utf-8").splitlines()
         assert len(rows) + 4 == model.get_piece_size() == 43
-        assert UNKNOWN not in read_token_ids(out / f"train.en-de.{lang}")
+        assert UNKNOWN not in read_indexed(out / f"train.en-de.{lang}").tokens
 
 
 def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys):

@@ -12,8 +12,8 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.main import main
-from resmlp_mt.common.data_folder import BinarisedText
 from resmlp_mt.common.files import lines_digest
+from resmlp_mt.common.indexed_data import IndexedText
 from resmlp_mt.translation.bundle.format import CARD, read_config
 from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.leaks import _candidates, find_leaks
@@ -166,8 +166,8 @@ def test_outputs_are_checked_before_the_work(model, tmp_path, capsys, monkeypatc
 
 def leaks(sources: list[str]) -> list[int]:
     data = data_folder()
-    segmenter = read_segmenter(data, "src", read_dictionary(data / "dict.src.txt"), {})
-    return find_leaks(sources, segmenter, data, {}, ("src", "tgt"))["lines"]
+    segmenter = read_segmenter(data, "src", read_dictionary(data / "dict.src.txt"), None)
+    return find_leaks(sources, segmenter, data, None, ("src", "tgt"))["lines"]
 
 
 def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(monkeypatch):
@@ -181,5 +181,5 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
 def test_a_sentence_is_compared_if_its_letters_may_be_those_wanted():
     symbols = [*SPECIAL_SYMBOLS, "\u2581A", "b", "<0x62>", "."]
     sentences = [[4, 5, 2], [4, 4, 2], [4, 7, 5, 7, 2], [4, 6, 2], [3, 4, 5, 2], [2]]
-    text = BinarisedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))
+    text = IndexedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))
     assert list(_candidates(text, symbols, {"ab": 1})) == [sentences[0], sentences[2], sentences[3]]

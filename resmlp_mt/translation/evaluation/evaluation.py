@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.data_folder import longest_sources
+from resmlp_mt.common.data_folder import longest_source
+from resmlp_mt.common.data_manifest import DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.files import lines_digest
 from resmlp_mt.common.versions import versions
-from resmlp_mt.translation.bundle.packaging import read_manifest
 from resmlp_mt.translation.evaluation import scores as scoring
 from resmlp_mt.translation.evaluation.leaks import find_leaks
 from resmlp_mt.translation.jobs import Job
@@ -66,7 +66,8 @@ def load_test_set(
         for path in (source, reference):
             said = "prepare the data with `python -m data_prep`, or give --source and --reference"
             require(path.is_file(), "the raw test set", "a file", path, said)
-        name = f"{read_manifest(data).get('settings', {}).get('corpus', data.name)} {split}"
+        manifest = read_manifest(data) or DataManifest()
+        name = f"{manifest.settings.get('corpus', data.name)} {split}"
     elif data is None:
         name = reference.name
     test_set = TestSet(name, read_lines(source), read_lines(reference), data)
@@ -166,7 +167,7 @@ def evaluate(
     comparisons = [] if others is None else scoring.compare(texts, others, references, lang, resamples, trials)
     sources = [job.request(line, 1).text for line in test_set.sources]  # without their constraints
     lengths = [max(len(tokens) - 1, 1) for tokens in translator.source.encode(sources)]
-    manifest = read_manifest(test_set.data) if test_set.data else {}
+    manifest = read_manifest(test_set.data) if test_set.data else None
     longest = _longest_trained(translator, test_set, manifest)
     buckets = scoring.by_length(lengths, texts, references, lang, longest, others)
     report = {
@@ -201,9 +202,9 @@ def evaluate(
     return report, texts
 
 
-def _longest_trained(translator: Translator, test_set: TestSet, manifest: dict[str, Any]) -> int | None:
+def _longest_trained(translator: Translator, test_set: TestSet, manifest: DataManifest | None) -> int | None:
     """Sub-words of the longest training source, without its end."""
     if test_set.data is None:
         return None
-    longest = longest_sources(test_set.data, manifest, translator.config.languages)
+    longest = longest_source(test_set.data, manifest, translator.config.languages)
     return None if longest is None else longest - 1

@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmlp_mt.common.data_folder import (
-    BinarisedText,
-    has_training_data,
-    read_binarised,
-    training_folders,
-)
+from resmlp_mt.common.data_folder import has_training_data, split_prefix, training_folders
+from resmlp_mt.common.data_manifest import DataManifest
+from resmlp_mt.common.indexed_data import IndexedText, read_indexed
 from resmlp_mt.translation.text.normalization import letters_and_digits, normal_form
 from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, UNKNOWN_LETTER, Segmenter
 
@@ -30,7 +27,7 @@ def find_leaks(
     sources: Sequence[str],
     segmenter: Segmenter,
     data: Path | None,
-    manifest: Mapping[str, Any],
+    manifest: DataManifest | None,
     languages: tuple[str, str],
 ) -> dict[str, Any]:
     """Says which test sources occur in the training data, as far as that can be known.
@@ -39,7 +36,7 @@ def find_leaks(
         sources: of the test set, raw.
         segmenter: of the source language.
         data: prepared data folder, or None.
-        manifest: of the folder.
+        manifest: of the folder; None where it has none.
         languages: source and target.
 
     Returns:
@@ -54,14 +51,14 @@ def find_leaks(
         for form in {segmenter.normal_form(tokens), normal_form(source)}:
             wanted.setdefault(form, []).append(number)
     found: set[int] = set()
-    for folder in training_folders(data, dict(manifest)):
-        text = read_binarised(folder / f"train.{languages[0]}-{languages[1]}.{languages[0]}")
+    for folder in training_folders(data, manifest):
+        text = read_indexed(split_prefix(folder, "train", languages, languages[0]))
         for tokens in _candidates(text, segmenter.symbols, wanted):
             found.update(wanted.get(segmenter.normal_form(tokens), ()))
     return {"checked": True, "lines": sorted(found)}
 
 
-def _candidates(text: BinarisedText, symbols: Sequence[str], wanted: Mapping[str, object]) -> Iterator[list[int]]:
+def _candidates(text: IndexedText, symbols: Sequence[str], wanted: Mapping[str, object]) -> Iterator[list[int]]:
     """The sentences, in tokens, that may have one of the wanted normal forms.
 
     A sum over the characters of a normal form is that over its sub-words, which is fast to compute for all sentences.
