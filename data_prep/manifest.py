@@ -17,7 +17,6 @@ from data_prep.stages.acquire import LocalPart
 from data_prep.stages.binarise import LEFT_OUT_RULES
 from data_prep.stages.job import Job
 from data_prep.stages.removed import RemovedPairs
-from data_prep.stages.subwords import load_model
 from resmlp_mt.common.data_folder import REPORT
 from resmlp_mt.common.data_manifest import (
     MANIFEST,
@@ -31,6 +30,7 @@ from resmlp_mt.common.data_manifest import (
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import file_digest
 from resmlp_mt.common.versions import versions
+from resmlp_mt.translation.text.sentencepiece_model import load_model
 
 ALL_RULES = (*clean.RULES, *select.RULES, *LEFT_OUT_RULES)
 _LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch", "py3langid")

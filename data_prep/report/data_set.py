@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.stages.subwords import END, SPECIAL_SYMBOLS, dictionary_symbols, load_model
 from resmlp_mt.common.data_folder import split_prefix, training_folders
 from resmlp_mt.common.data_manifest import MANIFEST, DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.indexed_data import read_indexed, read_sizes
+from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 SAMPLE_PAIRS = 12
 _COUNTED_AT_ONCE = 1 << 24
@@ -69,12 +71,12 @@ def load_data_set(out: Path) -> DataSet:
 
 
 def _count(prefixes: Sequence[Path], pieces: int) -> NDArray[np.int64]:
-    counts = np.zeros(SPECIAL_SYMBOLS + pieces, np.int64)
+    counts = np.zeros(len(SPECIAL_TOKENS) + pieces, np.int64)
     for prefix in prefixes:
         token_ids = read_indexed(prefix).tokens
         for start in range(0, len(token_ids), _COUNTED_AT_ONCE):
             counts += np.bincount(token_ids[start : start + _COUNTED_AT_ONCE], minlength=len(counts))
-    return counts[SPECIAL_SYMBOLS:]
+    return counts[len(SPECIAL_TOKENS) :]
 
 
 def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) -> list[tuple[list[str], list[str]]]:
@@ -86,9 +88,9 @@ def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) 
     for text, pieces in zip(texts, symbols, strict=True):
         ends = np.cumsum(text.sizes, dtype=np.int64)
         sentences = [text.tokens[ends[index] - text.sizes[index] : ends[index]].tolist() for index in chosen]
-        sides.append([[_symbol(pieces, token) for token in ids if token != END] for ids in sentences])
+        sides.append([[_symbol(pieces, token) for token in ids if token != SYMBOLS.end] for ids in sentences])
     return list(zip(*sides, strict=True))
 
 
 def _symbol(pieces: list[str], token: int) -> str:
-    return pieces[token - SPECIAL_SYMBOLS] if token >= SPECIAL_SYMBOLS else "<unk>"
+    return pieces[token - len(SPECIAL_TOKENS)] if token >= len(SPECIAL_TOKENS) else SPECIAL_TOKENS[SYMBOLS.unknown]

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep.report import figures as report_figures
 from data_prep.report.data_set import DataSet
-from data_prep.stages.subwords import SPACE
+from resmlp_mt.translation.text.sentencepiece_model import WORD_START
 
 _CSS = """
 :root { --ink: #1c2733; --muted: #5b6b7b; --line: #e4e9ee; --src: #1f6fb4; --tgt: #d9730d; }
@@ -185,8 +185,8 @@ def _samples(data: DataSet) -> str:
 
 
 def _pieces(pieces: Sequence[str]) -> str:
-    return " ".join(f'<span class="piece">{escape(piece.replace(SPACE, " ").strip() or "␣")}</span>'
-                    if not piece.startswith(SPACE) or piece == SPACE
+    return " ".join(f'<span class="piece">{escape(piece.replace(WORD_START, " ").strip() or "␣")}</span>'
+                    if not piece.startswith(WORD_START) or piece == WORD_START
                     else f'&ensp;<span class="piece">{escape(piece[1:])}</span>' for piece in pieces)  # fmt: skip
 
 

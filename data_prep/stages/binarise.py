@@ -17,10 +17,11 @@ from data_prep.formats.text_files import Pair
 from data_prep.progress import bar
 from data_prep.settings import Settings
 from data_prep.stages.removed import RemovedPair, RemovedPairs
-from data_prep.stages.subwords import UNKNOWN, Segmenter
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.indexed_data import IndexedWriter
+from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.text.tokenizer import EncodedText, Tokenizer
 
 CHUNK_PAIRS = 5000
 TOO_MANY_PIECES = "too many pieces"
@@ -69,7 +70,7 @@ class Binarised:
 
 
 class Binariser:
-    """Both sides' segmenters.
+    """Converts pairs of sentences to tokens and leaves out the ones that cannot be trained on.
 
     Args:
         settings: the configuration.
@@ -78,32 +79,35 @@ class Binariser:
 
     def __init__(self, settings: Settings, models: Sequence[Path]) -> None:
         self._max_subwords = settings.max_subwords
-        paths = (models[0], models[-1])
-        self.sides = [Segmenter(path, settings, lang) for path, lang in zip(paths, settings.languages, strict=True)]
+        self._dropout = settings.bpe_dropout
+        self.sides = [
+            Tokenizer.from_model(path, settings.text, lang)
+            for path, lang in zip((models[0], models[-1]), settings.languages, strict=True)
+        ]
 
     def binarise(self, task: Task) -> Binarised:
-        """Segments the pairs of a task on both sides and leaves out what cannot be trained on."""
+        """Binarises the pairs of a task."""
         texts = [[side.prepare(pair[number]) for pair in task.pairs] for number, side in enumerate(self.sides)]
-        sample = task.sampling_seed is not None
-        encoded = [side.encode(text, sample) for side, text in zip(self.sides, texts, strict=True)]
-        result = Binarised([token_ids for token_ids, _, _ in encoded], [sizes for _, sizes, _ in encoded])
-        self._check_round_trips(result, task, texts, [pieces for _, _, pieces in encoded])
-        unknown = [_has_unknown(*side) for side in zip(result.token_ids, result.sizes, strict=True)]
+        dropout = None if task.sampling_seed is None else self._dropout
+        encoded = [side.encode_prepared(text, dropout) for side, text in zip(self.sides, texts, strict=True)]
+        result = Binarised([side.tokens for side in encoded], [side.sizes for side in encoded])
+        self._check_round_trips(result, task, texts, encoded)
+        unknown = [_has_unknown(side) for side in encoded]
         if task.is_train:
             self._leave_out(result, task, unknown[0] | unknown[1])
         else:
             for text, has_unknown in zip(texts, unknown, strict=True):
-                result.unknown_examples += [text[place] for place in np.flatnonzero(has_unknown)[:_EXAMPLES]]
+                result.unknown_examples += [text[index] for index in np.flatnonzero(has_unknown)[:_EXAMPLES]]
         return result
 
     def _check_round_trips(
-        self, result: Binarised, task: Task, texts: list[list[str]], pieces: list[list[list[int]]]
+        self, result: Binarised, task: Task, texts: list[list[str]], encoded: list[EncodedText]
     ) -> None:
         stride = _TRAIN_CHECK_STRIDE if task.is_train else 1
-        for side, side_texts, side_pieces in zip(self.sides, texts, pieces, strict=True):
-            for text, ids in islice(zip(side_texts, side_pieces, strict=True), 0, None, stride):
+        for side, side_texts, side_encoded in zip(self.sides, texts, encoded, strict=True):
+            for text, pieces in islice(zip(side_texts, side_encoded.pieces, strict=True), 0, None, stride):
                 result.round_trips += 1
-                if side.changes(text, ids):
+                if side.is_lossy(text, pieces):
                     result.fault = text
 
     def _leave_out(self, result: Binarised, task: Task, unknown: NDArray[np.bool_]) -> None:
@@ -121,11 +125,12 @@ class Binariser:
                 result.sizes[side] = result.sizes[side][keep]
 
 
-def _has_unknown(token_ids: NDArray[np.integer], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which sentences hold an unknown piece, `(sentences,)`."""
-    found = np.zeros(len(sizes), bool)
-    found[np.searchsorted(np.cumsum(sizes), np.flatnonzero(token_ids == UNKNOWN), side="right")] = True
-    return found
+def _has_unknown(text: EncodedText) -> NDArray[np.bool_]:
+    """Which sentences contain an unknown token, `(sentences,)`."""
+    has_unknown = np.zeros(len(text.sizes), bool)
+    ends = np.cumsum(text.sizes)
+    has_unknown[np.searchsorted(ends, np.flatnonzero(text.tokens == SYMBOLS.unknown), side="right")] = True
+    return has_unknown
 
 
 _binariser: Binariser
@@ -185,7 +190,7 @@ class BinarisedText:
     @property
     def unknown(self) -> list[int]:
         """Ids of unknown pieces on each side."""
-        return [int(counts[UNKNOWN]) for counts in self.counts]
+        return [int(counts[SYMBOLS.unknown]) for counts in self.counts]
 
     def add(self, result: Binarised, removed: RemovedPairs) -> None:
         """Adds what was found in one task.
@@ -247,7 +252,7 @@ def write_split(
     Raises:
         ResMLPError: when pieces do not give a sentence back.
     """
-    sizes = [side.vocab_size for side in Binariser(settings, models).sides]
+    sizes = [len(side.symbols) for side in Binariser(settings, models).sides]
     text = BinarisedText([np.zeros(size, np.int64) for size in sizes])
     with (
         IndexedWriter(prefixes[0], sizes[0]) as src_writer,

@@ -17,9 +17,10 @@ from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
 from data_prep.stages.held_out import held_out_keys, write_raw
 from data_prep.stages.job import Job
 from data_prep.stages.removed import EXAMPLES_PER_RULE, RemovedPair, RemovedPairs
-from data_prep.stages.subwords import dictionary_symbols, load_model, write_dictionary
 from resmlp_mt.common.data_folder import dictionary_path
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.text.dictionary import write_dictionary
+from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 # No more than this share of a corpus is set aside when it has no valid or test of its own.
 LARGEST_SHARE_SET_ASIDE = 0.1

@@ -13,11 +13,12 @@ from data_prep.formats.text_files import Pair
 from data_prep.progress import say
 from data_prep.settings import Settings
 from data_prep.stages.job import Job
-from data_prep.stages.subwords import load_model, train_model
+from data_prep.stages.subwords import train_model
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import open_whole_file
 from resmlp_mt.translation.text.normalization import TextPreparation
+from resmlp_mt.translation.text.sentencepiece_model import load_model
 
 _CHUNK_PAIRS = 5000
 # (from this many training pairs on, pieces), for --vocab-size 0.

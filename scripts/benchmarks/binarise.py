@@ -37,7 +37,9 @@ from data_prep.corpora.base import Request
 from data_prep.formats.text_files import read_line_pairs
 from data_prep.settings import Settings
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
-from data_prep.stages.subwords import dictionary_symbols, load_model, train_model, write_dictionary
+from data_prep.stages.subwords import train_model
+from resmlp_mt.translation.text.dictionary import write_dictionary
+from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 PROCESSES = 2
 ENCODE_IN_PYTHON = """

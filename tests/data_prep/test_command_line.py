@@ -109,7 +109,7 @@ def test_the_number_of_given_models_must_fit(prepare, model, capsys, count, join
 
 def test_a_file_that_is_no_model_is_refused(prepare, corpus, capsys):
     prepare("--sentencepiece-model", str(corpus / "train.en"), use_model=False, status=2)
-    assert "must be a sentencepiece model" in capsys.readouterr().err
+    assert "cannot be read as a sentencepiece model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kilobytes", [2, 20, 60, 200])

@@ -12,8 +12,9 @@ from toy_corpora import contents, make_pairs, write_pairs
 from data_prep.command_line import main
 from data_prep.stages import cleaning
 from data_prep.stages.binarise import CHUNK_PAIRS
-from data_prep.stages.subwords import END, UNKNOWN, load_model
 from resmlp_mt.common.indexed_data import read_indexed
+from resmlp_mt.translation.special_tokens import SYMBOLS
+from resmlp_mt.translation.text.sentencepiece_model import load_model
 
 
 def _manifest(out):
@@ -45,7 +46,7 @@ def test_every_sentence_comes_back_from_the_binary_data(prepare, corpus):
         for lang in ("en", "de"):
             lines = (corpus / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()
             sentences = _sentences(out, f"{split}.en-de.{lang}")
-            assert all(ids[-1] == END and UNKNOWN not in ids for ids in sentences)
+            assert all(ids[-1] == SYMBOLS.end and SYMBOLS.unknown not in ids for ids in sentences)
             assert [model.decode(ids[:-1]) for ids in sentences] == lines
 
 
@@ -234,7 +235,7 @@ def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepa
         model = load_model(out / ("spm.model" if joint else f"spm.{lang}.model"))
         rows = (out / f"dict.{lang}.txt").read_text(encoding="utf-8").splitlines()
         assert len(rows) + 4 == model.get_piece_size() == 43
-        assert UNKNOWN not in read_indexed(out / f"train.en-de.{lang}").tokens
+        assert SYMBOLS.unknown not in read_indexed(out / f"train.en-de.{lang}").tokens
 
 
 def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys):
@@ -274,7 +275,7 @@ def test_moses_tokens_and_lower_case_reach_the_binary_data_but_not_the_reference
 
 def test_a_vocabulary_larger_than_the_text_allows_is_refused_with_the_limit(prepare, capsys):
     out = prepare("--vocab-size", "30000", use_model=False, status=2)
-    assert "--vocab-size must fit the training text, but is 30000 and sentencepiece says" in capsys.readouterr().err
+    assert "--vocab-size 30000 does not fit the training text. sentencepiece says" in capsys.readouterr().err
     assert not list(out.glob("spm*"))
 
 

@@ -26,8 +26,8 @@ from resmlp_mt.translation.evaluation.scores import (
     check_counts,
     lower_cased_score,
 )
+from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.lines import read_lines
-from resmlp_mt.translation.text.tokenizer import read_dictionary
 
 PATIENCE = 10
 # Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.

@@ -16,8 +16,9 @@ from resmlp_mt.common.vocabularies import require_same_vocabularies
 from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
 from resmlp_mt.translation.bundle.format import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
 from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.normalization import TextSettings
-from resmlp_mt.translation.text.tokenizer import Segmenter, read_dictionary
+from resmlp_mt.translation.text.tokenizer import Tokenizer
 
 
 def bundle_checkpoint(
@@ -55,7 +56,7 @@ def bundle_checkpoint(
     symbols = {"source": sides[0].symbols, "target": sides[1].symbols}
     require_same_vocabularies(trained.extra_state, symbols, checkpoint, data)
     for side in sides:  # notices a sentencepiece model of another vocabulary
-        Segmenter(side.sentencepiece, side.symbols, text, side.lang)
+        Tokenizer(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
         architecture=trained.architecture,
         options={name: value for name, value in vars(trained.options).items() if _is_plain(value)},
@@ -122,13 +123,13 @@ def _sentencepiece_model(data: Path, lang: str) -> bytes:
     raise ResMLPError(f"{data} must hold spm.model or spm.{lang}.model, but holds neither; put the model there")
 
 
-def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: DataManifest | None) -> Segmenter:
+def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: DataManifest | None) -> Tokenizer:
     """The segmenter of one language of a data folder, as a bundle made with it will have it.
 
     Raises:
         ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
     """
-    return Segmenter(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
+    return Tokenizer(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
 
 
 def _summary(data: Path, manifest: DataManifest | None) -> dict[str, Any]:
