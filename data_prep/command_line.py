@@ -14,7 +14,6 @@ from typing import Any
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
 from data_prep.pipeline import prepare
-from data_prep.progress import say
 from data_prep.report.summary import next_commands, removal_table
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
 from data_prep.stages import cleaning_rules as clean
@@ -25,6 +24,7 @@ from resmlp_mt.common.command_line import CommandParser
 from resmlp_mt.common.data_manifest import DataManifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import file_digest
+from resmlp_mt.common.progress import log
 from resmlp_mt.translation.text.normalization import TOKENIZERS
 
 SKIPPABLE_RULES = (
@@ -216,7 +216,7 @@ def _tell(manifest: DataManifest, out: Path) -> None:
             raise ResMLPError(
                 f"the standard output must be writable, but is not ({error.strerror}); the data set itself is finished"
             ) from error
-    say("done", str(out))
+    log("done", str(out))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,6 @@ from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
 from data_prep.formats.text_files import read_line_pairs
 from data_prep.overrides import override_sources
-from data_prep.progress import say
 from data_prep.settings import Settings
 from data_prep.stages.acquire import LocalPart, Place, acquire
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
@@ -23,6 +22,7 @@ from data_prep.stages.steps import Steps, remove_partial_files
 from data_prep.stages.training import binarise_training, select_training, write_dictionaries
 from data_prep.stages.vocabulary import learn_vocabulary, use_vocabulary
 from resmlp_mt.common.data_manifest import DataManifest, SourceRecord
+from resmlp_mt.common.progress import log
 
 
 def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
@@ -47,7 +47,7 @@ def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
         manifest.refuse_changed_inputs(run.out, finished, parts)
         if manifest.files_are_whole(run.out, finished):
             Steps(run.out / folder.WORK).clear()
-            say("done", f"{run.out} is prepared already")
+            log("done", f"{run.out} is prepared already")
             return finished
     job = Job(settings, run)
     with folder.locked(job.work):
@@ -95,9 +95,9 @@ class _HeldOutStep:
         chunks = iter(lambda: list(islice(pairs, CHUNK_PAIRS)), [])
         tasks = tasks_of(chunks, is_train=False, sampling_seed=None)
         text = write_split(tasks, job.prefixes(job.out, split), job.settings, job.models, job.run.workers, total=None)
-        say("binarise", f"{split}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens")
+        log("binarise", f"{split}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens")
         if sum(text.unknown):
-            say(
+            log(
                 "binarise",
                 f"{split} has {sum(text.unknown):,} pieces that the vocabulary lacks, for example in "
                 f"{text.unknown_examples[0]!r}; --byte-fallback spells them",

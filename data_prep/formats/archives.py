@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from data_prep.formats.text_files import MAX_EXPANSION, expansion_limit
-from data_prep.progress import say
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import open_whole_file
+from resmlp_mt.common.progress import log
 
 _COPY_BYTES = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, OSError)
@@ -49,7 +49,7 @@ def extract_members(archive: Path, names: Sequence[str], folder: Path) -> dict[s
                     raise ResMLPError(
                         f"{archive} must hold {name} as a plain file, but it is a link or folder; get it again"
                     )
-                say("unpack", f"{archive.name}: {name}")
+                log("unpack", f"{archive.name}: {name}")
                 _copy(content, targets[name], limit, f"{archive}: {name}")
                 missing.remove(name)
                 if not missing:

@@ -8,11 +8,11 @@ from pathlib import Path
 from data_prep.corpora.base import Member, Part, Source
 from data_prep.formats.archives import extract_members
 from data_prep.formats.text_files import COMPRESSIONS
-from data_prep.progress import say
 from data_prep.stages.download import download
 from data_prep.stages.verify import verify_file
 from resmlp_mt.common.data_manifest import SourceRecord
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.progress import log
 
 _UNPUBLISHED = "unpublished, recorded at first download"
 
@@ -88,7 +88,7 @@ def _may_be_left_out(part: Part, place: Place) -> bool:
         return False
     missing = [member.source.name for member in part.members if _find(member.source, place.from_dir) is None]
     if missing:
-        say("acquire", f"{part.name} is left out: {place.from_dir} holds no {missing[0]}")
+        log("acquire", f"{part.name} is left out: {place.from_dir} holds no {missing[0]}")
     return bool(missing)
 
 
@@ -96,7 +96,7 @@ def _verified(source: Source, path: Path) -> SourceRecord:
     """Verifies a file and describes it for the manifest."""
     digest = verify_file(path, source)
     size = path.stat().st_size
-    say("verify", f"{source.name}: {size:,} bytes, {digest}")
+    log("verify", f"{source.name}: {size:,} bytes, {digest}")
     published = source.digest or source.text_digest
     return {
         "file": source.name,
@@ -119,7 +119,7 @@ def _get(source: Source, place: Place) -> tuple[Source, Path]:
     except ResMLPError:
         if source.replacement is None:
             raise
-        say("download", f"{source.name} cannot be had; trying {source.replacement.name}")
+        log("download", f"{source.name} cannot be had; trying {source.replacement.name}")
         return source.replacement, download(source.replacement, place.cache, place.mirrors)
 
 

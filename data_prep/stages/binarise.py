@@ -14,12 +14,12 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from data_prep.formats.text_files import Pair
-from data_prep.progress import bar
 from data_prep.settings import Settings
 from data_prep.stages.removed import RemovedPair, RemovedPairs
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.indexed_data import IndexedWriter
+from resmlp_mt.common.progress import progress_bar
 from resmlp_mt.translation.special_tokens import SYMBOLS
 from resmlp_mt.translation.text.tokenizer import EncodedText, Tokenizer
 
@@ -258,7 +258,7 @@ def write_split(
         IndexedWriter(prefixes[0], sizes[0]) as src_writer,
         IndexedWriter(prefixes[1], sizes[1]) as tgt_writer,
         RemovedPairs(removed_path) as removed,
-        bar("binarise", total, "pairs") as progress,
+        progress_bar("binarise", total, "pairs") as progress,
     ):
         for result in ordered_map(binarise_task, tasks, workers, start_worker, (settings, models)):
             src_writer.add(result.token_ids[0], result.sizes[0])

@@ -12,7 +12,6 @@ import numpy as np
 
 from data_prep.formats.blocks import Block, write_array
 from data_prep.formats.text_files import Pair
-from data_prep.progress import bar, say
 from data_prep.stages import cleaning_rules as clean
 from data_prep.stages.acquire import LocalPart
 from data_prep.stages.held_out import check_count, read_part
@@ -20,6 +19,7 @@ from data_prep.stages.job import Job
 from data_prep.stages.removed import RemovedPairs
 from data_prep.workers import ordered_map
 from resmlp_mt.common.files import open_whole_file
+from resmlp_mt.common.progress import log, progress_bar
 
 CHUNK_PAIRS = 5000
 BLOCK_PAIRS = 500_000
@@ -42,7 +42,7 @@ def clean_part(job: Job, part: LocalPart, number: int) -> dict[str, Any]:
         return job.steps.record(name)
     pairs = read_part(job, part)
     records: list[dict[str, Any]] = []
-    with bar(f"clean {part.part.name}", part.part.expected_pairs, "pairs") as progress:
+    with progress_bar(f"clean {part.part.name}", part.part.expected_pairs, "pairs") as progress:
         while not records or records[-1]["counts"]["read"] == BLOCK_PAIRS:
             place = number * _MOST_BLOCKS_OF_A_PART + len(records)
             block = Block(job.work / "clean", place, part.part.name, part.part.weight)
@@ -58,7 +58,7 @@ def clean_part(job: Job, part: LocalPart, number: int) -> dict[str, Any]:
                 )
     counts = sum((Counter(record["counts"]) for record in records), Counter())
     check_count(part, counts["read"])
-    say("clean", f"{part.part.name}: {counts['read']:,} pairs read, {2 * counts['read'] - counts.total():,} left")
+    log("clean", f"{part.part.name}: {counts['read']:,} pairs read, {2 * counts['read'] - counts.total():,} left")
     return job.steps.finish(
         name,
         {

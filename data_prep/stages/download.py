@@ -12,9 +12,9 @@ import pooch
 import requests
 
 from data_prep.corpora.base import Source
-from data_prep.progress import bar, say
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import file_digest, read_json, write_json
+from resmlp_mt.common.progress import log, progress_bar
 
 ATTEMPTS = 4
 WAIT_SECONDS = 0.5
@@ -47,12 +47,12 @@ def download(source: Source, cache: Path, mirrors: tuple[str, ...] = ()) -> Path
     pooch.get_logger().setLevel("WARNING")
     failures = []
     for address in addresses:
-        say("download", f"{source.name} from {address}")
+        log("download", f"{source.name} from {address}")
         try:
             pooch.retrieve(address, source.digest, source.name, cache, downloader=_resume)
         except (requests.RequestException, _GaveUpError, ValueError) as error:
             failures.append(f"{address}: {' '.join(str(error).split())}")
-            say("download", f"failed: {failures[-1]}")
+            log("download", f"failed: {failures[-1]}")
             continue
         _record(target, source, address)
         return target
@@ -109,7 +109,7 @@ def _fetch_rest(url: str, partial: Path, name: str) -> None:
         _remember_validator(partial, response)
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
-        with partial.open("ab" if resumed else "wb") as file, bar(f"download {name}", total, "B") as progress:
+        with partial.open("ab" if resumed else "wb") as file, progress_bar(f"download {name}", total, "B") as progress:
             progress.update(done)
             for block in response.iter_content(_BLOCK_BYTES):
                 file.write(block)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from data_prep.formats.blocks import write_array
 from data_prep.formats.text_files import Pair
 from data_prep.keys import key_table
-from data_prep.progress import say
 from data_prep.stages.acquire import LocalPart
 from data_prep.stages.job import Job
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import open_whole_file
+from resmlp_mt.common.progress import log
 
 _KEYS = "held_out.npy"
 
@@ -37,7 +37,7 @@ def write_held_out(job: Job, parts: list[LocalPart]) -> dict[str, Any]:
         check_count(part, len(pairs))
         keys.append(write_raw(job, part.part.split, pairs))
         splits[part.part.split] = {"name": part.part.name, "pairs": len(pairs)}
-        say("read", f"{part.part.split} ({part.part.name}): {len(pairs):,} pairs")
+        log("read", f"{part.part.split} ({part.part.name}): {len(pairs):,} pairs")
     write_array(job.work / _KEYS, np.concatenate(keys))
     return splits
 

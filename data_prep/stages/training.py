@@ -11,7 +11,6 @@ from data_prep import folder
 from data_prep.corpora.base import test_split
 from data_prep.formats.blocks import Block, training_chunks
 from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT
-from data_prep.progress import say
 from data_prep.stages import selection as select
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
 from data_prep.stages.held_out import held_out_keys, write_raw
@@ -19,6 +18,7 @@ from data_prep.stages.job import Job
 from data_prep.stages.removed import EXAMPLES_PER_RULE, RemovedPair, RemovedPairs
 from resmlp_mt.common.data_folder import dictionary_path
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.progress import log
 from resmlp_mt.translation.text.dictionary import write_dictionary
 from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
@@ -51,7 +51,7 @@ def select_training(job: Job, blocks: list[Block], splits: dict[str, Any]) -> di
     counts, part_pairs = selection.write()
     pairs = sum(part_pairs.values())
     left_out = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
-    say("select", f"{pairs:,} training pairs; left out: {left_out}")
+    log("select", f"{pairs:,} training pairs; left out: {left_out}")
     if pairs == 0:
         raise ResMLPError(
             "the training text must have pairs that no rule removes, but every one was removed; see the counts above "
@@ -140,7 +140,7 @@ def _binarise_shard(job: Job, blocks: list[Block], pairs: int, number: int, fold
         total=-(-pairs // shards),
         removed_path=job.work / f"binarised-{number:05d}.jsonl" if job.settings.keep_removed else None,
     )
-    say(
+    log(
         "binarise",
         f"train {number + 1}/{folders}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens",
     )

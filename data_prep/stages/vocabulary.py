@@ -10,13 +10,13 @@ from typing import Any
 
 from data_prep.formats.blocks import Block, training_chunks
 from data_prep.formats.text_files import Pair
-from data_prep.progress import say
 from data_prep.settings import Settings
 from data_prep.stages.job import Job
 from data_prep.stages.subwords import train_model
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import open_whole_file
+from resmlp_mt.common.progress import log
 from resmlp_mt.translation.text.normalization import TextPreparation
 from resmlp_mt.translation.text.sentencepiece_model import load_model
 
@@ -48,12 +48,12 @@ def learn_vocabulary(job: Job, blocks: list[Block], pairs: int) -> dict[str, Any
         samples = [_joined(samples, job.work / "sample")]
     for path, sample in zip(job.models, samples, strict=True):
         size = sample.stat().st_size
-        say(
+        log(
             "vocabulary",
             f"{path.name}: learning {settings.vocab_size:,} {settings.model_type} pieces from {size:,} bytes",
         )
         train_model(sample, path, settings)
-        say("vocabulary", f"{path.name}: learned")
+        log("vocabulary", f"{path.name}: learned")
     return {"sample": min(pairs, settings.sentencepiece_sample)}
 
 
