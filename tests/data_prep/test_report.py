@@ -17,7 +17,7 @@ matplotlib = pytest.importorskip("matplotlib")
 class _Checker(HTMLParser):
     """Collects the text, and checks that tags are closed in order."""
 
-    VOID = frozenset({"meta", "br", "img"})
+    VOID = frozenset({"meta", "link", "br", "img"})
 
     def __init__(self):
         super().__init__()
