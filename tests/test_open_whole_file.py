@@ -26,5 +26,5 @@ def test_a_device_stays_and_a_full_one_is_one_line(tmp_path):
     null = device(tmp_path, "null")
     write(null)
     assert null.is_char_device()
-    with pytest.raises(ResMLPError, match=r"full must be writable, but is not \(No space left on device\)"):
+    with pytest.raises(ResMLPError, match=r"full cannot be written \(No space left on device\)"):
         write(device(tmp_path, "full"))

@@ -1,1 +1,1 @@
-"""What every part of the package uses."""
+"""Modules that all parts of the package use."""

@@ -92,11 +92,11 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
-    """Turns errors into one line; where `written` is given, those that name another file are left to the caller."""
+    """Converts errors to `ResMLPError`; where `written` is given, errors of other files are left to the caller."""
     try:
         yield
     except BrokenPipeError:
-        raise  # of the standard output, which the caller writes meanwhile
+        raise  # concerns standard output, which the caller writes meanwhile
     except OSError as error:
         if written is not None and error.filename not in (None, written, str(written)):
             raise
@@ -106,12 +106,12 @@ def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
 def unwritable(path: Path, error: OSError, remedy: str = "") -> ResMLPError:
     """The error for a file that cannot be written."""
     if not remedy:
-        remedy = "make room or name another place" if error.errno in _NO_ROOM else "name another place"
-    return ResMLPError(f"{path} must be writable, but is not ({error.strerror or error}); {remedy}")
+        remedy = "make room or choose another path" if error.errno in _NO_ROOM else "choose another path"
+    return ResMLPError(f"{path} cannot be written ({error.strerror or error}); {remedy}")
 
 
 def destination(path: Path) -> Path:
-    """The file that an output replaces: what a symbolic link leads to, else the path itself."""
+    """The file that an output replaces: the target of a symbolic link, otherwise the path itself."""
     return Path(os.path.realpath(path))
 
 
@@ -121,7 +121,7 @@ def partial_name(target: Path) -> Path:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether an output is written in place, as devices, named pipes and /dev/stdout are, and not replaced."""
+    """Whether an output is written in place and not replaced: a device, a named pipe or /dev/stdout."""
     mode = _mode(path)
     return _open_descriptor(path) is not None or not (mode == _ABSENT or stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -134,10 +134,10 @@ def _mode(path: Path) -> int:
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """Opens an output that `is_stream`; one of the process's own, like /dev/stdout, goes on where that stands.
+    """Opens an output that `is_stream`; a stream of this process, like /dev/stdout, continues at its current position.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: the output cannot be written.
     """
     descriptor = _open_descriptor(path)
     if descriptor is None:
@@ -151,7 +151,7 @@ def _copy_into_stream(content: Path, path: Path) -> None:
         with content.open("rb") as source, open_stream(path) as stream:
             shutil.copyfileobj(source, stream)
     except BrokenPipeError as error:
-        raise ResMLPError(f"{path} must be read to its end, but its reader has gone; start it again") from error
+        raise ResMLPError(f"the reader of {path} stopped before its end; start it again") from error
 
 
 def _open_descriptor(path: Path) -> int | None:
@@ -169,14 +169,14 @@ def _open_descriptor(path: Path) -> int | None:
 def check_outputs(outputs: Mapping[str, Paths], inputs: Mapping[str, Paths]) -> None:
     """Checks, before any work, that each output can be written and overwrites no input and no other output.
 
-    Files are the same if their paths lead to the same place or if they are links to the same content.
+    Two files are the same if their paths resolve to the same path or if they are hard links to the same content.
 
     Args:
-        outputs: option -> the file or files that it writes; None where it was not given.
-        inputs: option -> the file or files that it reads; None where it was not given.
+        outputs: by option, the file or files that it writes; None where the option was not given.
+        inputs: by option, the file or files that it reads; None where the option was not given.
 
     Raises:
-        ResMLPError: names the option and the file.
+        ResMLPError: the message names the option and the file.
     """
     uses = {key: f"{name} reads" for name, paths in inputs.items() for path in _each(paths) for key in _keys(path)}
     for name, paths in outputs.items():
@@ -198,7 +198,7 @@ def _each(paths: Paths) -> Iterable[Path]:
 
 
 def _keys(path: Path) -> Iterator[str | tuple[int, int]]:
-    """What two names of one file have in common: where they lead, or the inode. Devices and pipes have no key."""
+    """What two names of one file have in common: the resolved path, or the inode. Devices and pipes have no key."""
     target = destination(path)
     if is_stream(path):
         return
@@ -215,24 +215,24 @@ def _require_writable(name: str, path: Path) -> None:
     if target.is_symlink():
         raise ResMLPError(f"{name} must be a file, but {path} is a link that leads back to itself; remove the link")
     if _mode(target) != _ABSENT and not os.access(target, os.W_OK):
-        raise ResMLPError(f"{name} must be writable, but {path} is write-protected; name another place")
+        raise ResMLPError(f"{name} cannot be written: {path} is write-protected; choose another path")
     if is_stream(path):
         return
     folder = next(parent for parent in target.parents if _mode(parent) != _ABSENT)
     if not stat.S_ISDIR(_mode(folder)):
-        raise ResMLPError(f"{name} must be in a folder, but {folder} in {path} is a file; name another place")
+        raise ResMLPError(f"{name} {path} cannot be written: {folder} is a file, not a folder; choose another path")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ResMLPError(f"{name} must be writable, but the folder {folder} is write-protected; name another place")
+        raise ResMLPError(f"{name} cannot be written: the folder {folder} is write-protected; choose another path")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 text file; line ends are written as they are."""
+    """Writes a UTF-8 text file atomically; line ends are written as they are."""
     with whole_file(path) as partial:
         partial.write_bytes(text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a whole JSON file, indented for human readers."""
+    """Writes a JSON file atomically, indented for human readers."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -268,9 +268,7 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 def unreadable(path: Path, error: OSError) -> ResMLPError:
     """The error for a file that cannot be read."""
-    return ResMLPError(
-        f"{path} must be readable, but is not ({error.strerror or error}); check its name and permissions"
-    )
+    return ResMLPError(f"{path} cannot be read ({error.strerror or error}); check its name and permissions")
 
 
 def lines_digest(lines: Sequence[str]) -> str:

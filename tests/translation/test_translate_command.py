@@ -277,7 +277,7 @@ def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
     assert main([*words, str(full), "--resume"]) == 2
     assert "--resume must be used with a file" in capsys.readouterr().err
     assert main([*words, str(full)]) == 2
-    said = f"resmlp-mt translate: {full} must be writable, but is not (No space left on device); make room"
+    said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
     assert capsys.readouterr().err == f"{said} or name another place\n"
     assert main([*words, str(null), "--html", str(null)]) == 0
     assert null.is_char_device()
