@@ -1,4 +1,4 @@
-"""`manifest.json`: what a data set was made of, how, and what was found on the way."""
+"""Builds the manifest of a data set from what the stages recorded, and checks a data set against its manifest."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch", "py3
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What the steps recorded.
+class Records:
+    """What the stages recorded.
 
     Attributes:
         parts: the parts of the corpus.
-        sources: one record of each file.
-        splits: name and pairs of each held-out split.
-        cleaned: of `cleaning.clean_part`, for each part of the training text.
-        selected: of `training.select_training`.
-        train_texts: of `training.binarise_training`.
-        held_out_texts: of the binarised held-out splits.
+        sources: one record for each file.
+        splits: name and number of pairs of each held-out split.
+        cleaned: from `cleaning.clean_part`, for each part of the training text.
+        selected: from `training.select_training`.
+        train_texts: from `training.binarise_training`.
+        held_out_texts: from the binarised held-out splits.
     """
 
     parts: list[LocalPart]
@@ -59,18 +59,18 @@ class Findings:
     held_out_texts: dict[str, Any]
 
 
-def write(job: Job, findings: Findings) -> DataManifest:
+def write(job: Job, records: Records) -> DataManifest:
     """Writes `manifest.json` as the last file of a data set.
 
     Args:
         job: the run.
-        findings: what its steps recorded.
+        records: what its stages recorded.
 
     Returns:
         The manifest.
     """
     settings = job.settings
-    folders = training_folders(job.out, len(findings.train_texts))
+    folders = training_folders(job.out, len(records.train_texts))
     manifest = DataManifest(
         command=job.run.command,
         settings=settings.as_json(),
@@ -79,10 +79,10 @@ def write(job: Job, findings: Findings) -> DataManifest:
             "models": [path.name for path in job.models],
             "pieces": [load_model(path).get_piece_size() for path in job.models],
         },
-        splits=_splits(settings, findings),
-        removed=_removed(settings.dropout_copies, findings),
-        parts=_parts(findings),
-        sources=findings.sources,
+        splits=_splits(settings, records),
+        removed=_removed(settings.dropout_copies, records),
+        parts=_parts(records),
+        sources=records.sources,
         versions=versions(_LIBRARIES),
         files=_files(job.out),
     )
@@ -90,15 +90,15 @@ def write(job: Job, findings: Findings) -> DataManifest:
     return manifest
 
 
-def _splits(settings: Settings, findings: Findings) -> dict[str, SplitRecord]:
+def _splits(settings: Settings, records: Records) -> dict[str, SplitRecord]:
     train: SplitRecord = {
-        "pairs": sum(text["pairs"] for text in findings.train_texts),
-        "pairs_by_shard": [text["pairs"] for text in findings.train_texts],
-        **_totals(findings.train_texts, settings),
+        "pairs": sum(text["pairs"] for text in records.train_texts),
+        "pairs_by_shard": [text["pairs"] for text in records.train_texts],
+        **_totals(records.train_texts, settings),
     }
     held_out: dict[str, SplitRecord] = {
-        split: {**findings.splits[split], **_totals([text], settings), "unknown_examples": text["unknown_examples"]}
-        for split, text in findings.held_out_texts.items()
+        split: {**records.splits[split], **_totals([text], settings), "unknown_examples": text["unknown_examples"]}
+        for split, text in records.held_out_texts.items()
     }
     return {"train": train, **held_out}
 
@@ -114,13 +114,13 @@ def _totals(texts: list[dict[str, Any]], settings: Settings) -> SplitRecord:
     }
 
 
-def _removed(copies: int, findings: Findings) -> RemovedRecord:
-    """Counts of each rule; those of segmentation are the first copy's."""
-    first_copy = findings.train_texts[: len(findings.train_texts) // copies]
-    records = [record["counts"] for record in findings.cleaned]
-    counts = _sum([*records, findings.selected["counts"], *(text["left_out"] for text in first_copy)])
-    examples = [*(pair for record in findings.cleaned for pair in record["examples"]), *findings.selected["examples"]]
-    examples += [pair for text in findings.train_texts for pair in text["examples"]]
+def _removed(copies: int, records: Records) -> RemovedRecord:
+    """The counts of each rule; those of binarisation are from the first copy of the training data."""
+    first_copy = records.train_texts[: len(records.train_texts) // copies]
+    cleaned = [record["counts"] for record in records.cleaned]
+    counts = _sum([*cleaned, records.selected["counts"], *(text["left_out"] for text in first_copy)])
+    examples = [*(pair for record in records.cleaned for pair in record["examples"]), *records.selected["examples"]]
+    examples += [pair for text in records.train_texts for pair in text["examples"]]
     return {
         "read": counts["read"],
         "rules": {rule: counts[rule] for rule in ALL_RULES},
@@ -128,17 +128,17 @@ def _removed(copies: int, findings: Findings) -> RemovedRecord:
     }
 
 
-def _parts(findings: Findings) -> list[dict[str, Any]]:
-    counts = {record["blocks"][0]["part"]: record["counts"] for record in findings.cleaned}
+def _parts(records: Records) -> list[dict[str, Any]]:
+    counts = {record["blocks"][0]["part"]: record["counts"] for record in records.cleaned}
     described = []
-    for local in findings.parts:
+    for local in records.parts:
         part = local.part
         row: dict[str, Any] = {"name": part.name, "split": part.split}
         if part.split == "train":
-            in_training = findings.selected["parts"].get(part.name, 0)
+            in_training = records.selected["parts"].get(part.name, 0)
             row |= {"weight": part.weight, "counts": counts[part.name], "selected": in_training}
         else:
-            row |= {"pairs": findings.splits[part.split]["pairs"]}
+            row |= {"pairs": records.splits[part.split]["pairs"]}
         described.append({**row, "expected_pairs": part.expected_pairs, "expected_from": part.origin})
     return described
 
@@ -161,7 +161,7 @@ def _files(out: Path) -> dict[str, FileRecord]:
 
 
 def files_are_whole(out: Path, manifest: DataManifest) -> bool:
-    """Whether every file of the manifest is there in its full size."""
+    """Whether every file of the manifest exists and has its size."""
     return all(
         (out / name).is_file() and (out / name).stat().st_size == record["bytes"]
         for name, record in manifest.files.items()
@@ -172,12 +172,12 @@ def refuse_changed_inputs(out: Path, manifest: DataManifest, parts: list[Part]) 
     """Compares the user's own files with those that a finished data set was made of.
 
     Raises:
-        ResMLPError: names the first file that has changed since.
+        ResMLPError: a file has changed since; the message names it.
     """
     recorded = {(record["file"], record["digest"]) for record in manifest.sources}
     for path in dict.fromkeys(member.source.local for part in parts for member in part.members):
         if path is not None and (path.name, file_digest(path)) not in recorded:
             raise ResMLPError(
-                f"{path} must be what {out} was made of, but has changed; name another folder, or start anew with "
+                f"{path} has changed since {out} was made of it; choose another folder for --out, or start again with "
                 "--overwrite"
             )

@@ -1,4 +1,4 @@
-"""What a report shows of a data set."""
+"""Loads what the report shows of a data set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DataSet:
         sizes: pieces in each training sentence, for each side `(pairs,)`.
         counts: occurrences of each piece in the training text, for each side `(pieces,)`.
         symbols: the pieces of each side.
-        samples: pairs of training sentences, each a pair of lists of pieces.
+        samples: some training pairs, as two lists of pieces each.
     """
 
     manifest: DataManifest
@@ -46,10 +46,10 @@ class DataSet:
 
 
 def load_data_set(out: Path) -> DataSet:
-    """Reads what the report shows.
+    """Loads a data set for its report.
 
     Raises:
-        ResMLPError: when the folder holds no finished data set.
+        ResMLPError: the folder holds no finished data set.
     """
     manifest = read_manifest(out)
     if manifest is None:
@@ -62,7 +62,7 @@ def load_data_set(out: Path) -> DataSet:
     symbols = [dictionary_symbols(load_model(out / name)) for name in (names[0], names[-1])]
     return DataSet(
         manifest=manifest,
-        # The end of the sentence is no piece.
+        # The end of the sentence is not counted as a piece.
         sizes=[np.concatenate([read_sizes(prefix) for prefix in side]) - 1 for side in prefixes],
         counts=[_count(side, len(pieces)) for side, pieces in zip(prefixes, symbols, strict=True)],
         symbols=symbols,
@@ -80,7 +80,7 @@ def _count(prefixes: Sequence[Path], pieces: int) -> NDArray[np.int64]:
 
 
 def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) -> list[tuple[list[str], list[str]]]:
-    """Some training pairs, chosen at random, as pieces."""
+    """Some training pairs, chosen at random, in pieces."""
     texts = [read_indexed(prefix) for prefix in prefixes]
     pairs = len(texts[0].sizes)
     chosen = np.random.default_rng(seed).choice(pairs, min(SAMPLE_PAIRS, pairs), replace=False)

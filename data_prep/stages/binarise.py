@@ -1,4 +1,4 @@
-"""Segments and binarises text in parallel: from sentences to fairseq's files without any text in between."""
+"""Tokenizes and binarises text in parallel: from sentences to fairseq's files without intermediate text files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOO_MANY_PIECES = "too many pieces"
 NO_PIECES = "no pieces"
 UNKNOWN_PIECES = "unknown pieces"
 LEFT_OUT_RULES = (NO_PIECES, TOO_MANY_PIECES, UNKNOWN_PIECES)
-# The round trip is checked on every held-out sentence and on every twentieth training sentence.
+# The round trip is checked for every held-out sentence and for every twentieth training sentence.
 _TRAIN_CHECK_STRIDE = 20
 _EXAMPLES = 20
 
@@ -39,8 +39,8 @@ class Task:
 
     Attributes:
         pairs: source and target sentences.
-        is_train: training pairs may be left out and may be sampled; held-out ones are kept as they are.
-        sampling_seed: of the segmentation; None for the one best.
+        is_train: training pairs may be left out and sampled; held-out pairs are kept as they are.
+        sampling_seed: of the segmentation; None for the best one.
     """
 
     pairs: list[Pair]
@@ -54,11 +54,11 @@ class Binarised:
 
     Attributes:
         token_ids: the ids of each side, `(tokens,)`.
-        sizes: the sentences' sizes on each side, `(pairs,)`.
-        left_out: the pairs left out.
-        unknown_examples: held-out sentences with unknown pieces.
-        round_trips: number of sentences put together again and compared.
-        fault: a sentence that did not come back the same, or None.
+        sizes: the number of ids of each sentence, for each side `(pairs,)`.
+        left_out: the pairs that were left out.
+        unknown_examples: held-out sentences with unknown tokens.
+        round_trips: number of sentences that were decoded again and compared.
+        fault: a sentence that was not decoded to itself, or None.
     """
 
     token_ids: list[NDArray[np.integer]]
@@ -111,7 +111,7 @@ class Binariser:
                     result.fault = text
 
     def _leave_out(self, result: Binarised, task: Task, unknown: NDArray[np.bool_]) -> None:
-        # The end of the sentence is no piece.
+        # The end of the sentence does not count as a piece.
         longest = np.maximum(*result.sizes) - 1
         shortest = np.minimum(*result.sizes) - 1
         broken = {NO_PIECES: shortest == 0, TOO_MANY_PIECES: longest > self._max_subwords, UNKNOWN_PIECES: unknown}
@@ -143,11 +143,11 @@ def start_worker(settings: Settings, models: Sequence[Path]) -> None:
 
 
 def binarise_task(task: Task) -> Binarised:
-    """Binarises one task with the segmenters of this process."""
+    """Binarises one task with the tokenizers of this process."""
     if task.sampling_seed is None:
         return _binariser.binarise(task)
-    # sentencepiece seeds its generator once per thread: a thread of its own makes a task's sampling repeatable,
-    # whichever process gets it.
+    # sentencepiece seeds its random generator once per thread: a new thread per task makes the sampling repeatable,
+    # whichever process runs the task.
     sentencepiece.set_random_generator_seed(task.sampling_seed)
     results: list[Binarised] = []
     thread = threading.Thread(target=lambda: results.append(_binariser.binarise(task)))
@@ -157,22 +157,22 @@ def binarise_task(task: Task) -> Binarised:
 
 
 def tasks_of(chunks: Iterable[list[Pair]], is_train: bool, sampling_seed: int | None) -> Iterator[Task]:
-    """Makes a task of every chunk, each with a sampling seed of its own."""
+    """Converts every chunk to a task, each with its own sampling seed."""
     for number, pairs in enumerate(chunks):
         yield Task(pairs, is_train, None if sampling_seed is None else (sampling_seed + number) % (1 << 32))
 
 
 @dataclass
 class BinarisedText:
-    """What is known of a binarised split or shard.
+    """The counts of a binarised split or shard.
 
     Attributes:
         counts: how often each id occurs, for each side `(vocabulary,)`.
-        pairs: sentence pairs written.
-        left_out: pairs left out by each rule.
+        pairs: number of sentence pairs written.
+        left_out: number of pairs that each rule left out.
         examples: some of these pairs.
-        unknown_examples: held-out sentences with unknown pieces.
-        round_trips: sentences whose pieces were put together again and compared.
+        unknown_examples: held-out sentences with unknown tokens.
+        round_trips: number of sentences that were decoded again and compared.
     """
 
     counts: list[NDArray[np.int64]]
@@ -184,23 +184,23 @@ class BinarisedText:
 
     @property
     def tokens(self) -> list[int]:
-        """Ids written on each side, ends of sentences included."""
+        """Number of ids written on each side, ends of sentences included."""
         return [int(counts.sum()) for counts in self.counts]
 
     @property
     def unknown(self) -> list[int]:
-        """Ids of unknown pieces on each side."""
+        """Number of unknown tokens on each side."""
         return [int(counts[SYMBOLS.unknown]) for counts in self.counts]
 
     def add(self, result: Binarised, removed: RemovedPairs) -> None:
-        """Adds what was found in one task.
+        """Adds the result of one task.
 
         Raises:
-            ResMLPError: when pieces did not give a sentence back.
+            ResMLPError: a sentence was not decoded to itself.
         """
         if result.fault is not None:
             raise ResMLPError(
-                f"the sentencepiece model must give every sentence back, but changes {result.fault[:200]!r}; "
+                f"the sentencepiece model changes the sentence {result.fault[:200]!r} when it is encoded and decoded; "
                 "use a model with the normalisation nmt_nfkc"
             )
         self.pairs += len(result.sizes[0])
@@ -213,7 +213,7 @@ class BinarisedText:
         self.round_trips += result.round_trips
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """The counts as JSON values."""
         return {
             "pairs": self.pairs,
             "tokens": self.tokens,
@@ -235,22 +235,22 @@ def write_split(
     total: int | None,
     removed_path: Path | None = None,
 ) -> BinarisedText:
-    """Binarises a split or a shard; its four files appear when all is done.
+    """Binarises a split or a shard; its four files appear together at the end.
 
     Args:
         tasks: the sentences.
-        prefixes: the source's and the target's path without `.bin` and `.idx`.
+        prefixes: the paths of source and target without `.bin` and `.idx`.
         settings: the configuration.
         models: the sentencepiece models.
         workers: number of processes.
         total: number of pairs, for the progress bar.
-        removed_path: a file for all pairs left out; None to keep examples alone.
+        removed_path: a file for all pairs that are left out; None to keep only examples.
 
     Returns:
-        Counts and checks.
+        The counts.
 
     Raises:
-        ResMLPError: when pieces do not give a sentence back.
+        ResMLPError: a sentence was not decoded to itself.
     """
     sizes = [len(side.symbols) for side in Binariser(settings, models).sides]
     text = BinarisedText([np.zeros(size, np.int64) for size in sizes])

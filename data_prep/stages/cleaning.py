@@ -1,4 +1,4 @@
-"""Runs the cleaning rules over the training text, block by block."""
+"""Applies the cleaning rules to the training text, block by block."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MOST_BLOCKS_OF_A_PART = 100_000
 
 
 def clean_part(job: Job, part: LocalPart, number: int) -> dict[str, Any]:
-    """Cleans a part in blocks; an interrupted run goes on after its last whole block.
+    """Cleans a part in blocks; an interrupted run continues after its last complete block.
 
     Args:
         job: the run.
         part: a part of the training text.
-        number: its place among them.
+        number: its index among these parts.
 
     Returns:
-        Pairs read and removed by each rule under "counts", some removed pairs under "examples", and "blocks".
+        "counts" of the pairs read and removed by each rule, "examples" of removed pairs, and "blocks".
     """
     name = f"clean-{number:03d}"
     if job.steps.is_done(name):
@@ -44,17 +44,17 @@ def clean_part(job: Job, part: LocalPart, number: int) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
     with progress_bar(f"clean {part.part.name}", part.part.expected_pairs, "pairs") as progress:
         while not records or records[-1]["counts"]["read"] == BLOCK_PAIRS:
-            place = number * _MOST_BLOCKS_OF_A_PART + len(records)
-            block = Block(job.work / "clean", place, part.part.name, part.part.weight)
-            stretch = _counted(islice(pairs, BLOCK_PAIRS), progress)
+            index = number * _MOST_BLOCKS_OF_A_PART + len(records)
+            block = Block(job.work / "clean", index, part.part.name, part.part.weight)
+            block_pairs = _counted(islice(pairs, BLOCK_PAIRS), progress)
             step = f"{name}-{len(records):05d}"
             if job.steps.is_done(step):
-                for _ in stretch:
+                for _ in block_pairs:
                     pass
                 records.append(job.steps.record(step))
             else:
                 records.append(
-                    job.steps.finish(step, _clean_block(job, block, stretch, len(records) * BLOCK_PAIRS + 1))
+                    job.steps.finish(step, _clean_block(job, block, block_pairs, len(records) * BLOCK_PAIRS + 1))
                 )
     counts = sum((Counter(record["counts"]) for record in records), Counter())
     check_count(part, counts["read"])
@@ -70,7 +70,7 @@ def clean_part(job: Job, part: LocalPart, number: int) -> dict[str, Any]:
 
 
 def blocks_of(job: Job, cleaned: list[dict[str, Any]]) -> list[Block]:
-    """The blocks that `clean_part` has recorded, in their order."""
+    """The blocks that `clean_part` has recorded, in order."""
     return [Block(job.work / "clean", **block) for record in cleaned for block in record["blocks"]]
 
 

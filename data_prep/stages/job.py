@@ -1,4 +1,4 @@
-"""One run on one folder: the settings, the places, and the record of what has been done."""
+"""A run on an output folder: its settings, its paths, and the record of its finished steps."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from resmlp_mt.common.data_folder import raw_path, split_prefix
 
 @dataclass(frozen=True)
 class Run:
-    """How to work, as opposed to what to make.
+    """Options of a run that do not affect the data set.
 
     Attributes:
         out: the output folder.
         workers: number of processes.
         cache: folder of downloads.
-        overwrite: start anew.
-        mirrors: base addresses tried first.
+        overwrite: delete an existing data set.
+        mirrors: base URLs that are tried first.
         models: given sentencepiece models.
-        overrides: JSON file that corrects addresses, sizes, digests or line counts of sources; None without one.
+        overrides: JSON file that corrects URLs, sizes, digests or numbers of pairs of sources; None without one.
         command: the command line, for the manifest.
     """
 
@@ -38,11 +38,11 @@ class Run:
 
 
 class Job:
-    """What the steps share.
+    """What the stages of a run share.
 
     Args:
-        settings: what the data set shall hold.
-        run: how to work.
+        settings: the configuration of the data set.
+        run: options of the run.
     """
 
     def __init__(self, settings: Settings, run: Run) -> None:
@@ -58,12 +58,12 @@ class Job:
         return tuple(self.out / name for name in model_names(self.settings))
 
     def raw(self, split: str) -> tuple[Path, Path]:
-        """The untouched text of a held-out split, source and target."""
+        """The paths of the raw text of a held-out split, source and target."""
         src, tgt = self.settings.languages
         return raw_path(self.out, split, src), raw_path(self.out, split, tgt)
 
     def prefixes(self, target: Path, split: str) -> tuple[Path, Path]:
-        """The binarised text of a split, source and target, without `.bin` and `.idx`.
+        """The paths of the binarised text of a split, source and target, without `.bin` and `.idx`.
 
         Args:
             target: the data set's folder, or that of one shard.

@@ -125,7 +125,7 @@ def test_two_runs_in_one_folder_are_refused(prepare, tmp_path, capsys):
     with (out / ".work" / "lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         prepare(status=2)
-    assert "must be used by one run at a time" in capsys.readouterr().err
+    assert "another run is preparing" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_changed_input_files_are_noticed(prepare, corpus, capsys):
     prepare()
     write_pairs(corpus, "train", make_pairs(500, seed=3))
     prepare(status=2)
-    assert "has changed; name another folder" in capsys.readouterr().err
+    assert "has changed since" in capsys.readouterr().err
 
 
 def test_a_folder_with_other_files_is_left_alone(prepare, tmp_path, capsys):
@@ -248,7 +248,7 @@ def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys)
     lacking = prepare(name="lacking")
     assert _manifest(lacking)["splits"]["test"]["unknown"]["en"] == 1
     assert "the ☃ sees" in _manifest(lacking)["splits"]["test"]["unknown_examples"]
-    assert "test has 1 pieces that the vocabulary lacks" in capsys.readouterr().err
+    assert "test has 1 pieces that are not in the vocabulary" in capsys.readouterr().err
 
 
 def test_training_pairs_with_unknown_pieces_are_removed(prepare, corpus):

@@ -155,7 +155,7 @@ def test_bytes_that_are_not_utf8_are_replaced_or_an_error(model, capfd, monkeypa
     assert "line 2 of the standard input is not UTF-8" in err
     status, _, err = command(capfd, monkeypatch, "translate", model, "--errors", "error", stdin=b"a\n\xff\nb\n")
     assert status == 2
-    assert "lines must be UTF-8, but line 2" in err
+    assert "line 2 of the standard input is not UTF-8" in err
 
 
 def start(model, *words, **options) -> subprocess.Popen:
