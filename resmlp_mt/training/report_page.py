@@ -1,9 +1,9 @@
-"""The HTML of a training report: one file that needs nothing else."""
+"""The HTML of a training report: one file that loads nothing."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resmlp_mt.common import html_page
@@ -38,7 +38,12 @@ def page(histories: Sequence[History]) -> str:
     svg = report_figures.course(histories)
     note = "Speeds are means over whole intervals, including the validations in them."
     course = [section("Course", _figure(svg, "Course"), note)] if svg else []
-    content = [section("Runs", _runs(histories)), *_different(histories), *curves, *course]
+    content = [
+        section("Runs", _facts_table(histories, [_facts(history) for history in histories])),
+        *_different(histories),
+        *curves,
+        *course,
+    ]
     return html_page.page(title, [*content, *_samples(histories), *_environment(histories)], _STYLE)
 
 
@@ -62,15 +67,15 @@ def _names(histories: Sequence[History]) -> list[Markup]:
     ]
 
 
-def _runs(histories: Sequence[History]) -> str:
-    facts = [_facts(history) for history in histories]
+def _facts_table(histories: Sequence[History], facts: Sequence[Mapping[str, str]]) -> str:
+    """A column for each training and a row for each fact that one of them has."""
     labels = list(dict.fromkeys(label for one in facts for label in one))
     rows = [[label, *(one.get(label, _ABSENT) for one in facts)] for label in labels]
     return table(["", *_names(histories)], rows, row_heads=True)
 
 
 def _facts(history: History) -> dict[str, str]:
-    """What the table of runs says of a training."""
+    """The facts of a training for the table of runs."""
     model = history.settings.get("model") or {}
     seconds = max((r.get("training_seconds") or 0 for r in (*history.train, *history.valid)), default=0)
     tokens = max((r.get("tokens") or 0 for r in history.train), default=0)
@@ -114,16 +119,18 @@ def _duration(seconds: float) -> str:
 
 
 def _different(histories: Sequence[History]) -> list[str]:
-    found = settings_that_differ(histories)
-    if not found:
+    settings = settings_that_differ(histories)
+    if not settings:
         return []
-    rows = [[name, *(_ABSENT if value is None else str(value) for value in values)] for name, values in found.items()]
+    rows = [
+        [name, *(_ABSENT if value is None else str(value) for value in values)] for name, values in settings.items()
+    ]
     return [section("Settings that differ", table(["", *_names(histories)], rows, row_heads=True))]
 
 
 def _samples(histories: Sequence[History]) -> list[str]:
-    """The sample translations of all trainings, sentence by sentence, over updates."""
-    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # sentence -> update -> number of training -> output
+    """The sample translations of all trainings for each sentence, over updates."""
+    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # by sentence, update, number of the training
     for number, history in enumerate(histories):
         for record in history.valid:
             for sample in record.get("samples") or []:
@@ -145,7 +152,7 @@ def _samples(histories: Sequence[History]) -> list[str]:
         ]
         parts.append(table(["updates", *(names[number] for number in shown)], rows, row_heads=True))
     content = f'<div class="samples">{"".join(parts)}</div>'
-    return [section("Sample translations", content, "The same validation sentences, as training goes on.")]
+    return [section("Sample translations", content, "The same validation sentences, at increasing numbers of updates.")]
 
 
 def _shortened(text: str) -> str:
@@ -162,31 +169,27 @@ def _spread(updates: list[int]) -> list[int]:
 
 
 def _environment(histories: Sequence[History]) -> list[str]:
-    described = [_described(history.run) for history in histories]
-    labels = list(dict.fromkeys(label for one in described for label in one))
-    if not labels:
-        return []
-    rows = [[label, *(one.get(label, _ABSENT) for one in described)] for label in labels]
-    return [section("Environment", table(["", *_names(histories)], rows, row_heads=True))]
+    facts = [_environment_facts(history.run) for history in histories]
+    return [section("Environment", _facts_table(histories, facts))] if any(facts) else []
 
 
-def _described(run: dict[str, Any]) -> dict[str, str]:
-    """What `run.json` says of how a training came about."""
+def _environment_facts(run: dict[str, Any]) -> dict[str, str]:
+    """The facts of a training's environment, from `run.json`."""
     if "versions" not in run:
         return {}
     hardware, git = run["hardware"], run["git"]
     gpus = [f"{gpu['name']}, {gpu['memory_bytes'] / 2**30:.0f} GiB" for gpu in hardware["gpus"]]
-    found = {
+    facts = {
         "command": " ".join(run["starts"][-1]["command"]),
         "host": f"{hardware['host']}, {hardware['system']}",
         "processor": f"{hardware['cpu']}, {hardware['cpus']} cores, {hardware['memory_bytes'] / 2**30:.0f} GiB",
         "GPUs": "; ".join(gpus) or "none",
         "processes": str(run["processes"]),
-        "commit": f"{git['commit']}{', and changes' if git['dirty'] else ''}" if git else _ABSENT,
+        "commit": f"{git['commit']}{', with changes' if git['dirty'] else ''}" if git else _ABSENT,
         "versions": ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
     }
     for number, data in enumerate(run["data"]):
         pairs = ", ".join(f"{split} {count:,}" for split, count in data.get("pairs", {}).items() if count is not None)
-        said = [data["folder"], *([f"pairs: {pairs}"] if pairs else []), data.get("manifest", "")]
-        found[f"data {number + 1}" if len(run["data"]) > 1 else "data"] = "; ".join(part for part in said if part)
-    return found
+        parts = [data["folder"], *([f"pairs: {pairs}"] if pairs else []), data.get("manifest", "")]
+        facts[f"data {number + 1}" if len(run["data"]) > 1 else "data"] = "; ".join(part for part in parts if part)
+    return facts

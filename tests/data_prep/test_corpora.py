@@ -190,12 +190,12 @@ TEXT = b"a line of text\n" * 99
         (
             "a.tgz",
             pack_tar({"../../escaped": b"x", "text": TEXT}),
-            "is not safe to extract: it holds '.*escaped', a path outside the archive",
+            "not safe to extract: it holds '.*escaped'",
         ),
         (
             "a.zip",
             pack_zip({"/etc/escaped": b"x", "text": TEXT}),
-            "is not safe to extract: it holds '.*escaped', a path outside the archive",
+            "not safe to extract: it holds '.*escaped'",
         ),
         ("a.tgz", pack_tar({"other": TEXT}), "does not hold text; download it again"),
         ("a.tgz", _link("text"), "is a link or a folder instead of a plain file"),
