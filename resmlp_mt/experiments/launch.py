@@ -31,6 +31,7 @@ from resmlp_mt.common.allocator import NO_THREAD_CACHE
 from resmlp_mt.common.data_folder import training_folders
 from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.files import write_text
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
 _BF16_SINCE = (8, 0)  # compute capability of NVIDIA's Ampere, the first with bf16 in hardware
@@ -267,9 +268,7 @@ def run(args: argparse.Namespace) -> int:
     elif status:
         print(f"the training failed with status {status}; its log is {log}", file=sys.stderr)
     elif machines.node_rank == 0:
-        partial = finished.with_suffix(".partial")
-        partial.write_text(wanted, encoding="utf-8")
-        partial.replace(finished)
+        write_text(finished, wanted)
     return status
 
 
