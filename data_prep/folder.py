@@ -81,7 +81,8 @@ def _known_settings(out: Path) -> dict[str, Any] | None:
     if manifest is not None:
         return manifest.settings
     if (out / WORK / _SETTINGS).is_file():
-        return read_json(out / WORK / _SETTINGS)
+        settings: dict[str, Any] = read_json(out / WORK / _SETTINGS)
+        return settings
     return None
 
 
@@ -91,7 +92,8 @@ def _holds_other_files(out: Path) -> bool:
 
 
 def _clear(out: Path) -> None:
-    if _known_settings(out) is None and _holds_other_files(out):
+    is_data_set = any(path.is_file() for path in (out / MANIFEST, out / WORK / _SETTINGS))
+    if not is_data_set and _holds_other_files(out):
         raise ResMLPError(f"--overwrite deletes only data sets, but {out} holds other files; delete them yourself")
     for pattern in _DATA_SET_FILES:
         for path in out.glob(pattern):

@@ -125,7 +125,7 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
         with _children_without_interrupts():
             process.start()
         sender.close()
-        result, error = receiver.recv()
+        outcome: tuple[Result, Exception | None] = receiver.recv()
     except EOFError as lost:
         raise ResMLPError(
             f"the process of {function.__module__} was killed, probably because memory ran out; use less text, or a "
@@ -135,6 +135,7 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
         if process.pid is not None:
             process.terminate()
             process.join()
+    result, error = outcome
     if error is not None:
         raise error
     return result

@@ -43,19 +43,23 @@ class Block:
 
     def keys(self) -> NDArray[np.uint64]:
         """The keys of its pairs, `(pairs, 4)`, mapped from disk."""
-        return np.load(self.path("keys.npy"), mmap_mode="r")
+        keys: NDArray[np.uint64] = np.load(self.path("keys.npy"), mmap_mode="r")
+        return keys
 
     def lines(self) -> NDArray[np.int64]:
         """The line numbers of its pairs in the part, `(pairs,)`, mapped from disk."""
-        return np.load(self.path("lines.npy"), mmap_mode="r")
+        lines: NDArray[np.int64] = np.load(self.path("lines.npy"), mmap_mode="r")
+        return lines
 
     def reasons(self) -> NDArray[np.uint8]:
         """Why each pair was left out by `selection`, 0 for a kept one, `(pairs,)`."""
-        return np.load(self.path("reason.npy"))
+        reasons: NDArray[np.uint8] = np.load(self.path("reason.npy"))
+        return reasons
 
     def copies(self) -> NDArray[np.uint8]:
         """How often each pair occurs in the training data, `(pairs,)`."""
-        return np.load(self.path("copies.npy"))
+        copies: NDArray[np.uint8] = np.load(self.path("copies.npy"))
+        return copies
 
     def pairs(self) -> Iterator[Pair]:
         """The pairs, in order."""

@@ -87,7 +87,7 @@ def length_plane(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -
     powers = np.arange(0, int(np.log10(max(counts.max(), 1))) + 1)
     bar.set_ticks(powers.tolist(), labels=[f"{10**power:,}" for power in powers.tolist()])
     bar.set_label("pairs")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.grid(False)
     return _svg(figure)
 

@@ -122,9 +122,10 @@ def _validator_path(partial: Path) -> Path:
 
 def _validator(partial: Path) -> str | None:
     try:
-        return read_json(_validator_path(partial))["validator"]
+        validator: str | None = read_json(_validator_path(partial))["validator"]
     except (OSError, json.JSONDecodeError, KeyError):
         return None
+    return validator
 
 
 def _remember_validator(partial: Path, response: requests.Response) -> None:

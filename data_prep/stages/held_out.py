@@ -44,7 +44,8 @@ def write_held_out(job: Job, parts: list[LocalPart]) -> dict[str, Any]:
 
 def held_out_keys(job: Job) -> NDArray[np.uint64]:
     """The keys of all held-out pairs, `(pairs, 4)`."""
-    return np.load(job.work / _KEYS)
+    keys: NDArray[np.uint64] = np.load(job.work / _KEYS)
+    return keys
 
 
 def write_raw(job: Job, split: str, pairs: list[Pair]) -> NDArray[np.uint64]:

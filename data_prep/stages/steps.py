@@ -38,7 +38,8 @@ class Steps:
 
     def record(self, name: str) -> dict[str, Any]:
         """The record of a finished step."""
-        return read_json(self._record(name))
+        record: dict[str, Any] = read_json(self._record(name))
+        return record
 
     def finish(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
         """Records a finished step and returns its result."""

@@ -82,6 +82,17 @@ def test_another_configuration_in_the_same_folder_is_refused_with_the_difference
     assert _manifest(out)["removed"]["rules"]["too long"] > 0
 
 
+@pytest.mark.parametrize("content", ["{", '{"format": 2}'])
+def test_a_manifest_that_cannot_be_read_is_one_line_and_can_be_overwritten(prepare, capsys, content):
+    out = prepare()
+    whole = contents(out)
+    (out / "manifest.json").write_text(content)
+    prepare(status=2)
+    assert "the manifest" in capsys.readouterr().err.splitlines()[-1]
+    prepare("--overwrite")
+    assert contents(out) == whole
+
+
 def test_changed_input_files_are_noticed(prepare, corpus, capsys):
     prepare()
     write_pairs(corpus, "train", make_pairs(500, seed=3))
