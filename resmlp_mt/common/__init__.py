@@ -1,1 +1,1 @@
-"""Modules that all parts of the package use."""
+"""Errors, configurations, files, versions, threads: what every package uses."""
