@@ -14,7 +14,7 @@ from resmlp_mt.common.data_manifest import MANIFEST, DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.indexed_data import read_indexed, read_sizes
 from resmlp_mt.translation.special_tokens import SYMBOLS
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 SAMPLE_PAIRS = 12
@@ -71,12 +71,12 @@ def load_data_set(out: Path) -> DataSet:
 
 
 def _count(prefixes: Sequence[Path], pieces: int) -> NDArray[np.int64]:
-    counts = np.zeros(len(SPECIAL_TOKENS) + pieces, np.int64)
+    counts = np.zeros(len(SPECIAL_TOKEN_NAMES) + pieces, np.int64)
     for prefix in prefixes:
         token_ids = read_indexed(prefix).tokens
         for start in range(0, len(token_ids), _COUNTED_AT_ONCE):
             counts += np.bincount(token_ids[start : start + _COUNTED_AT_ONCE], minlength=len(counts))
-    return counts[len(SPECIAL_TOKENS) :]
+    return counts[len(SPECIAL_TOKEN_NAMES) :]
 
 
 def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) -> list[tuple[list[str], list[str]]]:
@@ -93,4 +93,8 @@ def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) 
 
 
 def _symbol(pieces: list[str], token: int) -> str:
-    return pieces[token - len(SPECIAL_TOKENS)] if token >= len(SPECIAL_TOKENS) else SPECIAL_TOKENS[SYMBOLS.unknown]
+    return (
+        pieces[token - len(SPECIAL_TOKEN_NAMES)]
+        if token >= len(SPECIAL_TOKEN_NAMES)
+        else SPECIAL_TOKEN_NAMES[SYMBOLS.unknown]
+    )

@@ -16,7 +16,7 @@ from data_prep.workers import available_cores, run_in_child
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import open_whole_file
 from resmlp_mt.translation.special_tokens import SYMBOLS
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.sentencepiece_model import NORMALIZATION
 
 # sentencepiece's own limit of 4192 bytes would leave out long lines without a message.
@@ -47,7 +47,7 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
         "byte_fallback": settings.byte_fallback,
         "normalization_rule_name": NORMALIZATION,
         "max_sentence_length": _LONGEST_SENTENCE_BYTES,
-        "bos_id": SPECIAL_TOKENS.index("<s>"),
+        "bos_id": SPECIAL_TOKEN_NAMES.index("<s>"),
         "pad_id": SYMBOLS.padding,
         "eos_id": SYMBOLS.end,
         "unk_id": SYMBOLS.unknown,

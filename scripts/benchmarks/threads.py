@@ -92,7 +92,7 @@ def make_translator(bench: Bench) -> None:
     from resmlp_mt.translation.engine.step_model import TranslationModel
     from resmlp_mt.translation.model.build import build_core
     from resmlp_mt.translation.search.settings import SearchSettings
-    from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+    from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
     from resmlp_mt.translation.text.normalization import TextSettings
 
     arguments = bench.arguments
@@ -103,7 +103,7 @@ def make_translator(bench: Bench) -> None:
         vocab_size=arguments.vocabulary, character_coverage=1.0, hard_vocab_limit=False,
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(bench.folder / "spm.model"))
-    symbols = [*SPECIAL_TOKENS, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
+    symbols = [*SPECIAL_TOKEN_NAMES, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
     options = argparse.Namespace(**{name: field.default for name, field in ResMLPConfig.__dataclass_fields__.items()})
     options.share_all_embeddings = True
     for side, layers in (("encoder", 6), ("decoder", 2)):

@@ -18,7 +18,7 @@ from resmlp_mt.translation.bundle.format import CARD, read_config
 from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.leaks import _candidates, find_leaks
 from resmlp_mt.translation.search.settings import SearchSettings
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS, read_dictionary
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES, read_dictionary
 from resmlp_mt.translation.translator import Translator
 
 QUICK = ("--resamples", 2, "--trials", 2)
@@ -179,7 +179,7 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
 
 
 def test_a_sentence_is_compared_if_its_letters_may_be_those_wanted():
-    symbols = [*SPECIAL_TOKENS, "\u2581A", "b", "<0x62>", "."]
+    symbols = [*SPECIAL_TOKEN_NAMES, "\u2581A", "b", "<0x62>", "."]
     sentences = [[4, 5, 2], [4, 4, 2], [4, 7, 5, 7, 2], [4, 6, 2], [3, 4, 5, 2], [2]]
     text = IndexedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))
     assert list(_candidates(text, symbols, {"ab": 1})) == [sentences[0], sentences[2], sentences[3]]

@@ -5,7 +5,7 @@ import pytest
 from toy_bundles import data_folder
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS, read_dictionary, write_dictionary
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES, read_dictionary, write_dictionary
 from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.translation.text.tokenizer import Tokenizer
 
@@ -49,7 +49,7 @@ def test_a_loss_is_noticed(tokenizer, sentences):
 
 def test_a_dictionary_survives_a_round_trip(tmp_path):
     write_dictionary(tmp_path / "dict.en.txt", ["a", "b c"], [3, 0])
-    assert read_dictionary(tmp_path / "dict.en.txt") == [*SPECIAL_TOKENS, "a", "b c"]
+    assert read_dictionary(tmp_path / "dict.en.txt") == [*SPECIAL_TOKEN_NAMES, "a", "b c"]
 
 
 @pytest.mark.parametrize("content", ["a\n", "a x\n", " 3\n"])
@@ -62,4 +62,4 @@ def test_a_file_that_is_no_dictionary_is_one_line(tmp_path, content):
 
 def test_a_model_of_another_vocabulary_is_refused():
     with pytest.raises(ResMLPError, match="have no piece in common; use the model"):
-        Tokenizer((data_folder() / "spm.model").read_bytes(), [*SPECIAL_TOKENS, "other"], TextSettings(), "en")
+        Tokenizer((data_folder() / "spm.model").read_bytes(), [*SPECIAL_TOKEN_NAMES, "other"], TextSettings(), "en")

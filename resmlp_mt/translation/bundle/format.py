@@ -24,7 +24,7 @@ from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.model.build import build_core, check_options
 from resmlp_mt.translation.search.settings import SearchSettings
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.translation.text.tokenizer import Tokenizer
 
@@ -223,8 +223,8 @@ def _read_symbols(path: Path) -> list[str]:
         raise files.unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise ResMLPError(f"{path} must be UTF-8 text, but is not; get the bundle again") from error
-    begins = tuple(symbols[: len(SPECIAL_TOKENS)]) == SPECIAL_TOKENS
-    require(begins, str(path), f"begun by {' '.join(SPECIAL_TOKENS)}", symbols[:4], "get the bundle again")
+    begins = tuple(symbols[: len(SPECIAL_TOKEN_NAMES)]) == SPECIAL_TOKEN_NAMES
+    require(begins, str(path), f"begun by {' '.join(SPECIAL_TOKEN_NAMES)}", symbols[:4], "get the bundle again")
     return symbols
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resmlp_mt.common.data_folder import has_training_data, split_prefix, training_folders
 from resmlp_mt.common.data_manifest import DataManifest
 from resmlp_mt.common.indexed_data import IndexedText, read_indexed
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import letters_and_digits, normal_form
 from resmlp_mt.translation.text.tokenizer import UNKNOWN_LETTER, Tokenizer
 
@@ -65,8 +65,8 @@ def _candidates(text: IndexedText, symbols: Sequence[str], wanted: Mapping[str, 
     A sum over the characters of a normal form is that over its sub-words, which is fast to compute for all sentences.
     Few sentences have the sum of another normal form. Sub-words that are single bytes of a character have no sum.
     """
-    ordinary = symbols[len(SPECIAL_TOKENS) :]
-    special = [_checksum(UNKNOWN_LETTER) if symbol == "<unk>" else 0 for symbol in SPECIAL_TOKENS]
+    ordinary = symbols[len(SPECIAL_TOKEN_NAMES) :]
+    special = [_checksum(UNKNOWN_LETTER) if symbol == "<unk>" else 0 for symbol in SPECIAL_TOKEN_NAMES]
     checksums = np.array([*special, *map(_checksum, ordinary)], np.uint64)
     is_byte = np.array([_BYTE.fullmatch(symbol) is not None for symbol in symbols])
     wanted_checksums = np.array([_checksum(form) for form in wanted], np.uint64)

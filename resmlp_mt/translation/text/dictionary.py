@@ -8,7 +8,7 @@ from pathlib import Path
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import write_text
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq.data.Dictionary puts them first, in this order
+SPECIAL_TOKEN_NAMES = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq.data.Dictionary puts them first, in this order
 
 
 def read_dictionary(path: Path) -> list[str]:
@@ -24,7 +24,7 @@ def read_dictionary(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ResMLPError(f"the fairseq dictionary {path} cannot be read ({error}); check --data") from error
-    symbols = list(SPECIAL_TOKENS)
+    symbols = list(SPECIAL_TOKEN_NAMES)
     for number, line in enumerate(lines, 1):
         symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
         if not symbol or not count.isdigit():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.special_tokens import SYMBOLS
-from resmlp_mt.translation.text.dictionary import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import TextPreparation, TextSettings, normal_form
 from resmlp_mt.translation.text.sentencepiece_model import WORD_START, dictionary_symbols, load_model, parse_model
 
@@ -68,7 +68,7 @@ class Tokenizer:
     @classmethod
     def from_model(cls, path: Path, settings: TextSettings, lang: str) -> Tokenizer:
         """The tokenizer of a sentencepiece model file, whose pieces are the vocabulary."""
-        symbols = [*SPECIAL_TOKENS, *dictionary_symbols(load_model(path))]
+        symbols = [*SPECIAL_TOKEN_NAMES, *dictionary_symbols(load_model(path))]
         return cls(path.read_bytes(), symbols, settings, lang)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
