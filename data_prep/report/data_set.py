@@ -88,13 +88,6 @@ def _samples(prefixes: Sequence[Path], symbols: Sequence[list[str]], seed: int) 
     for text, pieces in zip(texts, symbols, strict=True):
         ends = np.cumsum(text.sizes, dtype=np.int64)
         sentences = [text.tokens[ends[index] - text.sizes[index] : ends[index]].tolist() for index in chosen]
-        sides.append([[_symbol(pieces, token) for token in ids if token != SYMBOLS.end] for ids in sentences])
+        names = [*SPECIAL_TOKEN_NAMES, *pieces]
+        sides.append([[names[token] for token in ids if token != SYMBOLS.end] for ids in sentences])
     return list(zip(*sides, strict=True))
-
-
-def _symbol(pieces: list[str], token: int) -> str:
-    return (
-        pieces[token - len(SPECIAL_TOKEN_NAMES)]
-        if token >= len(SPECIAL_TOKEN_NAMES)
-        else SPECIAL_TOKEN_NAMES[SYMBOLS.unknown]
-    )
