@@ -1,5 +1,5 @@
 """From a parallel corpus to verified, binarised training data.
 
-One module per step: `acquire`, `verify`, `read`, `clean`, `select`, `segment`, `binarise`, `manifest`; `pipeline` runs
-them in this order. A corpus is one small file in `corpora`.
+`pipeline` runs the stages in `stages`: acquire, verify, clean, select, learn the vocabulary, binarise. `manifest`
+records what they did, and `report` draws it. A corpus is one small file in `corpora`.
 """

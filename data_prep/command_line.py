@@ -13,9 +13,7 @@ from typing import Any
 
 from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
-from data_prep.files import file_digest
 from data_prep.pipeline import prepare
-from data_prep.progress import say
 from data_prep.report.summary import next_commands, removal_table
 from data_prep.settings import INVALID_UTF8, MODEL_TYPES, Settings
 from data_prep.stages import cleaning_rules as clean
@@ -23,7 +21,10 @@ from data_prep.stages import selection as select
 from data_prep.stages.job import Run
 from data_prep.workers import available_cores
 from resmlp_mt.common.command_line import CommandParser
+from resmlp_mt.common.data_manifest import DataManifest
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest
+from resmlp_mt.common.progress import log
 from resmlp_mt.translation.text.normalization import TOKENIZERS
 
 SKIPPABLE_RULES = (
@@ -34,58 +35,64 @@ SKIPPABLE_RULES = (
 
 
 def default_cache() -> Path:
-    """The folder of downloads: `resmlp_mt` in the user's cache folder."""
+    """The folder of downloads: `resmlp_mt` in the user's cache directory."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resmlp_mt"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; settings that are not given are absent from its result, so that a corpus's own defaults hold."""
+    """The argument parser; settings that are not given are absent from its result: the corpus's defaults apply."""
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
     parser = CommandParser(
         prog="python -m data_prep",
-        description="Prepares parallel text for fairseq-train: gets, verifies, cleans, segments and binarises it.",
+        description="Prepares parallel text for fairseq-train: gets, verifies, cleans, tokenizes and binarises it.",
         epilog=f"corpora:\n{corpora}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", choices=CORPORA, metavar="CORPUS", help="one of the corpora below")
     parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="languages, for example en-de")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the data set")
-    _add_inputs(parser.add_argument_group("where the text comes from"))
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder of the data set")
+    _add_inputs(parser.add_argument_group("input"))
     _add_cleaning(parser.add_argument_group("cleaning"))
-    _add_segmentation(parser.add_argument_group("segmentation"))
+    _add_tokenization(parser.add_argument_group("tokenization"))
     _add_running(parser.add_argument_group("running"))
     return parser
 
 
 def _add_inputs(group: Any) -> None:
-    group.add_argument("--from-dir", type=Path, metavar="DIR", help="take the corpus's files from here; no network")
+    group.add_argument(
+        "--from-dir", type=Path, metavar="DIR", help="take the files of the corpus from this folder; no network"
+    )
     group.add_argument(
         "--train",
         action="append",
         default=[],
         metavar="PATH[@WEIGHT]",
-        help="files only: PREFIX of PREFIX.SRC and PREFIX.TGT, or a .tsv or .tmx, compressed or not; @2 uses it twice, "
-        "@0.5 half of it; repeat for several corpora",
+        help="files only: PREFIX of PREFIX.SRC and PREFIX.TGT, or a .tsv or .tmx file, compressed or not; @2 uses it "
+        "twice, @0.5 uses half of it; repeatable",
     )
-    group.add_argument("--valid", action="append", default=[], metavar="PATH", help="files only: validation text")
+    group.add_argument(
+        "--valid", action="append", default=[], metavar="PATH", help="files only: validation text; repeatable"
+    )
     group.add_argument("--test", action="append", default=[], metavar="PATH", help="files only: test text; repeatable")
-    _setting(group, "valid-size", int, "pairs set aside when there is no validation text")
-    _setting(group, "test-size", int, "pairs set aside when there is no test text")
+    _setting(group, "valid-size", int, "pairs set aside if there is no validation text")
+    _setting(group, "test-size", int, "pairs set aside if there is no test text")
     group.add_argument("--mirror", action="append", default=[], metavar="URL", help="try URL/FILE first; repeatable")
     group.add_argument(
         "--overrides",
         type=Path,
         metavar="FILE",
-        help="JSON with corrected urls, sizes, digests and counts (docs/data.md)",
+        help="JSON file that corrects URLs, sizes, digests and counts (docs/data.md)",
     )
-    group.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="downloads (%(default)s)")
+    group.add_argument(
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of downloads (%(default)s)"
+    )
 
 
 def _add_cleaning(group: Any) -> None:
-    _setting(group, "max-words", int, "longest sentence")
-    _setting(group, "max-subwords", int, "longest sentence in pieces")
-    _setting(group, "max-ratio", float, "largest quotient of the lengths in words")
-    _setting(group, "max-word-characters", int, "longest word")
+    _setting(group, "max-words", int, "longest sentence, in words")
+    _setting(group, "max-subwords", int, "longest training sentence, in pieces")
+    _setting(group, "max-ratio", float, "largest ratio of the lengths in words")
+    _setting(group, "max-word-characters", int, "longest word, in characters")
     _flag(group, "language-id", "remove pairs in other languages (needs py3langid)")
     group.add_argument(
         "--skip-rule",
@@ -94,19 +101,19 @@ def _add_cleaning(group: Any) -> None:
         default=argparse.SUPPRESS,
         choices=SKIPPABLE_RULES,
         metavar="RULE",
-        help=f"do not apply a rule; repeatable: {', '.join(SKIPPABLE_RULES)}",
+        help=f"do not apply this rule; repeatable. Rules: {', '.join(SKIPPABLE_RULES)}",
     )
     _setting(group, "invalid-utf8", str, "stop at invalid bytes, or remove the pair", INVALID_UTF8)
     _flag(group, "keep-removed", "write removed pairs into DIR/removed")
 
 
-def _add_segmentation(group: Any) -> None:
+def _add_tokenization(group: Any) -> None:
     _setting(group, "model-type", str, "sentencepiece's algorithm", MODEL_TYPES)
-    _setting(group, "vocab-size", int, "pieces; 0 chooses by the number of pairs")
+    _setting(group, "vocab-size", int, "number of pieces; 0 chooses by the number of pairs")
     _flag(group, "joint", "one vocabulary for both languages")
-    _flag(group, "byte-fallback", "spell unknown characters in bytes")
+    _flag(group, "byte-fallback", "spell unknown characters as bytes")
     _setting(group, "character-coverage", float, "share of characters with a piece of their own")
-    _setting(group, "sentencepiece-sample", int, "sentences of each language to learn from")
+    _setting(group, "sentencepiece-sample", int, "sentences of each language to train sentencepiece on")
     group.add_argument(
         "--sentencepiece-model",
         dest="models",
@@ -114,20 +121,22 @@ def _add_segmentation(group: Any) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="use this model; with --no-joint give two, source first",
+        help="use this model; with --no-joint give the option twice, source first",
     )
-    _setting(group, "tokenizer", str, "before segmentation", TOKENIZERS)
-    _flag(group, "normalize-punctuation", "as Moses does, before segmentation")
-    _flag(group, "lowercase", "before segmentation; raw references keep their case")
-    _setting(group, "bpe-dropout", float, "sample the training segmentation")
+    _setting(group, "tokenizer", str, "word tokenizer before sentencepiece", TOKENIZERS)
+    _flag(group, "normalize-punctuation", "normalise punctuation as Moses does, before sentencepiece")
+    _flag(group, "lowercase", "lower-case before sentencepiece; raw references keep their case")
+    _setting(group, "bpe-dropout", float, "sample the segmentation of the training text with this dropout")
     _setting(group, "dropout-copies", int, "differently sampled copies of the training data")
 
 
 def _add_running(group: Any) -> None:
-    _setting(group, "shard-pairs", int, "most training pairs in a shard")
-    _setting(group, "seed", int, "of everything chosen at random")
-    group.add_argument("--workers", type=int, default=available_cores(), metavar="N", help="processes (%(default)s)")
-    group.add_argument("--overwrite", action="store_true", help="start anew")
+    _setting(group, "shard-pairs", int, "maximum number of training pairs in a shard")
+    _setting(group, "seed", int, "seed of all random choices")
+    group.add_argument(
+        "--workers", type=int, default=available_cores(), metavar="N", help="worker processes (%(default)s)"
+    )
+    group.add_argument("--overwrite", action="store_true", help="delete an existing data set in DIR and start again")
 
 
 def _setting(group: Any, name: str, kind: type, text: str, choices: tuple[str, ...] | None = None) -> None:
@@ -148,11 +157,11 @@ def _flag(group: Any, name: str, text: str) -> None:
 def _settings(args: argparse.Namespace) -> Settings:
     if args.corpus != "files" and (args.train or args.valid or args.test):
         raise ResMLPError(
-            f"--train, --valid and --test must be left out for {args.corpus}; the corpus `files` has them"
+            f"--train, --valid and --test are options of the corpus `files`; leave them out for {args.corpus}"
         )
     src, separator, tgt = args.pair.partition("-")
     if not separator or not src or not tgt:
-        raise ResMLPError(f"--pair must be SRC-TGT, but is {args.pair!r}; write for example en-de")
+        raise ResMLPError(f"--pair must be SRC-TGT, for example en-de, but is {args.pair!r}")
     given = {name: value for name, value in vars(args).items() if name in Settings.__dataclass_fields__}
     given["skip_rules"] = tuple(sorted(set(given.get("skip_rules", ()))))
     models = " ".join(file_digest(model) for model in args.models)
@@ -169,11 +178,11 @@ def _weighted(text: str) -> tuple[str, float]:
         return text, 1.0
 
 
-def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Prepares what parsed arguments ask for.
+def run(args: argparse.Namespace, command: str) -> DataManifest:
+    """Prepares the data set that parsed arguments describe.
 
     Args:
-        args: of `build_parser`.
+        args: from `build_parser`.
         command: the command line, for the manifest.
 
     Returns:
@@ -204,46 +213,48 @@ def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
     )
 
 
-def _tell(manifest: dict[str, Any], out: Path) -> None:
-    """Says what was prepared, and what to do with it."""
+def _print_summary(manifest: DataManifest, out: Path) -> None:
+    """Prints what was prepared and the commands that use it."""
     try:
         print(removal_table(manifest))
         print(next_commands(manifest, out), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # the reader of the table has gone (`| head`); the data are whole
+        if not isinstance(
+            error, BrokenPipeError
+        ):  # the reader has closed the pipe (`| head`); the data set is complete
             raise ResMLPError(
-                f"the standard output must be writable, but is not ({error.strerror}); the data set itself is finished"
+                f"standard output cannot be written ({error.strerror}); the data set itself is finished"
             ) from error
-    say("done", str(out))
+    log("done", str(out))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: the words after `python -m data_prep`; those of this process when None.
+        argv: the arguments after `python -m data_prep`; those of this process when None.
 
     Returns:
         The exit status: 0, 2 after bad input, 130 after an interrupt.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(words)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        manifest = run(args, shlex.join(["python", "-m", "data_prep", *words]))
-        _tell(manifest, args.out)
+        manifest = run(args, shlex.join(["python", "-m", "data_prep", *arguments]))
+        _print_summary(manifest, args.out)
         return 0
     except ResMLPError as error:
         print(f"data_prep: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(
-            f"data_prep: {error.filename or args.out} cannot be read or written ({error.strerror or error}); mend that "
-            "and run the same command again",
+            f"data_prep: {error.filename or args.out} cannot be read or written ({error.strerror or error}); correct "
+            "that and run the same command again",
             file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:
-        print("data_prep: interrupted; run the same command again to go on", file=sys.stderr)
+        print("data_prep: interrupted; run the same command again to continue", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""Short keys of sentences, by which repeated and leaked ones are found without keeping the text in memory."""
+"""Hashes of sentences, which find duplicates and leaks without keeping the text in memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from resmlp_mt.translation.text.normalization import normal_form
 
 KEY_BYTES = 8
-# Columns of a key table.
+# The columns of a key table.
 PAIR, NEAR_PAIR, SRC, TGT = range(4)
 
 
 def key_table(src_lines: Sequence[str], tgt_lines: Sequence[str]) -> NDArray[np.uint64]:
-    """The keys of pairs.
+    """Computes the keys of pairs.
 
     Args:
         src_lines: the source sentences.
         tgt_lines: their translations.
 
     Returns:
-        `(pairs, 4)`: 64-bit hashes of the pair as it is, of the normal forms of the pair, of the source's normal form
-        and of the target's. Two different texts among 40 million share one with a chance of 1 in 20,000.
+        64-bit hashes of the pair, of the normal forms of the pair, of the source's normal form and of the target's,
+        `(pairs, 4)`. Among 40 million texts the probability of any collision is about 1 in 20,000.
     """
     digests = bytearray()
     for src, tgt in zip(src_lines, tgt_lines, strict=True):

@@ -1,4 +1,4 @@
-"""What is known of languages: their scripts, how they are written, and how to recognise them."""
+"""Facts about languages: scripts, word separators, and language identification."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ _WITHOUT_SPACES = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 _LETTERS = re.compile(r"[^\W\d_]")
 SCRIPT_SHARE = 0.5
 
-# Below this many letters identifiers guess.
+# With fewer letters, language identifiers guess.
 _LETTERS_TO_IDENTIFY = 30
 _CERTAIN = 0.9
 
 
 def written_without_spaces(lang: str) -> bool:
-    """Whether a language has no spaces between words, so that its length is counted in characters."""
+    """Whether a language is written without spaces between words, so that lengths are counted in characters."""
     return lang in _WITHOUT_SPACES
 
 
@@ -89,11 +89,11 @@ def in_expected_script(text: str, lang: str) -> bool:
 
     Args:
         text: a sentence.
-        lang: its language code; every script is right for a language that the table does not have, such as Serbian
-            with its two.
+        lang: its language code. Languages that are not in the table, such as Serbian with its two scripts, accept
+            every script.
 
     Returns:
-        True also for a text without letters.
+        The answer; True for a text without letters.
     """
     pattern = _foreign_letter(lang)
     foreign = len(pattern.findall(text)) if pattern else 0
@@ -101,36 +101,36 @@ def in_expected_script(text: str, lang: str) -> bool:
 
 
 class LanguageIdentifier:
-    """Finds sentences in another language, with the library `py3langid`.
+    """Detects sentences in another language with the library `py3langid`.
 
     Args:
         languages: source and target language.
 
     Raises:
-        ResMLPError: when the library is not installed, or does not know one of the languages.
+        ResMLPError: the library is not installed, or does not know one of the languages.
     """
 
     def __init__(self, languages: Sequence[str]) -> None:
         try:
             library = importlib.import_module("py3langid.langid")
-            # Version 0.4 and later: earlier ones keep their model in a pickle.
+            # Requires version 0.4: earlier versions store their model as a pickle.
             identifier = library.LanguageIdentifier.from_model_file(library.MODEL_FILE, norm_probs=True)
         except (ImportError, AttributeError) as error:
             raise ResMLPError(
-                "--language-id needs a library; run `pip install 'py3langid>=0.4'`, or leave it out"
+                "--language-id requires py3langid; run `pip install 'py3langid>=0.4'`, or leave the option out"
             ) from error
         self._languages = tuple(languages)
         self._identifier = identifier
         known = set(identifier.labels)
         for lang in languages:
             if lang not in known:
-                raise ResMLPError(f"--language-id must know the language, but {lang} is unknown to it; leave it out")
+                raise ResMLPError(f"--language-id does not support the language {lang}; leave the option out")
 
     def is_wrong(self, *texts: str) -> bool:
-        """Whether one of the sentences, source and target, is surely in another language than it should be."""
+        """Whether the source or the target sentence is very probably in a language other than its own."""
         for text, lang in zip(texts, self._languages, strict=True):
             if len(_LETTERS.findall(text)) >= _LETTERS_TO_IDENTIFY:
-                found, probability = self._identifier.classify(text)
-                if found != lang and probability >= _CERTAIN:
+                identified, probability = self._identifier.classify(text)
+                if identified != lang and probability >= _CERTAIN:
                     return True
         return False

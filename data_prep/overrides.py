@@ -1,4 +1,4 @@
-"""Corrections of what the corpora say of their files, when a publisher has moved or packed them anew."""
+"""Corrections of the corpora's file descriptions, for files that a publisher has moved or repacked."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SOURCE_FIELDS = ("urls", "size", "digest", "text_digest")
 
 
 def override_sources(parts: list[Part], path: Path | None) -> list[Part]:
-    """Applies a file of corrections.
+    """Applies the corrections of a file.
 
     Args:
         parts: what the corpus consists of.
         path: JSON: `{"sources": {NAME: {"urls": [...], "size": N, "digest": "sha256:...", "text_digest": ...}},
-            "expected_pairs": {PART: N}}`; a null takes a value away, what is absent stays. None without corrections.
+            "expected_pairs": {PART: N}}`; null removes a value, absent ones are kept. None without corrections.
 
     Returns:
         The corrected parts.
 
     Raises:
-        ResMLPError: when the file is not such JSON or names something that the corpus does not have.
+        ResMLPError: the file is not such JSON, or names something that the corpus does not have.
     """
     if path is None:
         return parts
@@ -35,11 +35,11 @@ def override_sources(parts: list[Part], path: Path | None) -> list[Part]:
         corrected = [_corrected_part(part, sources, pairs) for part in parts]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ResMLPError(
-            f"--overrides must be JSON with sources and expected_pairs, but {path} is not ({error}); mend it"
+            f"--overrides {path} cannot be read as JSON with sources and expected_pairs ({error}); correct it"
         ) from error
     known = {source.name for part in parts for source in part.sources()} | {part.name for part in parts}
     if unknown := sorted({*sources, *pairs} - known):
-        raise ResMLPError(f"--overrides must name files and parts of the corpus, but {path} names {', '.join(unknown)}")
+        raise ResMLPError(f"--overrides {path} names {', '.join(unknown)}, which the corpus does not have; correct it")
     return corrected
 
 

@@ -1,4 +1,4 @@
-"""The whole way from a corpus to a data set, one step after the other."""
+"""Runs all stages from a corpus to a data set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from data_prep.corpora import CORPORA
 from data_prep.corpora.base import Request
 from data_prep.formats.text_files import read_line_pairs
 from data_prep.overrides import override_sources
-from data_prep.progress import say
 from data_prep.settings import Settings
-from data_prep.stages.acquire import LocalPart, Place, acquire
+from data_prep.stages.acquire import LocalPart, Locations, acquire
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
 from data_prep.stages.cleaning import blocks_of, clean_part
 from data_prep.stages.cleaning_rules import Cleaner
@@ -22,23 +21,25 @@ from data_prep.stages.removed import write_by_rule
 from data_prep.stages.steps import Steps, remove_partial_files
 from data_prep.stages.training import binarise_training, select_training, write_dictionaries
 from data_prep.stages.vocabulary import learn_vocabulary, use_vocabulary
+from resmlp_mt.common.data_manifest import DataManifest, SourceRecord
+from resmlp_mt.common.progress import log
 
 
-def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:
-    """Prepares a data set, or what is missing of it.
+def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
+    """Prepares a data set, or completes one that an interrupted run has left.
 
     Args:
-        request: what is wanted of the corpus.
-        settings: what the data set shall hold.
-        run: how to work.
+        request: what the user asks of the corpus.
+        settings: the configuration of the data set.
+        run: options that do not affect the result.
 
     Returns:
         The manifest.
 
     Raises:
-        ResMLPError: for everything that a user can mend.
+        ResMLPError: for everything that a user can correct.
     """
-    # A missing library or an unknown language shall be known at once, not after a download.
+    # Reports a missing library or an unknown language at once, not after a download.
     Cleaner(settings)
     parts = override_sources(CORPORA[settings.corpus].parts(request), run.overrides)
     finished = folder.open_folder(run.out, settings, run.overwrite)
@@ -46,20 +47,20 @@ def prepare(request: Request, settings: Settings, run: Run) -> dict[str, Any]:
         manifest.refuse_changed_inputs(run.out, finished, parts)
         if manifest.files_are_whole(run.out, finished):
             Steps(run.out / folder.WORK).clear()
-            say("done", f"{run.out} is prepared already")
+            log("done", f"{run.out} is already prepared")
             return finished
     job = Job(settings, run)
     with folder.locked(job.work):
         remove_partial_files(run.out)
-        place = Place(request.from_dir, run.cache, job.work / "unpacked", run.mirrors)
-        local_parts, sources = acquire(parts, place)
+        locations = Locations(request.from_dir, run.cache, job.work / "unpacked", run.mirrors)
+        local_parts, sources = acquire(parts, locations)
         job.steps.forget_unless_equal("inputs", {"sources": sources})
-        result = _take_steps(job, local_parts, sources)
+        result = _run_stages(job, local_parts, sources)
     job.steps.clear()
     return result
 
 
-def _take_steps(job: Job, parts: list[LocalPart], sources: list[dict[str, Any]]) -> dict[str, Any]:
+def _run_stages(job: Job, parts: list[LocalPart], sources: list[SourceRecord]) -> DataManifest:
     steps = job.steps
     train = [part for part in parts if part.part.split == "train"]
     own_splits = steps.once("held-out", lambda: write_held_out(job, [part for part in parts if part not in train]))
@@ -77,8 +78,8 @@ def _take_steps(job: Job, parts: list[LocalPart], sources: list[dict[str, Any]])
     write_dictionaries(job, train_texts)
     if job.settings.keep_removed:
         write_by_rule(sorted(job.work.rglob("*.jsonl")), job.out / folder.REMOVED)
-    findings = manifest.Findings(parts, sources, splits, cleaned, selected, train_texts, held_out_texts)
-    return manifest.write(job, findings)
+    records = manifest.Records(parts, sources, splits, cleaned, selected, train_texts, held_out_texts)
+    return manifest.write(job, records)
 
 
 class _HeldOutStep:
@@ -94,11 +95,11 @@ class _HeldOutStep:
         chunks = iter(lambda: list(islice(pairs, CHUNK_PAIRS)), [])
         tasks = tasks_of(chunks, is_train=False, sampling_seed=None)
         text = write_split(tasks, job.prefixes(job.out, split), job.settings, job.models, job.run.workers, total=None)
-        say("binarise", f"{split}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens")
+        log("binarise", f"{split}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens")
         if sum(text.unknown):
-            say(
+            log(
                 "binarise",
-                f"{split} has {sum(text.unknown):,} pieces that the vocabulary lacks, for example in "
-                f"{text.unknown_examples[0]!r}; --byte-fallback spells them",
+                f"{split} has {sum(text.unknown):,} pieces that are not in the vocabulary, for example in "
+                f"{text.unknown_examples[0]!r}; --byte-fallback spells them as bytes",
             )
         return text.as_json()

@@ -1,4 +1,4 @@
-"""Everything that decides what a prepared data set holds; two runs with equal settings give equal files."""
+"""The configuration of a data set; two runs with equal settings write equal files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.common.errors import ResMLPError, require_choice
 from resmlp_mt.translation.text.normalization import TOKENIZERS, TextSettings
 
 MODEL_TYPES = ("bpe", "unigram")
@@ -18,36 +18,36 @@ class Settings:
     """The configuration of one data set.
 
     Attributes:
-        corpus: a name of the table of corpora.
+        corpus: name in the table of corpora.
         src: source language code.
         tgt: target language code.
         model_type: sentencepiece's algorithm, "bpe" or "unigram".
-        vocab_size: pieces of the model (of each, when separate), fairseq's four special symbols included; 0 chooses by
+        vocab_size: pieces of the model (of each, if separate), fairseq's four special tokens included; 0 chooses by
             the number of training pairs.
         joint: one vocabulary for both languages.
-        byte_fallback: spell characters outside the vocabulary in bytes, so that nothing is ever unknown.
+        byte_fallback: spell characters outside the vocabulary as bytes, so that no token is unknown.
         character_coverage: share of the training text's characters that get a piece of their own; 0 chooses 0.9999 with
-            bytes to fall back to, and all of them without.
-        sentencepiece_sample: sentences, of each language, from which the vocabulary is learned.
-        sentencepiece_model: digest of a given model that is used instead of learning one; "" to learn.
-        tokenizer: "moses" tokenises before segmentation.
-        normalize_punctuation: Moses' normalisation of punctuation before segmentation.
-        lowercase: lower-case before segmentation, as the published results of some corpora do.
-        bpe_dropout: chance to leave out a merge (BPE), or the smoothing of the sampling (unigram); 0 segments in the
-            one best way. Source: Provilkov et al. 2020; Kudo 2018.
+            byte fallback and 1 without.
+        sentencepiece_sample: number of sentences of each language that sentencepiece is trained on.
+        sentencepiece_model: digest of a given model, which is used instead of training one; "" to train.
+        tokenizer: "moses" applies the Moses tokenizer before sentencepiece.
+        normalize_punctuation: normalise punctuation as Moses does, before sentencepiece.
+        lowercase: convert to lower case before sentencepiece, as the published results of some corpora do.
+        bpe_dropout: probability of leaving out a merge (BPE), or the smoothing of the sampling (unigram); 0 takes the
+            best segmentation. Source: Provilkov et al. 2020; Kudo 2018.
         dropout_copies: differently sampled copies of the training data; epoch e reads copy e modulo their number.
         max_words: longest sentence, in words (in characters for languages written without spaces).
-        max_subwords: longest training sentence in pieces, either side.
-        max_ratio: largest quotient of the two lengths in words.
+        max_subwords: longest training sentence in pieces, on either side.
+        max_ratio: largest ratio of the two lengths in words.
         max_word_characters: longest word, in characters.
-        language_id: remove pairs that a language identifier finds to be in another language.
+        language_id: remove pairs that a language identifier assigns to another language.
         skip_rules: cleaning rules that are not applied.
         invalid_utf8: "error" stops at invalid bytes, "remove" removes the pair.
-        valid_size: pairs set aside for validation when the corpus has none.
-        test_size: pairs set aside for a test when the corpus has none.
-        shard_pairs: most training pairs in one shard.
-        keep_removed: write the removed pairs into files.
-        seed: of everything that is chosen at random.
+        valid_size: pairs set aside for validation if the corpus has no validation set.
+        test_size: pairs set aside for testing if the corpus has no test set.
+        shard_pairs: maximum number of training pairs in a shard.
+        keep_removed: write the removed pairs to files.
+        seed: of all random choices.
     """
 
     corpus: str
@@ -79,7 +79,8 @@ class Settings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        require(self.src != self.tgt, "--pair", "two different languages", f"{self.src}-{self.tgt}", "name two")
+        if self.src == self.tgt:
+            raise ResMLPError(f"--pair must name two different languages, but is {self.pair}")
         require_choice("--model-type", self.model_type, MODEL_TYPES)
         require_choice("--tokenizer", self.tokenizer, TOKENIZERS)
         require_choice("--invalid-utf8", self.invalid_utf8, INVALID_UTF8)
@@ -92,14 +93,11 @@ class Settings:
             _require_range(f"--{name.replace('_', '-')}", getattr(self, name), 1, 10**12)
         for name in ("valid_size", "test_size"):
             _require_range(f"--{name.replace('_', '-')}", getattr(self, name), 0, 10**9)
-        sampled = self.bpe_dropout > 0
-        require(
-            sampled or self.dropout_copies == 1,
-            "--dropout-copies",
-            "1 without --bpe-dropout",
-            self.dropout_copies,
-            "add --bpe-dropout 0.1, or leave it out",
-        )
+        if self.dropout_copies > 1 and self.bpe_dropout == 0:
+            raise ResMLPError(
+                f"--dropout-copies {self.dropout_copies} requires --bpe-dropout, without which all copies are equal; "
+                "add --bpe-dropout 0.1, or leave out --dropout-copies"
+            )
 
     @property
     def pair(self) -> str:
@@ -113,24 +111,25 @@ class Settings:
 
     @property
     def text(self) -> TextSettings:
-        """What happens to a sentence before sentencepiece sees it."""
+        """How a sentence is prepared for sentencepiece."""
         return TextSettings(self.tokenizer, self.normalize_punctuation, self.lowercase)
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as JSON holds them."""
+        """The settings as JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def _require_range(name: str, value: float, low: float, high: float) -> None:
-    require(low <= value <= high, name, f"from {low:g} to {high:g}", value, "change it")
+    if not low <= value <= high:
+        raise ResMLPError(f"{name} must be from {low:g} to {high:g}, but is {value}")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Describes where two configurations differ.
+    """Describes the differences between two configurations.
 
     Args:
-        old: the one of the folder, as `Settings.as_json` gives it.
-        new: the one that was asked for.
+        old: that of the folder, from `Settings.as_json`.
+        new: that of this run.
 
     Returns:
         One "name: old value -> new value" for each difference.

@@ -1,4 +1,4 @@
-"""Work spread over processes: results in order, a bounded number of tasks under way, and a clean end on interrupt."""
+"""Runs tasks in several processes: ordered results, a bounded number of tasks in flight, a clean end on interrupt."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ TASKS_IN_FLIGHT_PER_WORKER = 3
 
 
 def available_cores() -> int:
-    """The number of processor cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def _children_without_interrupts() -> Iterator[None]:
-    """Processes started in the block never see an interrupt, not even while they start; this one sees it after it.
+    """Protects processes started in the block from interrupts, even while they start; delays this process's own.
 
-    An interrupt from the keyboard reaches every process of the group; the first process alone decides what to do, and a
-    child that it leaves half started would complain of that.
+    An interrupt from the keyboard reaches every process of the group, but only the main process handles it; a child
+    interrupted while it starts would print a traceback.
     """
-    resource_tracker.ensure_running()  # else it starts with the first child, and lets interrupts through again
+    resource_tracker.ensure_running()  # otherwise it starts with the first child and unblocks interrupts again
     received: list[int] = []
     handles_signals = threading.current_thread() is threading.main_thread()
-    if handles_signals:  # the mask alone leaves the process's other threads to hear the interrupt for it
+    if handles_signals:  # with the mask alone, another thread of the process could receive the interrupt
         before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -62,13 +62,13 @@ def ordered_map(
     """Applies a function to every task and yields the results in the order of the tasks.
 
     Memory is bounded: tasks are taken from their iterator only as results are consumed. With one worker, or a single
-    task, everything happens in this process.
+    task, everything runs in this process.
 
     Args:
         function: a module-level function of one task.
         tasks: the tasks; they and the results must be picklable.
         workers: the number of processes.
-        initialise: a module-level function that prepares a worker (loads models), called once in each.
+        initialise: a module-level function that prepares a worker (loads models), called once per worker.
         arguments: the arguments of `initialise`.
 
     Yields:
@@ -97,15 +97,15 @@ def ordered_map(
             yield in_flight.popleft().result()
     except BrokenProcessPool as error:
         raise ResMLPError(
-            f"a worker of {function.__module__} was killed, probably for want of memory; give fewer --workers and run "
-            "the same command again"
+            f"a worker of {function.__module__} was killed, probably because memory ran out; run the same command "
+            "again with fewer --workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Runs a function in a process of its own, which an interrupt of this one ends at once.
+    """Runs a function in a child process, which an interrupt of this process ends at once.
 
     Args:
         function: a module-level function.
@@ -115,8 +115,8 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
         What the function returned.
 
     Raises:
-        Exception: what the function raised.
-        ResMLPError: when the process was killed, usually for want of memory.
+        Exception: whatever the function raised.
+        ResMLPError: the process was killed, usually because memory ran out.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -125,16 +125,17 @@ def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
         with _children_without_interrupts():
             process.start()
         sender.close()
-        result, error = receiver.recv()
+        outcome: tuple[Result, Exception | None] = receiver.recv()
     except EOFError as lost:
         raise ResMLPError(
-            f"the process of {function.__module__} was killed, probably for want of memory; "
-            "use less text or give it more"
+            f"the process of {function.__module__} was killed, probably because memory ran out; use less text, or a "
+            "machine with more memory"
         ) from lost
     finally:
         if process.pid is not None:
             process.terminate()
             process.join()
+    result, error = outcome
     if error is not None:
         raise error
     return result

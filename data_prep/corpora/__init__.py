@@ -1,4 +1,4 @@
-"""The table of corpora; adding one is a file beside this and a line in the table (docs/adding_a_corpus.md)."""
+"""The table of corpora; to add one, add a file to this folder and a line to the table (docs/adding_a_corpus.md)."""
 
 from __future__ import annotations
 

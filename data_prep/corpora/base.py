@@ -1,4 +1,4 @@
-"""What a corpus is: files to fetch, and parts of them that belong to the train, valid or test split."""
+"""The description of a corpus: files to acquire, and parts of them that belong to the train, valid or test split."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from data_prep.formats.text_files import Pair
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the outside world.
+    """One file that a corpus is made of.
 
     Attributes:
         name: the file's name in the download folder and in `--from-dir`.
-        urls: where it can be downloaded, tried in order; empty when it exists only on this machine.
-        size: bytes, None when unknown.
+        urls: where it can be downloaded, tried in order; empty if it exists only on this machine.
+        size: bytes; None if unknown.
         digest: "ALGORITHM:HEXADECIMAL" of the file; None means "unpublished, recorded at first download".
-        text_digest: the same of its decompressed text, which survives another compression; None when unknown.
+        text_digest: digest of its decompressed text, which does not depend on the compression; None if unknown.
         origin: who published the size and the digests.
         other_names: further names under which `--from-dir` may hold the same file.
-        replacement: another packing of the same texts, with the same paths inside, for when this one cannot be had.
-        local: the file itself, when it is the user's own; then nothing is searched or downloaded.
+        replacement: another archive of the same texts, with the same paths inside, used if this one is not available.
+        local: the path, if it is the user's own file; then nothing is looked up or downloaded.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Member:
     """A text: a whole source, or one member of an archive.
 
     Attributes:
-        source: the file to fetch.
-        inside: the path inside the archive; None when the source is the text itself.
+        source: the file.
+        inside: the path inside the archive; None if the source is the text itself.
     """
 
     source: Source
@@ -55,14 +55,15 @@ class Part:
     """Some pairs of a corpus.
 
     Attributes:
-        name: for the log, the manifest and the removal table, for example "europarl-v7".
+        name: for the log, the manifest and the table of removed pairs, for example "europarl-v7".
         split: "train", "valid", or a test set: "test", "test1", "test2" as fairseq numbers them.
-        members: the texts that `read` needs, in its order; empty when the corpus makes its pairs itself.
-        read: called with the paths of these texts and `errors=` (see `read.read_lines`); gives pairs (source, target).
-        expected_pairs: how many pairs there must be; None when unknown.
-        origin: where that number comes from.
-        weight: how often a pair appears in the training data; 0.5 keeps every second pair.
-        optional: leave the part out when `--from-dir` does not hold it, instead of refusing.
+        members: the texts that `read` needs, in its order; empty if the corpus generates its pairs.
+        read: called with the paths of these texts and `errors=` (see `text_files.read_lines`); yields pairs (source,
+            target).
+        expected_pairs: the published number of pairs; None if unknown.
+        origin: who published that number.
+        weight: how often a pair appears in the training data; 0.5 keeps half of the pairs.
+        optional: leave the part out if `--from-dir` does not hold it, instead of raising an error.
     """
 
     name: str
@@ -75,14 +76,14 @@ class Part:
     optional: bool = False
 
     def sources(self) -> list[Source]:
-        """The files that the part may be read from, replacements included."""
+        """The files that the part can be read from, replacements included."""
         own = [member.source for member in self.members]
         return [*own, *(source.replacement for source in own if source.replacement is not None)]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a corpus.
+    """What the user asks of a corpus.
 
     Attributes:
         src: source language code.
@@ -106,11 +107,11 @@ class Corpus:
     """One row of the table of corpora.
 
     Attributes:
-        name: the word on the command line.
+        name: its name on the command line.
         summary: one line of help.
-        parts: finds the parts for a request; raises `ResMLPError` for a pair that the corpus does not have.
-        defaults: settings that differ from `Settings`' own for this corpus, by field name.
-        pair_defaults: the same for some pairs of languages, whichever is the source.
+        parts: returns the parts for a request; raises `ResMLPError` for a language pair that the corpus does not have.
+        defaults: defaults of this corpus that differ from those of `Settings`, by field name.
+        pair_defaults: the same for some language pairs, in both directions.
     """
 
     name: str
@@ -121,5 +122,5 @@ class Corpus:
 
 
 def test_split(number: int) -> str:
-    """The name of a test set: "test", "test1", "test2", ... as `fairseq-preprocess --testpref A,B,C` has them."""
+    """The name of a test set: "test", "test1", "test2", ... as `fairseq-preprocess --testpref A,B,C` names them."""
     return f"test{number}" if number else "test"

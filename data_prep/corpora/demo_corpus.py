@@ -1,8 +1,8 @@
-"""The embedded English-German demo corpus: made, not downloaded, so that a model can be trained right after installing.
+"""The built-in English-German demo corpus: generated, not downloaded, so that a model can be trained right away.
 
-A seeded generator draws meanings and puts each into both languages (see `demo_language`). The German depends on
-nothing but what the English says, yet no word-by-word substitution yields it: genders, cases and adjective endings, the
-verb in second or last place, separable verbs, and pronouns that follow the gender of their noun must all be learnt.
+A seeded generator draws meanings and expresses each in both languages (see `demo_language`). The German sentence is a
+function of the English one, but not a word-by-word substitution: a model has to learn genders, cases and adjective
+endings, the verb in second or last position, separable verbs, and pronouns that follow the gender of their noun.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from data_prep.corpora.demo_language.phrases import Dice
 from data_prep.corpora.demo_language.sentences import draw_pair
-from data_prep.files import write_text
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import write_text
 
 Pair = tuple[str, str]
 
@@ -26,12 +26,12 @@ MOST_PAIRS = 1_000_000
 
 
 def plain_form(sentence: str) -> str:
-    """A sentence without case and punctuation, by which two sentences count as the same."""
+    """A sentence without case and punctuation; two sentences with the same plain form count as equal."""
     return " ".join(_PUNCTUATION.sub("", sentence.casefold()).split())
 
 
 def _reads_well(pair: Pair) -> bool:
-    """Whether a pair is not too long, and its English without doubled words ("at half past five five friends")."""
+    """Whether a pair is not too long and its English has no doubled words ("at half past five five friends")."""
     source_words = pair[0].lower().split()
     has_doubled_word = any(word == following for word, following in pairwise(source_words))
     return not has_doubled_word and all(len(sentence.split()) <= MOST_WORDS for sentence in pair)
@@ -44,7 +44,7 @@ def generate_pairs(seed: int) -> Iterator[Pair]:
         seed: the same seed gives the same pairs on every platform and Python version.
 
     Yields:
-        (English, German) of at most `MOST_WORDS` words a side; pairs may come again.
+        (English, German) of at most `MOST_WORDS` words on each side; pairs may be repeated.
     """
     dice = Dice(seed)
     while True:
@@ -54,7 +54,7 @@ def generate_pairs(seed: int) -> Iterator[Pair]:
 
 
 def _distinct_pairs(seed: int) -> Iterator[Pair]:
-    """Pairs whose English and whose German have not been seen before, case and punctuation aside."""
+    """Pairs whose English and German sentences did not occur before, apart from case and punctuation."""
     seen: tuple[set[str], set[str]] = (set(), set())
     for pair in generate_pairs(seed):
         forms = [plain_form(sentence) for sentence in pair]
@@ -72,17 +72,19 @@ def build_demo_corpus(seed: int = 1, train: int = 24_000, valid: int = 500, test
         train, valid, test: number of pairs of each split.
 
     Returns:
-        The pairs of "train", "valid" and "test". No sentence of either language occurs twice in the corpus, whatever
-        the split, case and punctuation aside.
+        The pairs of "train", "valid" and "test". No sentence of either language occurs twice in the corpus, in any
+        split, apart from case and punctuation.
 
     Raises:
-        ResMLPError: when a count is negative or the sum is more than `MOST_PAIRS`.
+        ResMLPError: a count is negative or the sum is more than `MOST_PAIRS`.
     """
     sizes = {"train": train, "valid": valid, "test": test}
     for name, size in sizes.items():
-        require(size >= 0, name, "a number of pairs, 0 or more", size, "ask for fewer or more pairs")
+        if size < 0:
+            raise ResMLPError(f"the number of {name} pairs must be at least 0, but is {size}")
     total = sum(sizes.values())
-    require(total <= MOST_PAIRS, "the demo corpus", f"at most {MOST_PAIRS} pairs", total, "ask for fewer pairs")
+    if total > MOST_PAIRS:
+        raise ResMLPError(f"the demo corpus has at most {MOST_PAIRS} pairs, but {total} are requested; request fewer")
     pairs = _distinct_pairs(seed)
     return {name: list(islice(pairs, size)) for name, size in sizes.items()}
 
@@ -93,15 +95,14 @@ def write_demo_corpus(
     """Writes the demo corpus as train.en, train.de, valid.en, ...: UTF-8, one sentence a line.
 
     Args:
-        folder: where to; made when it is missing. Each file appears under its name only when it is whole.
+        folder: the output folder; created if it is missing. Each file is written atomically.
         seed, train, valid, test: see `build_demo_corpus`.
 
     Returns:
-        What was written.
+        The pairs that were written.
 
     Raises:
-        ResMLPError: when a count is out of range.
-        OSError: when the folder cannot be written.
+        ResMLPError: a count is out of range, or the folder cannot be written.
     """
     corpus = build_demo_corpus(seed, train, valid, test)
     for split, pairs in corpus.items():

@@ -1,4 +1,4 @@
-"""The user's own files: two texts in step, TSV or TMX, plain or compressed; several corpora with weights."""
+"""The user's own files: two parallel texts, TSV or TMX, plain or compressed; several corpora with weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _parts(request: Request) -> list[Part]:
         test = test or _present(request, "test")
     if not train:
         raise ResMLPError(
-            "--train must name the training text for files, but is missing; give --train PREFIX for PREFIX.SRC and "
-            "PREFIX.TGT, --train FILE.tsv or FILE.tmx, or --from-dir DIR"
+            "the corpus `files` requires --train or --from-dir; give --train PREFIX for PREFIX.SRC and PREFIX.TGT, "
+            "--train FILE.tsv or FILE.tmx, or --from-dir DIR"
         )
     parts = [
         *(_part(path, "train", request, weight) for path, weight in train),
@@ -44,7 +44,7 @@ def _present(request: Request, split: str) -> tuple[str, ...]:
 def _part(path: str, split: str, request: Request, weight: float = 1.0) -> Part:
     texts, read = _texts(Path(path), request)
     members = tuple(Member(Source(text.name, local=text)) for text in texts)
-    # Many corpora are called "train" and differ in their folder.
+    # Many corpora are called "train" and differ only in their folder.
     return Part("/".join(Path(path).parts[-2:]), split, members, read, weight=weight)
 
 
@@ -58,8 +58,8 @@ def _texts(path: Path, request: Request) -> tuple[tuple[Path, ...], Callable[...
     for lang, text in zip((request.src, request.tgt), found, strict=True):
         if text is None:
             raise ResMLPError(
-                f"{path}.{lang} must exist, plain or ending in {', '.join(COMPRESSIONS[1:])}, but is missing; "
-                "name two texts by what they share, PREFIX of PREFIX.SRC and PREFIX.TGT, or a .tsv or .tmx file"
+                f"{path}.{lang} is missing, also with {', '.join(COMPRESSIONS[1:])}; give the common prefix of two "
+                "texts, PREFIX of PREFIX.SRC and PREFIX.TGT, or a .tsv or .tmx file"
             )
     return tuple(text for text in found if text), read_line_pairs
 

@@ -1,9 +1,9 @@
-"""IWSLT14 German-English: TED talks, divided as fairseq's well-known recipe does.
+"""IWSLT14 German-English: TED talks, split like fairseq's well-known recipe.
 
-Source: fairseq, examples/translation/prepare-iwslt14.sh. Of the training talks' pairs that have 1 to 175 Moses tokens
-on each side and a quotient of at most 1.5, every 23rd is for validation; the test text joins five sets. fairseq counts
-160,239 / 7,283 / 6,750 pairs; sacremoses and Moses' own script disagree on a few tokens, so that the first two can
-differ by some pairs here.
+Source: fairseq, examples/translation/prepare-iwslt14.sh. Of the training pairs that have 1 to 175 Moses tokens on each
+side and a length ratio of at most 1.5, every 23rd is used for validation; the test text joins five sets. fairseq counts
+160,239 / 7,283 / 6,750 pairs; sacremoses and the Moses script differ in a few tokens, so the first two numbers can
+differ by some pairs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _read_talks(src: Path, tgt: Path, languages: tuple[str, str], valid: bool, e
 
 @cache
 def _cleaned_talks(src: Path, tgt: Path, languages: tuple[str, str], errors: str) -> list[Pair]:
-    """The pairs that fairseq's recipe keeps before it divides them; remembered, because two splits need them."""
+    """The pairs that fairseq's recipe keeps before it splits them; cached, because two splits need them."""
     from sacremoses import MosesTokenizer
 
     tokenize = [MosesTokenizer(lang).tokenize for lang in languages]

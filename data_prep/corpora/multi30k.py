@@ -6,7 +6,7 @@ from data_prep.corpora.base import Corpus, Member, Part, Request, Source, test_s
 from data_prep.formats.text_files import read_line_pairs
 from resmlp_mt.common.errors import ResMLPError
 
-# A commit, not a branch: the same address can then never give another file.
+# A commit, not a branch: the file behind the URL can never change.
 _URL = "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw/"
 _ORIGIN = "computed from github.com/multi30k/dataset at commit a3d2e0d, data/task1/raw"
 _TARGETS = ("de", "fr", "cs")

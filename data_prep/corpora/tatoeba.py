@@ -13,7 +13,7 @@ def _parts(request: Request) -> list[Part]:
     languages = (request.src, request.tgt)
     pair = "-".join(sorted(languages))
     archive = Source(
-        # The address of another version differs in the folder alone, so the name has to tell them apart.
+        # URLs of versions differ only in the folder, so the file name has to contain the version.
         name=f"tatoeba-{VERSION}-{pair}.txt.zip",
         urls=(f"{_URL}{pair}.txt.zip",),
         other_names=(f"{pair}.txt.zip",),

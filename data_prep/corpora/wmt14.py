@@ -17,7 +17,7 @@ from resmlp_mt.common.errors import ResMLPError
 _TFDS = "tensorflow/datasets, url_checksums/wmt14_translate.txt"
 _HUGGING_FACE = "huggingface/datasets, datasets/wmt14/dataset_infos.json"
 _FINDINGS = "Bojar et al. 2014, figure 1"
-_COUNTED = "counted by users of the file; its publisher gives none"
+_COUNTED = "counted by users of the file; its publisher states no number"
 _STATMT = ("https://www.statmt.org/", "http://www.statmt.org/", "https://data.statmt.org/")
 _MIRROR = "https://huggingface.co/datasets/wmt/"
 
@@ -88,7 +88,7 @@ GIGA = _source(
 
 @dataclass(frozen=True)
 class _Set:
-    """A training set: the archive, the path of a text inside up to the language, its number of pairs, their origin."""
+    """A training set: the archive, the path prefix of a text in it, its number of pairs, and who published that."""
 
     name: str
     source: Source
@@ -140,14 +140,14 @@ def _parts(request: Request) -> list[Part]:
 
 
 def _test_set(key: str, name: str, split: str, languages: tuple[str, str], pairs: int) -> Part:
-    """A test set whose address, digest and files sacrebleu knows."""
-    # Imported here: it loads a large table, which no other corpus needs.
+    """A test set whose URL, digest and files sacrebleu knows."""
+    # Imported here: it loads a large table that no other corpus needs.
     from sacrebleu.dataset import DATASETS
 
     known: Any = DATASETS[key]
     url = known.data[0]
     source = Source(
-        # Both archives of 2013 and of later years are called test.tgz somewhere: the name tells them apart.
+        # The archives of several years are all called test.tgz: the prefix makes the names unique.
         name=f"{name}-{url.rpartition('/')[2]}",
         urls=(url, url.replace("https://statmt.org", "https://www.statmt.org")),
         digest=f"md5:{known.md5[0]}",

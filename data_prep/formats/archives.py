@@ -1,4 +1,4 @@
-"""Members of tar and zip archives, taken out one by one under names of our own choice."""
+"""Extracts members of tar and zip archives one by one, under names that the archive cannot choose."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from data_prep.files import whole_file
 from data_prep.formats.text_files import MAX_EXPANSION, expansion_limit
-from data_prep.progress import say
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import open_whole_file
+from resmlp_mt.common.progress import log
 
 _COPY_BYTES = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, OSError)
 
 
 def extract_members(archive: Path, names: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Takes some members out of an archive; those that are there already are left alone.
+    """Extracts some members of an archive; those that exist already are skipped.
 
     Args:
         archive: a .zip, or a .tar in any compression.
         names: paths inside the archive.
-        folder: where to put them, each under the last part of its path in a folder named after the archive.
+        folder: the output folder; each member gets the last part of its path, in a subfolder named after the archive.
 
     Returns:
-        Where each member is now.
+        The path of each extracted member.
 
     Raises:
-        ResMLPError: when a member is missing, is not a plain file, has a name that leads out of the archive or a size
-            that no text has, or when the archive is damaged.
+        ResMLPError: a member is missing, is not a plain file, has a path outside the archive or is too large for a
+            text, or the archive is damaged.
     """
     targets = {name: folder / archive.name / Path(name).name for name in names}
     missing = {name for name, target in targets.items() if not target.is_file()}
@@ -47,14 +47,14 @@ def extract_members(archive: Path, names: Sequence[str], folder: Path) -> dict[s
             if name in missing:
                 if content is None:
                     raise ResMLPError(
-                        f"{archive} must hold {name} as a plain file, but it is a link or folder; get it again"
+                        f"{name} in {archive} is a link or a folder instead of a plain file; download the archive again"
                     )
-                say("unpack", f"{archive.name}: {name}")
+                log("unpack", f"{archive.name}: {name}")
                 _copy(content, targets[name], limit, f"{archive}: {name}")
                 missing.remove(name)
                 if not missing:
                     return targets
-    raise ResMLPError(f"{archive} must hold {', '.join(sorted(missing))}, but does not; get it again")
+    raise ResMLPError(f"{archive} does not hold {', '.join(sorted(missing))}; download it again")
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
@@ -73,19 +73,19 @@ def _safe_name(archive: Path, name: str) -> str:
     normal = posixpath.normpath(name)
     if normal.startswith(("/", "../")) or normal == ".." or "\\" in normal:
         raise ResMLPError(
-            f"{archive} must hold only paths inside itself, but holds {name!r}; it is not safe to use, get it elsewhere"
+            f"{archive} is not safe to extract: it holds {name!r}, a path outside the archive; download it elsewhere"
         )
     return normal
 
 
 def _copy(content: IO[bytes], target: Path, limit: int, what: str) -> None:
     total = 0
-    with whole_file(target) as file:
+    with open_whole_file(target) as file:
         while block := content.read(_COPY_BYTES):
             total += len(block)
             if total > limit:
                 raise ResMLPError(
-                    f"{what} must be at most {MAX_EXPANSION} times as large as its archive, but is not; it is no text"
+                    f"{what} is more than {MAX_EXPANSION} times as large as its archive, so it is not a text"
                 )
             file.write(block)
 
@@ -96,5 +96,5 @@ def _damage_reported(archive: Path) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # The disk, not the archive.
-        raise ResMLPError(f"{archive} must be a whole archive, but is damaged ({error}); get it again") from error
+            raise  # an error of the disk, not of the archive
+        raise ResMLPError(f"the archive {archive} is damaged ({error}); download it again") from error

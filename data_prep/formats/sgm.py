@@ -1,4 +1,4 @@
-"""The mark-up of evaluation campaigns: WMT's .sgm test sets and IWSLT's talks."""
+"""Readers of the markup of evaluation campaigns: WMT's .sgm test sets and IWSLT's talks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resmlp_mt.common.errors import ResMLPError
 
 _SEGMENT = re.compile(r"<seg[^>]*>(.*)</seg>", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
-# Lines of metadata in IWSLT's training text; titles and descriptions are text within tags.
+# IWSLT's training text has lines of metadata; titles and descriptions are text within tags.
 _IWSLT_TAGS = re.compile(r"</?(?:title|description)>")
 _DROPPED_BY_FAIRSEQ = ("<url>", "<talkid>", "<keywords>")
 
@@ -19,22 +19,22 @@ _DROPPED_BY_FAIRSEQ = ("<url>", "<talkid>", "<keywords>")
 def read_sgm(src: Path, tgt: Path, errors: str = "strict") -> Iterator[Pair]:
     """Yields the segments of a test set in order.
 
-    As sacrebleu reads them: the text between the tags, white space collapsed, entities left alone; so that a score of
-    ours and one of `sacrebleu -t` are of the same text.
+    They are read as sacrebleu reads them, so that our scores and those of `sacrebleu -t` are of the same text: the text
+    between the tags, white space collapsed, entities unchanged.
 
     Args:
         src: the source side, one `<seg>` a line.
         tgt: the reference side.
-        errors: as in `read.read_lines`.
+        errors: as in `text_files.read_lines`.
 
     Raises:
-        ResMLPError: when the sides have different numbers of segments.
+        ResMLPError: the sides have different numbers of segments.
     """
     sides = [list(_segments(path, errors)) for path in (src, tgt)]
     if len(sides[0]) != len(sides[1]):
         raise ResMLPError(
-            f"{src} and {tgt} must hold equally many segments, but hold {len(sides[0]):,} and {len(sides[1]):,}; "
-            "get them again"
+            f"{src} and {tgt} have different numbers of segments, {len(sides[0]):,} and {len(sides[1]):,}; download "
+            "them again"
         )
     yield from zip(*sides, strict=True)
 
@@ -44,18 +44,16 @@ def _segments(path: Path, errors: str) -> Iterator[str]:
         if line.lstrip().lower().startswith("<seg"):
             match = _SEGMENT.search(line)
             if match is None:
-                raise ResMLPError(
-                    f"{path} must have <seg> and </seg> in one line, but has not in {line[:80]!r}; mend it"
-                )
+                raise ResMLPError(f"{path} does not have <seg> and </seg> in one line in {line[:80]!r}; correct it")
             yield _SPACES.sub(" ", match[1]).strip()
 
 
 def read_sgm_series(*texts: Path, errors: str = "strict") -> Iterator[Pair]:
-    """Yields the segments of several test sets one after another.
+    """Yields the segments of several test sets in sequence.
 
     Args:
         texts: source and reference of the first set, source and reference of the second, and so on.
-        errors: as in `read.read_lines`.
+        errors: as in `text_files.read_lines`.
     """
     for src, tgt in zip(texts[::2], texts[1::2], strict=True):
         yield from read_sgm(src, tgt, errors)
@@ -64,23 +62,23 @@ def read_sgm_series(*texts: Path, errors: str = "strict") -> Iterator[Pair]:
 def read_iwslt_tags(src: Path, tgt: Path, errors: str = "strict") -> Iterator[Pair]:
     """Yields the pairs of IWSLT's training text, `train.tags.SRC-TGT.LANG`.
 
-    Lines with addresses, numbers and keywords of talks are left out; titles and descriptions lose their tags.
+    Lines with URLs, ids and keywords of talks are skipped; titles and descriptions are kept without their tags.
 
     Source: fairseq, examples/translation/prepare-iwslt14.sh.
 
     Args:
         src: the source side.
         tgt: the target side.
-        errors: as in `read.read_lines`.
+        errors: as in `text_files.read_lines`.
 
     Raises:
-        ResMLPError: when the sides have different numbers of lines of text.
+        ResMLPError: the sides have different numbers of lines of text.
     """
     sides = [list(_talk_lines(path, errors)) for path in (src, tgt)]
     if len(sides[0]) != len(sides[1]):
         raise ResMLPError(
-            f"{src} and {tgt} must hold equally many lines of text, but hold {len(sides[0]):,} and {len(sides[1]):,}; "
-            "get them again"
+            f"{src} and {tgt} have different numbers of lines of text, {len(sides[0]):,} and {len(sides[1]):,}; "
+            "download them again"
         )
     yield from zip(*sides, strict=True)
 

@@ -1,6 +1,7 @@
-"""Text as it is: UTF-8, lines ended by a line feed alone, plain or compressed, and two files in step.
+"""Reads UTF-8 text, plain or compressed, and parallel text in two files.
 
-A carriage return, U+2028 or U+0085 is text: splitting at them is how other tools lose the pairing of two files.
+Only a line feed ends a line. A carriage return, U+2028 or U+0085 is text: tools that split lines there lose the
+alignment of two files.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ Pair = tuple[str, str]
 
 COMPRESSIONS = ("", ".gz", ".xz", ".bz2", ".zst")
 MAX_LINE_BYTES = 1_000_000
-# Text shrinks to a tenth, repetitive text to a fiftieth; what grows further is made to fill the disk or the memory.
+# Text compresses to a tenth, repetitive text to a fiftieth; a larger ratio is that of a decompression bomb.
 MAX_EXPANSION = 200
 ALWAYS_ALLOWED_BYTES = 1 << 26
 _BLOCK_BYTES = 1 << 20
-# Zstandard gives all that a piece holds at once: small pieces keep even a decompression bomb small.
+# Zstandard decompresses a piece of input at once: small pieces limit even a decompression bomb.
 _PACKED_BYTES = 1 << 12
 _BYTE_ORDER_MARK = "\ufeff"
 
 
 def _open(path: Path) -> IO[bytes]:
-    """Opens a file for reading, through a decompressor chosen by the end of its name."""
+    """Opens a file for reading, decompressed according to its suffix."""
     try:
         match path.suffix:
             case ".gz":
@@ -45,14 +46,14 @@ def _open(path: Path) -> IO[bytes]:
             case _:
                 return path.open("rb")
     except OSError as error:
-        raise ResMLPError(f"{path} must be a readable file, but is not ({error.strerror}); check the name") from error
+        raise ResMLPError(f"{path} cannot be read ({error.strerror}); check the name") from error
 
 
 def _zstandard() -> Any:
     try:
         return importlib.import_module("zstandard")
     except ImportError as error:
-        raise ResMLPError("files ending in .zst need a library; run `pip install zstandard`") from error
+        raise ResMLPError("reading .zst files requires zstandard; run `pip install zstandard`") from error
 
 
 def _decompressed(path: Path) -> Iterator[bytes]:
@@ -65,7 +66,7 @@ def _decompressed(path: Path) -> Iterator[bytes]:
 
 
 def _zstandard_frames(file: IO[bytes]) -> Iterator[bytes]:
-    # The library's own file object takes a truncated file for a whole one.
+    # The library's own file object does not notice that a file is truncated.
     context = _zstandard().ZstdDecompressor()
     frame = context.decompressobj()
     while packed := file.read(_PACKED_BYTES):
@@ -74,11 +75,11 @@ def _zstandard_frames(file: IO[bytes]) -> Iterator[bytes]:
             yield frame.decompress(packed)
             packed = frame.unused_data if frame.eof else b""
     if not frame.eof:
-        raise EOFError("the last frame is not whole")
+        raise EOFError("the last frame is incomplete")
 
 
 def _damaged_types() -> tuple[type[Exception], ...]:
-    """What the decompressors raise at a damaged or truncated file."""
+    """The errors that the decompressors raise for a damaged or truncated file."""
     types: tuple[type[Exception], ...] = (EOFError, OSError, lzma.LZMAError, zlib.error)
     if "zstandard" in sys.modules:
         types += (_zstandard().ZstdError,)
@@ -86,7 +87,7 @@ def _damaged_types() -> tuple[type[Exception], ...]:
 
 
 def expansion_limit(packed: Path) -> int:
-    """The most bytes that a compressed file may give before it is taken for a decompression bomb."""
+    """The number of bytes that a compressed file may expand to before it is considered a decompression bomb."""
     return max(packed.stat().st_size * MAX_EXPANSION, ALWAYS_ALLOWED_BYTES)
 
 
@@ -94,7 +95,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     """Yields the decompressed content of a file in blocks of about one megabyte.
 
     Raises:
-        ResMLPError: when the file is damaged, truncated, or expands beyond `MAX_EXPANSION`.
+        ResMLPError: the file is damaged, truncated, or expands beyond `MAX_EXPANSION`.
     """
     limit = expansion_limit(path) if path.suffix in COMPRESSIONS[1:] else None
     total = 0
@@ -103,14 +104,14 @@ def read_blocks(path: Path) -> Iterator[bytes]:
             total += len(block)
             if limit is not None and total > limit:
                 raise ResMLPError(
-                    f"{path} must hold at most {MAX_EXPANSION} times its own size, but expands beyond that after "
-                    f"{total:,} bytes; it is not a compressed text"
+                    f"{path} expands to more than {MAX_EXPANSION} times its size, so it is not a compressed text; "
+                    f"reading stopped after {total:,} bytes"
                 )
             yield block
     except _damaged_types() as error:
         raise ResMLPError(
-            f"{path} must be a whole {path.suffix or 'text'} file, but is damaged or cut short after {total:,} bytes "
-            f"of text ({error}); get it again"
+            f"the {path.suffix or 'text'} file {path} is damaged or truncated after {total:,} bytes of text ({error}); "
+            "get it again"
         ) from error
 
 
@@ -119,11 +120,11 @@ def read_lines(path: Path, errors: str = "strict") -> Iterator[str]:
 
     Args:
         path: plain or compressed text.
-        errors: "strict", or "surrogateescape" to let invalid bytes through as lone surrogates for a later rule to find.
+        errors: "strict", or "surrogateescape" to decode invalid bytes to lone surrogates, which a cleaning rule finds.
 
     Raises:
-        ResMLPError: names the file and the line of invalid bytes, or of a line over `MAX_LINE_BYTES`, or the
-            encoding if it is UTF-16 or UTF-32.
+        ResMLPError: the text has invalid bytes or a line over `MAX_LINE_BYTES`, or is UTF-16 or UTF-32; the message
+            names the file, and the line or the encoding.
     """
     done = 0
     rest = b""
@@ -148,30 +149,30 @@ def _decoded_lines(path: Path, content: bytes, done: int, errors: str) -> list[s
     try:
         text = content.decode("utf-8", errors)
     except UnicodeDecodeError as error:
-        place = done + content.count(b"\n", 0, error.start) + 1
+        line = done + content.count(b"\n", 0, error.start) + 1
         raise ResMLPError(
-            f"{path} must be UTF-8 text, but line {place:,} holds the byte 0x{content[error.start]:02x}; convert the "
-            "file, or remove such pairs with --invalid-utf8 remove"
+            f"{path} is not UTF-8: line {line:,} holds the byte 0x{content[error.start]:02x}; convert the file, or "
+            "remove such pairs with --invalid-utf8 remove"
         ) from error
     lines = text.split("\n")
     if done == 0:
         lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
-    for number, line in enumerate(lines, done + 1):
-        # A character takes one to four bytes, so that most lines need no second look.
-        if len(line) * 4 > MAX_LINE_BYTES and len(line.encode(errors="surrogateescape")) > MAX_LINE_BYTES:
+    for number, text_line in enumerate(lines, done + 1):
+        # A character takes at most four bytes, so most lines need not be encoded again.
+        if len(text_line) * 4 > MAX_LINE_BYTES and len(text_line.encode(errors="surrogateescape")) > MAX_LINE_BYTES:
             raise _too_long(path, number)
     return lines
 
 
 def _too_long(path: Path, line: int) -> ResMLPError:
     return ResMLPError(
-        f"{path} must hold one sentence a line, but line {line:,} is longer than {MAX_LINE_BYTES:,} bytes; "
-        "check that lines end in line feeds"
+        f"{path} does not have one sentence a line: line {line:,} is longer than {MAX_LINE_BYTES:,} bytes; check that "
+        "lines end in line feeds"
     )
 
 
 def read_line_pairs(src: Path, tgt: Path, errors: str = "strict") -> Iterator[Pair]:
-    """Yields line n of two files together.
+    """Yields the lines of two files in pairs.
 
     Args:
         src: the source sentences.
@@ -179,14 +180,14 @@ def read_line_pairs(src: Path, tgt: Path, errors: str = "strict") -> Iterator[Pa
         errors: as in `read_lines`.
 
     Raises:
-        ResMLPError: when one file ends before the other: names both and their numbers of lines.
+        ResMLPError: one file ends before the other; the message names both and their numbers of lines.
     """
     src_lines, tgt_lines = read_lines(src, errors), read_lines(tgt, errors)
     for number, (src_line, tgt_line) in enumerate(zip_longest(src_lines, tgt_lines)):
         if src_line is None or tgt_line is None:
             shorter, longer, rest = (src, tgt, tgt_lines) if src_line is None else (tgt, src, src_lines)
             raise ResMLPError(
-                f"{shorter} and {longer} must hold equally many lines, but hold {number:,} and "
-                f"{number + 1 + sum(1 for _ in rest):,}; line n of both must be a pair"
+                f"{shorter} and {longer} have different numbers of lines, {number:,} and "
+                f"{number + 1 + sum(1 for _ in rest):,}; line n of one must be the translation of line n of the other"
             )
         yield src_line, tgt_line

@@ -1,4 +1,4 @@
-"""Other forms of parallel text: TSV and TMX."""
+"""Readers of parallel text in TSV and TMX files."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ def read_tsv(path: Path, errors: str = "strict") -> Iterator[Pair]:
     """Yields the first two columns of a tab-separated file.
 
     Args:
-        path: plain or compressed; column 1 is the source, column 2 the target, further ones are left alone.
-        errors: as in `read.read_lines`.
+        path: plain or compressed; column 1 is the source, column 2 the target, further columns are ignored.
+        errors: as in `text_files.read_lines`.
 
     Raises:
-        ResMLPError: names the line that has no second column.
+        ResMLPError: a line has no second column; the message names the line.
     """
     for number, line in enumerate(read_lines(path, errors), 1):
         columns = line.split("\t", 2)
         if len(columns) < 2:
-            raise ResMLPError(
-                f"{path} must hold SOURCE<tab>TARGET in each line, but line {number:,} has no tab; mend it"
-            )
+            raise ResMLPError(f"line {number:,} of {path} has no tab; each line must have the form SOURCE<tab>TARGET")
         yield columns[0], columns[1]
 
 
@@ -40,10 +38,10 @@ def read_tmx(path: Path, src_lang: str, tgt_lang: str, errors: str = "strict") -
         path: plain or compressed TMX 1.4.
         src_lang: source language code; "en" also finds "en-GB" and "EN".
         tgt_lang: target language code.
-        errors: not used: an XML parser reads either all bytes or none.
+        errors: not used: an XML parser cannot skip invalid bytes.
 
     Raises:
-        ResMLPError: names the place where the file is not well-formed XML.
+        ResMLPError: the file is not well-formed XML; the message names the line.
     """
     parser: Any = ElementTree.XMLPullParser(events=("start", "end"))
     root = None
@@ -62,7 +60,7 @@ def read_tmx(path: Path, src_lang: str, tgt_lang: str, errors: str = "strict") -
                     root.clear()
         parser.close()
     except ElementTree.ParseError as error:
-        raise ResMLPError(f"{path} must be well-formed TMX, but is not ({error}); mend or convert it") from error
+        raise ResMLPError(f"{path} is not well-formed TMX ({error}); correct or convert it") from error
 
 
 def _variants(unit: ElementTree.Element) -> Iterator[tuple[str, str]]:
@@ -72,5 +70,5 @@ def _variants(unit: ElementTree.Element) -> Iterator[tuple[str, str]]:
         if segment is not None:
             text = io.StringIO()
             text.writelines(segment.itertext())
-            # A line feed inside a segment would break the one-sentence-a-line form of everything that follows.
+            # A line feed inside a segment would break the format of one sentence a line.
             yield lang.replace("_", "-").split("-")[0].lower(), text.getvalue().replace("\n", " ")

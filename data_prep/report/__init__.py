@@ -1,1 +1,1 @@
-"""`report.html` and the summary of a run."""
+"""The HTML report of a data set and the summary of a run."""

@@ -1,8 +1,7 @@
-"""The pictures of a data report, as SVG."""
+"""The figures of a data report, as SVG."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,30 +11,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resmlp_mt.common.plot_style import GRID, MUTED, STYLE
+from resmlp_mt.common.plot_style import COLOURS, GRID, MUTED, STYLE, figure_svg
 
-# Told apart with every kind of colour vision, and in grey.
-SRC_COLOR, TGT_COLOR, RATIO_COLOR = "#1f6fb4", "#d9730d", "#3b7d6e"
+SRC_COLOR, TGT_COLOR, RATIO_COLOR = COLOURS[:3]
 _MOST_BARS = 100
 _CELLS = 60
 
 
 def length_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -> str:
-    """Draws how long the sentences of both sides are.
+    """Draws the lengths of the sentences of both sides.
 
     Args:
         sizes: pieces in each training sentence, for each side `(pairs,)`.
         languages: source and target language.
 
     Returns:
-        An SVG picture.
+        SVG.
     """
     figure, axes = _figure()
     longest = int(max(np.percentile(side, 99.9) for side in sizes))
     edges = np.arange(0, longest + 2, max(1, -(-longest // _MOST_BARS))) + 0.5
     for side, lang, color in zip(sizes, languages, (SRC_COLOR, TGT_COLOR), strict=True):
         _outline(axes, side, edges, color, lang)
-    axes.set_xlabel("pieces in a sentence (dashed: median; the longest 0.1 % not drawn)")
+    axes.set_xlabel("pieces in a sentence (dashed: median; the longest 0.1 % is not drawn)")
     axes.set_ylabel("% of sentences")
     axes.set_xlim(0, edges[-1])
     axes.legend(frameon=False, loc="upper right")
@@ -50,10 +48,10 @@ def ratio_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]
         languages: source and target language.
 
     Returns:
-        An SVG picture.
+        SVG.
     """
     figure, axes = _figure()
-    # Quotients of small numbers fall on few places; spread over the half piece around each, they show their shape.
+    # Ratios of small numbers take few values; spreading each over half a piece shows the shape of the distribution.
     spread = np.random.default_rng(1)
     src, tgt = (np.maximum(side, 1) + spread.uniform(-0.5, 0.5, len(side)) for side in sizes)
     ratio = np.log2(tgt / src)
@@ -61,20 +59,20 @@ def ratio_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]
     _outline(axes, np.clip(ratio, -bound, bound), np.linspace(-bound, bound, 73), RATIO_COLOR)
     ticks = np.array([-2, -1, -0.585, 0, 0.585, 1, 2])
     axes.set_xticks(ticks, ["1/4", "1/2", "2/3", "1", "3/2", "2", "4"])
-    axes.set_xlabel(f"pieces of {languages[1]} for one piece of {languages[0]} (dashed: median)")
+    axes.set_xlabel(f"pieces of {languages[1]} per piece of {languages[0]} (dashed: median)")
     axes.set_ylabel("% of pairs")
     return _svg(figure)
 
 
 def length_plane(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -> str:
-    """Draws the length of one side over that of the other: a straight ridge means that the pairing is right.
+    """Draws the length of one side over that of the other; a straight ridge means that the sides are paired correctly.
 
     Args:
         sizes: pieces in each training sentence, for each side `(pairs,)`.
         languages: source and target language.
 
     Returns:
-        An SVG picture.
+        SVG.
     """
     figure, axes = _figure()
     longest = float(max(np.percentile(side, 99.5) for side in sizes)) + 1
@@ -89,20 +87,20 @@ def length_plane(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str]) -
     powers = np.arange(0, int(np.log10(max(counts.max(), 1))) + 1)
     bar.set_ticks(powers.tolist(), labels=[f"{10**power:,}" for power in powers.tolist()])
     bar.set_label("pairs")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.grid(False)
     return _svg(figure)
 
 
 def vocabulary_use(counts: Sequence[NDArray[np.int64]], languages: Sequence[str]) -> str:
-    """Draws how often the pieces are used, the most frequent first.
+    """Draws how often each piece is used, the most frequent first.
 
     Args:
         counts: occurrences of each piece in the training text, for each side `(pieces,)`.
         languages: source and target language.
 
     Returns:
-        An SVG picture.
+        SVG.
     """
     figure, axes = _figure()
     for side, lang, color in zip(counts, languages, (SRC_COLOR, TGT_COLOR), strict=True):
@@ -126,21 +124,13 @@ def _figure() -> tuple[Figure, Axes]:
 def _outline(
     axes: Axes, values: NDArray[Any], edges: NDArray[np.floating[Any]], color: str, label: str | None = None
 ) -> None:
-    """Draws the shares of values between `edges`, and the median of the values."""
+    """Draws the share of the values between neighbouring `edges`, and the median of the values."""
     share = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
     axes.stairs(share, edges, color=color, fill=True, alpha=0.22)
     axes.stairs(share, edges, color=color, linewidth=1.6, label=label)
-    _mark(axes, float(np.median(values)), color)
-
-
-def _mark(axes: Axes, place: float, color: str) -> None:
-    axes.axvline(place, color=color, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.axvline(float(np.median(values)), color=color, linewidth=1.2, linestyle=(0, (4, 3)))
 
 
 def _svg(figure: Figure) -> str:
-    text = io.StringIO()
     with rc_context(STYLE):
-        # Without a date the same data give the same picture.
-        figure.savefig(text, format="svg", transparent=True, dpi=150, metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+        return figure_svg(figure)

@@ -1,39 +1,41 @@
-"""The last words of a run: what was removed, and what to do next."""
+"""The summary at the end of a run: what was removed, and the next commands."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from resmlp_mt.common.data_folder import training_folders
+from resmlp_mt.common.data_manifest import DataManifest
 
 
-def removal_table(manifest: dict[str, Any]) -> str:
-    """A table of how many training pairs each rule removed.
+def removal_table(manifest: DataManifest) -> str:
+    """A table of the number of training pairs that each rule removed.
 
     Args:
         manifest: of a finished data set.
     """
-    read, rules = manifest["removed"]["read"], manifest["removed"]["rules"]
-    # Corpora of a weight other than 1 make this differ from what is left.
-    training = manifest["splits"]["train"]["pairs"]
+    read, rules = manifest.removed["read"], manifest.removed["rules"]
+    # Differs from the pairs that are left if a corpus has a weight other than 1.
+    training = manifest.splits["train"]["pairs"]
     rows = [("pairs read", read), *rules.items(), ("training pairs", training)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {count:>12,}  {100 * count / max(read, 1):6.2f} %" for name, count in rows)
 
 
-def next_commands(manifest: dict[str, Any], out: Path) -> str:
+def next_commands(manifest: DataManifest, out: Path) -> str:
     """The commands that use a data set.
 
     Args:
         manifest: of the data set.
         out: its folder.
     """
-    data = ":".join(str(out / path) for path in manifest["train_data"])
-    settings = manifest["settings"]
-    model = out / manifest["vocabulary"]["models"][0]
+    data = ":".join(map(str, training_folders(out, manifest)))
+    settings = manifest.settings
+    model = out / manifest.vocabulary["models"][0]
     shared = " --share-all-embeddings" if settings["joint"] else ""
     return (
         f"train:     fairseq-train {data} --user-dir resmlp_mt --arch resmlp_wmt_en_de{shared} ...\n"
-        f"or:        scripts/own.sh {out}, which picks model and settings by the size of the data\n"
+        f"or:        scripts/own.sh {out}, which chooses model and settings by the size of the data\n"
         f"translate: fairseq-interactive {out} --user-dir resmlp_mt --path CHECKPOINT --source-lang {settings['src']} "
         f"--target-lang {settings['tgt']} --bpe sentencepiece --sentencepiece-model {model} ...\n"
         f"look:      resmlp-mt data-report {out}"

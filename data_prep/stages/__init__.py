@@ -1,1 +1,1 @@
-"""The stages of preparation, from getting the files to binarised shards."""
+"""The stages of data preparation, from acquiring the files to binarised shards."""

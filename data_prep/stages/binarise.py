@@ -1,4 +1,4 @@
-"""Segments and binarises text in parallel: from sentences to fairseq's files without any text in between."""
+"""Tokenizes and binarises text in parallel: from sentences to fairseq's files without intermediate text files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from data_prep.formats.indexed import IndexedWriter
 from data_prep.formats.text_files import Pair
-from data_prep.progress import bar
 from data_prep.settings import Settings
 from data_prep.stages.removed import RemovedPair, RemovedPairs
-from data_prep.stages.subwords import UNKNOWN, Segmenter
 from data_prep.workers import ordered_map
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.indexed_data import IndexedWriter
+from resmlp_mt.common.progress import progress_bar
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
+from resmlp_mt.translation.text.tokenizer import EncodedText, Tokenizer
 
 CHUNK_PAIRS = 5000
 TOO_MANY_PIECES = "too many pieces"
 NO_PIECES = "no pieces"
 UNKNOWN_PIECES = "unknown pieces"
 LEFT_OUT_RULES = (NO_PIECES, TOO_MANY_PIECES, UNKNOWN_PIECES)
-# The round trip is checked on every held-out sentence and on every twentieth training sentence.
+# The round trip is checked for every held-out sentence and for every twentieth training sentence.
 _TRAIN_CHECK_STRIDE = 20
 _EXAMPLES = 20
 
@@ -38,8 +39,8 @@ class Task:
 
     Attributes:
         pairs: source and target sentences.
-        is_train: training pairs may be left out and may be sampled; held-out ones are kept as they are.
-        sampling_seed: of the segmentation; None for the one best.
+        is_train: training pairs may be left out and sampled; held-out pairs are kept as they are.
+        sampling_seed: of the segmentation; None for the best one.
     """
 
     pairs: list[Pair]
@@ -53,11 +54,11 @@ class Binarised:
 
     Attributes:
         token_ids: the ids of each side, `(tokens,)`.
-        sizes: the sentences' sizes on each side, `(pairs,)`.
-        left_out: the pairs left out.
-        unknown_examples: held-out sentences with unknown pieces.
-        round_trips: number of sentences put together again and compared.
-        fault: a sentence that did not come back the same, or None.
+        sizes: the number of ids of each sentence, for each side `(pairs,)`.
+        left_out: the pairs that were left out.
+        unknown_examples: held-out sentences with unknown tokens.
+        round_trips: number of sentences that were decoded again and compared.
+        fault: a sentence that was not decoded to itself, or None.
     """
 
     token_ids: list[NDArray[np.integer]]
@@ -69,7 +70,7 @@ class Binarised:
 
 
 class Binariser:
-    """Both sides' segmenters.
+    """Converts pairs of sentences to tokens and leaves out the ones that cannot be trained on.
 
     Args:
         settings: the configuration.
@@ -78,36 +79,39 @@ class Binariser:
 
     def __init__(self, settings: Settings, models: Sequence[Path]) -> None:
         self._max_subwords = settings.max_subwords
-        paths = (models[0], models[-1])
-        self.sides = [Segmenter(path, settings, lang) for path, lang in zip(paths, settings.languages, strict=True)]
+        self._dropout = settings.bpe_dropout
+        self.sides = [
+            Tokenizer.from_model(path, settings.text, lang)
+            for path, lang in zip((models[0], models[-1]), settings.languages, strict=True)
+        ]
 
     def binarise(self, task: Task) -> Binarised:
-        """Segments the pairs of a task on both sides and leaves out what cannot be trained on."""
+        """Binarises the pairs of a task."""
         texts = [[side.prepare(pair[number]) for pair in task.pairs] for number, side in enumerate(self.sides)]
-        sample = task.sampling_seed is not None
-        encoded = [side.encode(text, sample) for side, text in zip(self.sides, texts, strict=True)]
-        result = Binarised([token_ids for token_ids, _, _ in encoded], [sizes for _, sizes, _ in encoded])
-        self._check_round_trips(result, task, texts, [pieces for _, _, pieces in encoded])
-        unknown = [_has_unknown(*side) for side in zip(result.token_ids, result.sizes, strict=True)]
+        dropout = None if task.sampling_seed is None else self._dropout
+        encoded = [side.encode_prepared(text, dropout) for side, text in zip(self.sides, texts, strict=True)]
+        result = Binarised([side.tokens for side in encoded], [side.sizes for side in encoded])
+        self._check_round_trips(result, task, texts, encoded)
+        unknown = [_has_unknown(side) for side in encoded]
         if task.is_train:
             self._leave_out(result, task, unknown[0] | unknown[1])
         else:
             for text, has_unknown in zip(texts, unknown, strict=True):
-                result.unknown_examples += [text[place] for place in np.flatnonzero(has_unknown)[:_EXAMPLES]]
+                result.unknown_examples += [text[index] for index in np.flatnonzero(has_unknown)[:_EXAMPLES]]
         return result
 
     def _check_round_trips(
-        self, result: Binarised, task: Task, texts: list[list[str]], pieces: list[list[list[int]]]
+        self, result: Binarised, task: Task, texts: list[list[str]], encoded: list[EncodedText]
     ) -> None:
         stride = _TRAIN_CHECK_STRIDE if task.is_train else 1
-        for side, side_texts, side_pieces in zip(self.sides, texts, pieces, strict=True):
-            for text, ids in islice(zip(side_texts, side_pieces, strict=True), 0, None, stride):
+        for side, side_texts, side_encoded in zip(self.sides, texts, encoded, strict=True):
+            for text, pieces in islice(zip(side_texts, side_encoded.pieces, strict=True), 0, None, stride):
                 result.round_trips += 1
-                if side.changes(text, ids):
+                if side.is_lossy(text, pieces):
                     result.fault = text
 
     def _leave_out(self, result: Binarised, task: Task, unknown: NDArray[np.bool_]) -> None:
-        # The end of the sentence is no piece.
+        # The end of the sentence does not count as a piece.
         longest = np.maximum(*result.sizes) - 1
         shortest = np.minimum(*result.sizes) - 1
         broken = {NO_PIECES: shortest == 0, TOO_MANY_PIECES: longest > self._max_subwords, UNKNOWN_PIECES: unknown}
@@ -121,11 +125,12 @@ class Binariser:
                 result.sizes[side] = result.sizes[side][keep]
 
 
-def _has_unknown(token_ids: NDArray[np.integer], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which sentences hold an unknown piece, `(sentences,)`."""
-    found = np.zeros(len(sizes), bool)
-    found[np.searchsorted(np.cumsum(sizes), np.flatnonzero(token_ids == UNKNOWN), side="right")] = True
-    return found
+def _has_unknown(text: EncodedText) -> NDArray[np.bool_]:
+    """Which sentences contain an unknown token, `(sentences,)`."""
+    has_unknown = np.zeros(len(text.sizes), bool)
+    ends = np.cumsum(text.sizes)
+    has_unknown[np.searchsorted(ends, np.flatnonzero(text.tokens == SPECIAL_TOKENS.unknown), side="right")] = True
+    return has_unknown
 
 
 _binariser: Binariser
@@ -138,11 +143,11 @@ def start_worker(settings: Settings, models: Sequence[Path]) -> None:
 
 
 def binarise_task(task: Task) -> Binarised:
-    """Binarises one task with the segmenters of this process."""
+    """Binarises one task with the tokenizers of this process."""
     if task.sampling_seed is None:
         return _binariser.binarise(task)
-    # sentencepiece seeds its generator once per thread: a thread of its own makes a task's sampling repeatable,
-    # whichever process gets it.
+    # sentencepiece seeds its random generator once per thread: a new thread per task makes the sampling repeatable,
+    # whichever process runs the task.
     sentencepiece.set_random_generator_seed(task.sampling_seed)
     results: list[Binarised] = []
     thread = threading.Thread(target=lambda: results.append(_binariser.binarise(task)))
@@ -152,22 +157,22 @@ def binarise_task(task: Task) -> Binarised:
 
 
 def tasks_of(chunks: Iterable[list[Pair]], is_train: bool, sampling_seed: int | None) -> Iterator[Task]:
-    """Makes a task of every chunk, each with a sampling seed of its own."""
+    """Converts every chunk to a task, each with its own sampling seed."""
     for number, pairs in enumerate(chunks):
         yield Task(pairs, is_train, None if sampling_seed is None else (sampling_seed + number) % (1 << 32))
 
 
 @dataclass
 class BinarisedText:
-    """What is known of a binarised split or shard.
+    """The counts of a binarised split or shard.
 
     Attributes:
         counts: how often each id occurs, for each side `(vocabulary,)`.
-        pairs: sentence pairs written.
-        left_out: pairs left out by each rule.
+        pairs: number of sentence pairs written.
+        left_out: number of pairs that each rule left out.
         examples: some of these pairs.
-        unknown_examples: held-out sentences with unknown pieces.
-        round_trips: sentences whose pieces were put together again and compared.
+        unknown_examples: held-out sentences with unknown tokens.
+        round_trips: number of sentences that were decoded again and compared.
     """
 
     counts: list[NDArray[np.int64]]
@@ -179,23 +184,23 @@ class BinarisedText:
 
     @property
     def tokens(self) -> list[int]:
-        """Ids written on each side, ends of sentences included."""
+        """Number of ids written on each side, ends of sentences included."""
         return [int(counts.sum()) for counts in self.counts]
 
     @property
     def unknown(self) -> list[int]:
-        """Ids of unknown pieces on each side."""
-        return [int(counts[UNKNOWN]) for counts in self.counts]
+        """Number of unknown tokens on each side."""
+        return [int(counts[SPECIAL_TOKENS.unknown]) for counts in self.counts]
 
     def add(self, result: Binarised, removed: RemovedPairs) -> None:
-        """Adds what was found in one task.
+        """Adds the result of one task.
 
         Raises:
-            ResMLPError: when pieces did not give a sentence back.
+            ResMLPError: a sentence was not decoded to itself.
         """
         if result.fault is not None:
             raise ResMLPError(
-                f"the sentencepiece model must give every sentence back, but changes {result.fault[:200]!r}; "
+                f"the sentencepiece model changes the sentence {result.fault[:200]!r} when it is encoded and decoded; "
                 "use a model with the normalisation nmt_nfkc"
             )
         self.pairs += len(result.sizes[0])
@@ -208,7 +213,7 @@ class BinarisedText:
         self.round_trips += result.round_trips
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """The counts as JSON values."""
         return {
             "pairs": self.pairs,
             "tokens": self.tokens,
@@ -230,30 +235,30 @@ def write_split(
     total: int | None,
     removed_path: Path | None = None,
 ) -> BinarisedText:
-    """Binarises a split or a shard; its four files appear when all is done.
+    """Binarises a split or a shard; its four files appear together at the end.
 
     Args:
         tasks: the sentences.
-        prefixes: the source's and the target's path without `.bin` and `.idx`.
+        prefixes: the paths of source and target without `.bin` and `.idx`.
         settings: the configuration.
         models: the sentencepiece models.
         workers: number of processes.
         total: number of pairs, for the progress bar.
-        removed_path: a file for all pairs left out; None to keep examples alone.
+        removed_path: a file for all pairs that are left out; None to keep only examples.
 
     Returns:
-        Counts and checks.
+        The counts.
 
     Raises:
-        ResMLPError: when pieces do not give a sentence back.
+        ResMLPError: a sentence was not decoded to itself.
     """
-    sizes = [side.vocab_size for side in Binariser(settings, models).sides]
+    sizes = [len(side.symbols) for side in Binariser(settings, models).sides]
     text = BinarisedText([np.zeros(size, np.int64) for size in sizes])
     with (
         IndexedWriter(prefixes[0], sizes[0]) as src_writer,
         IndexedWriter(prefixes[1], sizes[1]) as tgt_writer,
         RemovedPairs(removed_path) as removed,
-        bar("binarise", total, "pairs") as progress,
+        progress_bar("binarise", total, "pairs") as progress,
     ):
         for result in ordered_map(binarise_task, tasks, workers, start_worker, (settings, models)):
             src_writer.add(result.token_ids[0], result.sizes[0])

@@ -1,7 +1,7 @@
-"""Which pairs are not worth learning from: rules that look at one pair alone.
+"""The cleaning rules that look at one pair at a time.
 
-The rules are applied in the order of `RULES`; a pair is removed, and counted, by the first one that it breaks. Rules
-that compare pairs with one another (duplicates, leaks) are in `select`.
+The rules are applied in the order of `RULES`; a pair is removed, and counted, by the first rule that it breaks. Rules
+that compare pairs with one another (duplicates, leaks) are in `selection`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LANGUAGE = "wrong language"
 RULES = (INVALID_UTF8, UNREADABLE, EMPTY, TOO_LONG, LONG_WORD, RATIO, IDENTICAL, SCRIPT, LANGUAGE)
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# The replacement character marks text that was decoded wrongly; control characters other than tab, line feed, vertical
-# tab, form feed, carriage return, the separators 1c-1f and next line have no place in a sentence.
+# The replacement character marks text that was decoded wrongly. Control characters do not belong in a sentence, except
+# tab, line feed, vertical tab, form feed, carriage return, the separators 1c-1f and next line.
 _UNREADABLE = re.compile("[\ufffd\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 Check = Callable[[str, str], bool]
@@ -44,7 +44,7 @@ class Chunk:
 
     Attributes:
         part: the part's name.
-        first_line: number of the first pair in the part, counted from 1.
+        first_line: line number of the first pair in the part, from 1.
         src_lines: source sentences.
         tgt_lines: target sentences.
     """
@@ -57,15 +57,15 @@ class Chunk:
 
 @dataclass
 class CleanChunk:
-    """What is left of a chunk.
+    """A cleaned chunk.
 
     Attributes:
         src_text: the kept source sentences, each with a line feed.
         tgt_text: the kept target sentences, each with a line feed.
         keys: their keys, `(kept pairs, 4)`.
-        lines: their numbers in the part, `(kept pairs,)`.
-        counts: pairs read under "read", and pairs removed by each rule.
-        removed: removed pairs: all, or the first few of each rule.
+        lines: their line numbers in the part, `(kept pairs,)`.
+        counts: number of pairs read under "read", and removed under each rule.
+        removed: all removed pairs, or the first few of each rule.
     """
 
     src_text: bytes
@@ -100,7 +100,7 @@ class Cleaner:
             ),
             LANGUAGE: self._is_other_language,
         }
-        # Text with lone surrogates cannot be written as UTF-8, so that this rule cannot be skipped.
+        # Text with lone surrogates cannot be written as UTF-8, so this rule cannot be skipped.
         self._checks = [
             (rule, checks[rule]) for rule in RULES if rule == INVALID_UTF8 or rule not in settings.skip_rules
         ]
@@ -138,7 +138,7 @@ class Cleaner:
 
     def _is_uneven(self, src: str, tgt: str) -> bool:
         if self._lengths[0] is not self._lengths[1]:
-            # Characters of one language against words of the other say nothing.
+            # Characters of one language cannot be compared with words of the other.
             return False
         shorter, longer = sorted(self._pair_lengths(src, tgt))
         return longer > self._settings.max_ratio * max(shorter, 1)

@@ -1,4 +1,4 @@
-"""Downloads that resume, fall back to mirrors, and are checked."""
+"""Downloads files: resumes, falls back to mirrors, and verifies."""
 
 from __future__ import annotations
 
@@ -12,66 +12,66 @@ import pooch
 import requests
 
 from data_prep.corpora.base import Source
-from data_prep.files import file_digest, read_json, write_json
-from data_prep.progress import bar, say
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest, read_json, write_json
+from resmlp_mt.common.progress import log, progress_bar
 
 ATTEMPTS = 4
 WAIT_SECONDS = 0.5
 _TIMEOUT_SECONDS = 30
 _BLOCK_BYTES = 1 << 18
-# Tried again on these; every other status means that the address itself is wrong.
-_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+# The status codes after which a download is retried; every other one means that the URL itself is wrong.
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def download(source: Source, cache: Path, mirrors: tuple[str, ...] = ()) -> Path:
-    """Gets a file from the first address that has it, unless the cache holds it.
+    """Downloads a file from the first URL that provides it, unless the cache holds it.
 
     Args:
-        source: what to get.
+        source: the file.
         cache: folder of downloads; unfinished ones stay there and are resumed.
-        mirrors: base addresses that are tried first, with the file's name behind them.
+        mirrors: base URLs that are tried first, with the file's name appended.
 
     Returns:
-        The downloaded file. A file whose digest is unpublished has its digest recorded beside it.
+        The downloaded file. If its digest is unpublished, the digest is recorded beside it.
 
     Raises:
-        ResMLPError: when no address gives the file: one line with the reason of each.
+        ResMLPError: no URL provides the file; the message states the reason for each.
     """
     target = cache / source.name
     if target.is_file():
         _check_recorded(target, source)
         return target
-    addresses = [f"{mirror.rstrip('/')}/{source.name}" for mirror in mirrors] + list(source.urls)
-    # Its own messages would repeat ours.
+    urls = [f"{mirror.rstrip('/')}/{source.name}" for mirror in mirrors] + list(source.urls)
+    # pooch's messages would repeat ours.
     pooch.get_logger().setLevel("WARNING")
     failures = []
-    for address in addresses:
-        say("download", f"{source.name} from {address}")
+    for url in urls:
+        log("download", f"{source.name} from {url}")
         try:
-            pooch.retrieve(address, source.digest, source.name, cache, downloader=_resume)
+            pooch.retrieve(url, source.digest, source.name, cache, downloader=_resume)
         except (requests.RequestException, _GaveUpError, ValueError) as error:
-            failures.append(f"{address}: {' '.join(str(error).split())}")
-            say("download", f"failed: {failures[-1]}")
+            failures.append(f"{url}: {' '.join(str(error).split())}")
+            log("download", f"failed: {failures[-1]}")
             continue
-        _record(target, source, address)
+        _record(target, url)
         return target
     raise ResMLPError(
-        f"{source.name} must be downloadable from one of its {len(addresses)} addresses, but is not "
-        f"({'; '.join(failures)}); add --mirror URL, or download it elsewhere and give its folder with --from-dir"
+        f"{source.name} cannot be downloaded from any of its {len(urls)} addresses ({'; '.join(failures)}); add "
+        "--mirror URL, or download it elsewhere and give its folder with --from-dir"
     )
 
 
 class _GaveUpError(Exception):
-    """An address did not give the whole file in `ATTEMPTS` attempts."""
+    """A URL did not provide the whole file in `ATTEMPTS` attempts."""
 
 
 def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool = False) -> bool | None:
-    """pooch's interface of a downloader: like its own, but goes on where the last attempt ended."""
+    """A downloader for pooch that resumes where the last attempt ended."""
     if check_only:
         return requests.head(url, timeout=_TIMEOUT_SECONDS, allow_redirects=True).ok
     target = Path(output_file)
-    # The addresses of one file share its partial download.
+    # The URLs of a file share its partial download.
     name = PurePosixPath(urlsplit(url).path).name or "download"
     partial = target.parent / f"{name}.partial"
     for attempt in range(ATTEMPTS):
@@ -85,9 +85,9 @@ def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool 
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else None
             if status == requests.codes.requested_range_not_satisfiable:
-                # There is nothing after what we have: either all of it or another file. Only a new start can tell.
+                # The server has nothing after our bytes: they are the whole file, or of another file. Start again.
                 partial.unlink(missing_ok=True)
-            elif status not in _PASSING_STATUS:
+            elif status not in _TRANSIENT_STATUS:
                 raise
             failure = error
         if attempt + 1 < ATTEMPTS:
@@ -96,7 +96,7 @@ def _resume(url: str, output_file: str, _: pooch.Pooch | None, check_only: bool 
 
 
 def _fetch_rest(url: str, partial: Path, name: str) -> None:
-    """Downloads what is missing of a partial file; from the start when the server's file is another one by now."""
+    """Downloads the rest of a partial file; starts again if the file on the server has changed."""
     done = partial.stat().st_size if partial.is_file() else 0
     validator = _validator(partial) if done else None
     headers = {"Accept-Encoding": "identity"}
@@ -109,7 +109,7 @@ def _fetch_rest(url: str, partial: Path, name: str) -> None:
         _remember_validator(partial, response)
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
-        with partial.open("ab" if resumed else "wb") as file, bar(f"download {name}", total, "B") as progress:
+        with partial.open("ab" if resumed else "wb") as file, progress_bar(f"download {name}", total, "B") as progress:
             progress.update(done)
             for block in response.iter_content(_BLOCK_BYTES):
                 file.write(block)
@@ -122,13 +122,14 @@ def _validator_path(partial: Path) -> Path:
 
 def _validator(partial: Path) -> str | None:
     try:
-        return read_json(_validator_path(partial))["validator"]
+        validator: str | None = read_json(_validator_path(partial))["validator"]
     except (OSError, json.JSONDecodeError, KeyError):
         return None
+    return validator
 
 
 def _remember_validator(partial: Path, response: requests.Response) -> None:
-    # A weak entity tag promises no equal bytes, so it cannot guard a range.
+    # A weak entity tag does not guarantee equal bytes, so it cannot validate a range request.
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
     write_json(_validator_path(partial), {"validator": validator})
@@ -138,19 +139,19 @@ def _record_path(target: Path) -> Path:
     return target.with_name(target.name + ".download.json")
 
 
-def _record(target: Path, source: Source, address: str) -> None:
-    record: dict[str, Any] = {"url": address, "bytes": target.stat().st_size, "digest": file_digest(target)}
+def _record(target: Path, url: str) -> None:
+    record: dict[str, Any] = {"url": url, "bytes": target.stat().st_size, "digest": file_digest(target)}
     write_json(_record_path(target), record)
 
 
 def _check_recorded(target: Path, source: Source) -> None:
-    """Compares a file of unpublished digest with what its first download gave."""
+    """Compares a file whose digest is unpublished with the digest recorded at its first download."""
     if source.digest or not _record_path(target).is_file():
         return
     record = read_json(_record_path(target))
-    found = file_digest(target)
-    if found != record["digest"]:
+    digest = file_digest(target)
+    if digest != record["digest"]:
         raise ResMLPError(
-            f"{target} must have {record['digest']} as at its first download, but has {found}; it is truncated or "
-            "altered: delete it and get it again"
+            f"{target} had {record['digest']} at its first download, but has {digest} now: it is truncated or altered; "
+            "delete it and download it again"
         )

@@ -1,4 +1,4 @@
-"""One run on one folder: the settings, the places, and the record of what has been done."""
+"""A run on an output folder: its settings, its paths, and the record of its finished steps."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from data_prep import folder
 from data_prep.settings import Settings
 from data_prep.stages.steps import Steps
 from data_prep.stages.subwords import model_names
+from resmlp_mt.common.data_folder import raw_path, split_prefix
 
 
 @dataclass(frozen=True)
 class Run:
-    """How to work, as opposed to what to make.
+    """Options of a run that do not affect the data set.
 
     Attributes:
         out: the output folder.
         workers: number of processes.
         cache: folder of downloads.
-        overwrite: start anew.
-        mirrors: base addresses tried first.
+        overwrite: delete an existing data set.
+        mirrors: base URLs that are tried first.
         models: given sentencepiece models.
-        overrides: JSON file that corrects addresses, sizes, digests or line counts of sources; None without one.
+        overrides: JSON file that corrects URLs, sizes, digests or numbers of pairs of sources; None without one.
         command: the command line, for the manifest.
     """
 
@@ -37,11 +38,11 @@ class Run:
 
 
 class Job:
-    """What the steps share.
+    """What the stages of a run share.
 
     Args:
-        settings: what the data set shall hold.
-        run: how to work.
+        settings: the configuration of the data set.
+        run: options of the run.
     """
 
     def __init__(self, settings: Settings, run: Run) -> None:
@@ -57,16 +58,16 @@ class Job:
         return tuple(self.out / name for name in model_names(self.settings))
 
     def raw(self, split: str) -> tuple[Path, Path]:
-        """The untouched text of a held-out split, source and target."""
+        """The paths of the raw text of a held-out split, source and target."""
         src, tgt = self.settings.languages
-        return self.out / folder.RAW / f"{split}.{src}", self.out / folder.RAW / f"{split}.{tgt}"
+        return raw_path(self.out, split, src), raw_path(self.out, split, tgt)
 
     def prefixes(self, target: Path, split: str) -> tuple[Path, Path]:
-        """The binarised text of a split, source and target, without `.bin` and `.idx`.
+        """The paths of the binarised text of a split, source and target, without `.bin` and `.idx`.
 
         Args:
             target: the data set's folder, or that of one shard.
             split: "train", "valid", "test", ...
         """
         src, tgt = self.settings.languages
-        return target / f"{split}.{src}-{tgt}.{src}", target / f"{split}.{src}-{tgt}.{tgt}"
+        return split_prefix(target, split, (src, tgt), src), split_prefix(target, split, (src, tgt), tgt)

@@ -1,4 +1,4 @@
-"""Removed pairs, for the user to look at: a few of each rule always, all of them with `--keep-removed`."""
+"""Removed pairs, for inspection: some examples of each rule, and all of them with `--keep-removed`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from data_prep.files import whole_file
+from resmlp_mt.common.files import open_whole_file
 
 EXAMPLES_PER_RULE = 5
 
@@ -23,7 +23,7 @@ class RemovedPair:
     Attributes:
         rule: the rule.
         part: name of the part.
-        line: its number in the part, counted from 1; 0 when unknown.
+        line: its line number in the part, from 1; 0 if unknown.
         src: source sentence.
         tgt: target sentence.
     """
@@ -39,7 +39,7 @@ class RemovedPairs(AbstractContextManager["RemovedPairs"]):
     """Collects removed pairs; used in a `with` block.
 
     Args:
-        path: file for all of them, one JSON object a line; None to keep examples alone.
+        path: file for all of them, one JSON object a line; None to keep only examples.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -51,7 +51,7 @@ class RemovedPairs(AbstractContextManager["RemovedPairs"]):
 
     def __enter__(self) -> RemovedPairs:
         if self._path is not None:
-            self._file = self._stack.enter_context(whole_file(self._path))
+            self._file = self._stack.enter_context(open_whole_file(self._path))
         return self
 
     def __exit__(
@@ -60,17 +60,17 @@ class RemovedPairs(AbstractContextManager["RemovedPairs"]):
         return self._stack.__exit__(kind, error, trace)
 
     def add(self, pair: RemovedPair) -> None:
-        """Notes a removed pair."""
+        """Adds a removed pair."""
         self._seen[pair.rule] += 1
         if self._seen[pair.rule] <= EXAMPLES_PER_RULE:
             self.examples.append(pair)
         if self._file is not None:
-            # Escaped, because invalid UTF-8 in the text is one of the reasons to be here.
+            # Escaped, because a pair may have been removed for invalid UTF-8.
             self._file.write(json.dumps(asdict(pair)).encode() + b"\n")
 
     @staticmethod
     def shortened(examples: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The first few examples of each rule, with unreadable text made printable."""
+        """The first few examples of each rule, with invalid UTF-8 escaped."""
         seen: Counter[str] = Counter()
         kept = []
         for example in examples:
@@ -85,18 +85,18 @@ def _printable(value: Any) -> Any:
 
 
 def write_by_rule(sources: Iterable[Path], target: Path) -> None:
-    """Sorts collected pairs into one file for each rule.
+    """Writes the removed pairs of each rule to one file.
 
     Args:
-        sources: files of JSON lines that `RemovedPairs` wrote.
-        target: the folder; gets `RULE.tsv` with the columns part, line, source and target.
+        sources: files of JSON lines from `RemovedPairs`.
+        target: the folder for `RULE.tsv`, with the columns part, line, source and target.
     """
     with ExitStack() as stack:
         files: dict[str, IO[bytes]] = {}
         for pair in _stored(sources):
             if pair["rule"] not in files:
                 path = target / f"{pair['rule'].replace(' ', '-')}.tsv"
-                files[pair["rule"]] = stack.enter_context(whole_file(path))
+                files[pair["rule"]] = stack.enter_context(open_whole_file(path))
             columns = (pair["part"], str(pair["line"]), pair["src"], pair["tgt"])
             row = "\t".join(_printable(column).replace("\t", " ") for column in columns)
             files[pair["rule"]].write(f"{row}\n".encode())

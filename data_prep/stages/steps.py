@@ -1,4 +1,4 @@
-"""Steps that are taken once: each leaves a record when all of its files are whole, and is skipped when it has one."""
+"""Steps that run once: each writes a record when all of its files are complete, and is skipped if it has one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_prep.files import read_json, write_json
-from resmlp_mt.common.files import PARTIAL_SUFFIX
+from resmlp_mt.common.files import PARTIAL_SUFFIX, read_json, write_json
 
 
 class Steps:
-    """The records of the steps that have been taken in a folder.
+    """The records of the finished steps in a working folder.
 
     Args:
         folder: the working folder of one data set.
@@ -21,28 +20,29 @@ class Steps:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def once(self, name: str, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Takes a step unless it has been taken.
+    def once(self, name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Runs a step unless it is finished.
 
         Args:
             name: of the step; its record is `done/NAME.json`.
-            take: does the work and returns what the later steps and the manifest need of it, as JSON holds it.
+            run: does the work and returns what later steps and the manifest need, as JSON values.
 
         Returns:
-            What `take` returned, now or then.
+            What `run` returned, now or in an earlier run.
         """
-        return self.record(name) if self.is_done(name) else self.finish(name, take())
+        return self.record(name) if self.is_done(name) else self.finish(name, run())
 
     def is_done(self, name: str) -> bool:
-        """Whether a step has been taken."""
+        """Whether a step is finished."""
         return self._record(name).is_file()
 
     def record(self, name: str) -> dict[str, Any]:
-        """What a step that has been taken left."""
-        return read_json(self._record(name))
+        """The record of a finished step."""
+        record: dict[str, Any] = read_json(self._record(name))
+        return record
 
     def finish(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
-        """Records that a step has been taken, and returns its result."""
+        """Records a finished step and returns its result."""
         write_json(self._record(name), result)
         return result
 
@@ -50,11 +50,11 @@ class Steps:
         return self.folder / "done" / f"{name}.json"
 
     def forget_unless_equal(self, name: str, facts: dict[str, Any]) -> None:
-        """Starts anew when facts that the steps were based on have changed since they were taken.
+        """Deletes all records if facts that the steps depend on have changed.
 
         Args:
             name: of the facts.
-            facts: as JSON holds them.
+            facts: as JSON values.
         """
         if self.is_done(name) and self.record(name) == facts:
             return
@@ -63,11 +63,11 @@ class Steps:
         self.finish(name, facts)
 
     def clear(self) -> None:
-        """Removes the working folder with everything in it."""
+        """Deletes the working folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Removes what a killed run has left half-written."""
+    """Deletes the partial files that a killed run has left."""
     for partial in folder.rglob(f"*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From cleaned blocks to the training data: selection, and binarised shards."""
+"""From cleaned blocks to the training data: selects pairs and binarises the shards."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from data_prep import folder
 from data_prep.corpora.base import test_split
 from data_prep.formats.blocks import Block, training_chunks
 from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT
-from data_prep.progress import say
 from data_prep.stages import selection as select
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
 from data_prep.stages.held_out import held_out_keys, write_raw
 from data_prep.stages.job import Job
 from data_prep.stages.removed import EXAMPLES_PER_RULE, RemovedPair, RemovedPairs
-from data_prep.stages.subwords import dictionary_symbols, load_model, write_dictionary
+from resmlp_mt.common.data_folder import dictionary_path
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.progress import log
+from resmlp_mt.translation.text.dictionary import write_dictionary
+from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
-# No more than this share of a corpus is set aside when it has no valid or test of its own.
+# At most this share of a corpus is set aside if it has no valid or test set.
 LARGEST_SHARE_SET_ASIDE = 0.1
 
 
 def select_training(job: Job, blocks: list[Block], splits: dict[str, Any]) -> dict[str, Any]:
-    """Removes duplicates and leaks, and sets valid and test aside where the corpus has none.
+    """Removes duplicates and leaks, and sets valid and test pairs aside if the corpus has none.
 
     Args:
         job: the run.
@@ -33,8 +35,8 @@ def select_training(job: Job, blocks: list[Block], splits: dict[str, Any]) -> di
         splits: the held-out splits that the corpus has.
 
     Returns:
-        "counts" of removed pairs by rule, "examples" of them, training "pairs" in all and by part under "parts", and
-        the "splits" that were made.
+        "counts" of removed pairs by rule, "examples" of them, the number of training "pairs" and the same by part in
+        "parts", and the "splits" that were set aside.
     """
     selection = select.Selection(blocks)
     for column, rule in ((PAIR, select.DUPLICATE), (NEAR_PAIR, select.NEAR_DUPLICATE)):
@@ -49,29 +51,29 @@ def select_training(job: Job, blocks: list[Block], splits: dict[str, Any]) -> di
     counts, part_pairs = selection.write()
     pairs = sum(part_pairs.values())
     left_out = ", ".join(f"{count:,} {rule}" for rule, count in counts.items())
-    say("select", f"{pairs:,} training pairs; left out: {left_out}")
+    log("select", f"{pairs:,} training pairs; left out: {left_out}")
     if pairs == 0:
         raise ResMLPError(
-            "the training text must have pairs that no rule removes, but every one was removed; see the counts above "
-            "and loosen a rule with --skip-rule or its limit"
+            "no training pair is left: every one was removed; see the counts above and relax a rule with --skip-rule "
+            "or its limit"
         )
-    examples = _note_removed(job, blocks)
+    examples = _record_removed(job, blocks)
     return {"counts": dict(counts), "examples": examples, "pairs": pairs, "parts": part_pairs, "splits": made}
 
 
 def _set_aside(job: Job, selection: select.Selection, blocks: list[Block], split: str, size: int) -> dict[str, Any]:
     size = min(size, int(selection.left() * LARGEST_SHARE_SET_ASIDE))
-    places = selection.set_aside(size, job.settings.seed)
-    keys = selection.keys_at(places)
+    indexes = selection.set_aside(size, job.settings.seed)
+    keys = selection.keys_at(indexes)
     selection.remove_leaks(keys[:, SRC], keys[:, TGT])
-    wanted = set(places.tolist())
+    wanted = set(indexes.tolist())
     everything = (pair for block in blocks for pair in block.pairs())
-    write_raw(job, split, [pair for place, pair in enumerate(everything) if place in wanted])
+    write_raw(job, split, [pair for index, pair in enumerate(everything) if index in wanted])
     return {"name": "set aside from the training text", "pairs": size}
 
 
-def _note_removed(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
-    """Collects pairs that the selection left out: all of them into files on request, some as examples."""
+def _record_removed(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
+    """Collects pairs that the selection left out: examples, and with `--keep-removed` all of them in files."""
     examples: list[dict[str, Any]] = []
     missing = dict.fromkeys(select.REASON.values(), EXAMPLES_PER_RULE)
     for block in blocks:
@@ -82,10 +84,10 @@ def _note_removed(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
         path = block.path("left-out.jsonl") if job.settings.keep_removed else None
         lines = block.lines()
         with RemovedPairs(path) as removed:
-            for place, (src, tgt) in enumerate(block.pairs()):
-                if wanted[place]:
-                    rule = select.RULES[int(reasons[place]) - 1]
-                    removed.add(RemovedPair(rule, block.part, int(lines[place]), src, tgt))
+            for index, (src, tgt) in enumerate(block.pairs()):
+                if wanted[index]:
+                    rule = select.RULES[int(reasons[index]) - 1]
+                    removed.add(RemovedPair(rule, block.part, int(lines[index]), src, tgt))
         examples += [vars(pair) for pair in removed.examples]
     return RemovedPairs.shortened(examples)
 
@@ -93,22 +95,22 @@ def _note_removed(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
 def _first_of_each(reasons: NDArray[np.uint8], missing: dict[int, int]) -> NDArray[np.bool_]:
     wanted = np.zeros(len(reasons), bool)
     for number, count in missing.items():
-        places = np.flatnonzero(reasons == number)[:count]
-        wanted[places] = True
-        missing[number] -= len(places)
+        indexes = np.flatnonzero(reasons == number)[:count]
+        wanted[indexes] = True
+        missing[number] -= len(indexes)
     return wanted
 
 
 def binarise_training(job: Job, blocks: list[Block], pairs: int) -> list[dict[str, Any]]:
-    """Binarises the training text, shard by shard; an interrupted run goes on after the last whole shard.
+    """Binarises the training text, shard by shard; an interrupted run continues after the last complete shard.
 
     Args:
         job: the run.
-        blocks: all blocks, selected.
+        blocks: all blocks, after selection.
         pairs: the number of training pairs.
 
     Returns:
-        What is known of each shard.
+        The counts of each shard.
     """
     shards = -(-pairs // job.settings.shard_pairs)
     targets = folder.training_folders(job.out, shards * job.settings.dropout_copies)
@@ -127,7 +129,7 @@ def _step(number: int) -> str:
 def _binarise_shard(job: Job, blocks: list[Block], pairs: int, number: int, folders: int) -> dict[str, Any]:
     shards = folders // job.settings.dropout_copies
     target = folder.training_folders(job.out, folders)[number]
-    # Far enough apart that no two tasks of all shards share a seed.
+    # The seeds of shards are so far apart that no two tasks share a seed.
     seed = job.settings.seed * 1_000_003 + number * 10_000_019 if job.settings.bpe_dropout > 0 else None
     text = write_split(
         tasks_of(training_chunks(blocks, number % shards, shards, CHUNK_PAIRS), is_train=True, sampling_seed=seed),
@@ -138,7 +140,7 @@ def _binarise_shard(job: Job, blocks: list[Block], pairs: int, number: int, fold
         total=-(-pairs // shards),
         removed_path=job.work / f"binarised-{number:05d}.jsonl" if job.settings.keep_removed else None,
     )
-    say(
+    log(
         "binarise",
         f"train {number + 1}/{folders}: {text.pairs:,} pairs, {text.tokens[0]:,} and {text.tokens[1]:,} tokens",
     )
@@ -146,7 +148,7 @@ def _binarise_shard(job: Job, blocks: list[Block], pairs: int, number: int, fold
 
 
 def write_dictionaries(job: Job, train_texts: list[dict[str, Any]]) -> None:
-    """Writes fairseq's dictionaries from the models, with the counts of the training data, into every folder."""
+    """Writes fairseq's dictionaries, with the counts of the training data, into every training folder."""
     counts = [np.sum([text["counts"][side] for text in train_texts], axis=0) for side in range(2)]
     if job.settings.joint:
         counts = [counts[0] + counts[1]] * 2
@@ -154,4 +156,4 @@ def write_dictionaries(job: Job, train_texts: list[dict[str, Any]]) -> None:
     for lang, model, lang_counts in zip(job.settings.languages, models, counts, strict=True):
         symbols = dictionary_symbols(load_model(model))
         for target in folder.training_folders(job.out, len(train_texts)):
-            write_dictionary(target / f"dict.{lang}.txt", symbols, lang_counts[-len(symbols) :].tolist())
+            write_dictionary(dictionary_path(target, lang), symbols, lang_counts[-len(symbols) :].tolist())

@@ -1,4 +1,4 @@
-"""Whether a file is what was published."""
+"""Checks that a file is the published one."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import hashlib
 from pathlib import Path
 
 from data_prep.corpora.base import Source
-from data_prep.files import file_digest
 from data_prep.formats.text_files import read_blocks
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import file_digest
 
 
 def verify_file(path: Path, source: Source) -> str:
-    """Compares a file with what is known of it.
+    """Compares a file with its published size and digests.
 
     Args:
         path: the file.
-        source: its published size and digests.
+        source: the published values.
 
     Returns:
-        The file's digest, "sha256:..." unless another algorithm was published.
+        The file's digest, "sha256:..." unless the published one uses another algorithm.
 
     Raises:
-        ResMLPError: names the file, what was expected and what was found.
+        ResMLPError: the file differs; the message names it, the expected and the actual value.
     """
-    same_packing = source.text_digest is None
+    is_same_packing = source.text_digest is None
     size = path.stat().st_size
-    if same_packing and source.size is not None and size != source.size:
+    if is_same_packing and source.size is not None and size != source.size:
         raise _altered(path, f"{source.size:,} bytes", f"{size:,} bytes", source)
     algorithm = source.digest.split(":")[0] if source.digest else "sha256"
-    found = file_digest(path, algorithm)
-    if same_packing and source.digest and found != source.digest:
-        raise _altered(path, source.digest, found, source)
+    digest = file_digest(path, algorithm)
+    if is_same_packing and source.digest and digest != source.digest:
+        raise _altered(path, source.digest, digest, source)
     if source.text_digest:
         text = text_digest(path)
         if text != source.text_digest:
             raise _altered(path, f"text with {source.text_digest}", text, source)
-    return found
+    return digest
 
 
 def text_digest(path: Path) -> str:
@@ -47,8 +47,9 @@ def text_digest(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _altered(path: Path, expected: str, found: str, source: Source) -> ResMLPError:
+def _altered(path: Path, expected: str, actual: str, source: Source) -> ResMLPError:
     origin = f" ({source.origin})" if source.origin else ""
     return ResMLPError(
-        f"{path} must have {expected}{origin}, but has {found}; it is truncated or altered: delete it and get it again"
+        f"{path} should have {expected}{origin}, but has {actual}; it is truncated or altered: delete it and "
+        "download it again"
     )

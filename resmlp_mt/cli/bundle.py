@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from resmlp_mt.common import files
+from resmlp_mt.common.data_folder import data_files
 from resmlp_mt.common.errors import require
-from resmlp_mt.translation.bundle.binarised_data import data_files
 from resmlp_mt.translation.bundle.format import bundle_files
 from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
 from resmlp_mt.translation.search.settings import SearchSettings

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from resmlp_mt.common import files
+from resmlp_mt.common.data_folder import data_files
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.bundle.binarised_data import data_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

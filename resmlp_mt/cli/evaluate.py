@@ -10,8 +10,8 @@ from typing import Any
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.common import files
+from resmlp_mt.common.data_folder import data_files
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.bundle.binarised_data import data_files
 from resmlp_mt.translation.bundle.format import CARD, CONFIG, bundle_files
 from resmlp_mt.translation.bundle.packaging import add_scores
 from resmlp_mt.translation.evaluation import evaluation

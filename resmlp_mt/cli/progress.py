@@ -1,4 +1,4 @@
-"""Progress of a long job on a terminal; remarks on standard error."""
+"""Progress of `resmlp-mt translate`: speed and remaining time on a terminal, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -7,60 +7,69 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from resmlp_mt.common.progress import progress_bar
 from resmlp_mt.translation.types import Translation
-
-_CLEAR = "\r\x1b[K"
 
 
 class Progress:
-    """Shows sentences per second and the remaining time.
+    """Shows sentences and tokens per second, and the remaining time where the size of the input is known.
 
     Args:
-        path: of the input, whose size tells how much is left; None for a pipe.
-        shown: whether progress is drawn. Remarks are always made.
+        path: of the input; None for standard input.
+        shown: whether progress is shown. Messages are printed in any case.
     """
 
     def __init__(self, path: Path | None, shown: bool) -> None:
-        known = path is not None and path.is_file() and path.suffix != ".gz"
-        self._total_bytes = path.stat().st_size if known and path else 0
-        self._shown = shown
+        is_sized = path is not None and path.is_file() and path.suffix != ".gz"
+        total = path.stat().st_size if is_sized and path else None
         self._start = time.monotonic()
         self._lines = self._sentences = self._tokens = 0
-        self._done_bytes = self._first_bytes = 0
+        layout = "{desc}, {remaining} left" if total else "{desc}"
+        # smoothing=0: the remaining time follows the mean speed since the start
+        options = {"desc": self._text(), "bar_format": layout, "smoothing": 0, "leave": True, "disable": False}
+        self._bar = progress_bar("translate", total, "B", **options) if shown else None
 
     def start_at(self, lines: int, done_bytes: int) -> None:
-        """Begins behind what an earlier run has done."""
-        self._lines, self._done_bytes, self._first_bytes = lines, done_bytes, done_bytes
+        """Starts after what an earlier run has translated."""
+        self._lines = lines
         self._start = time.monotonic()
+        if self._bar is not None:
+            self._bar.reset()
+            self._bar.initial = self._bar.n = done_bytes
 
-    def say(self, remark: str) -> None:
-        """Makes a remark."""
-        print(f"{_CLEAR if self._shown else ''}resmlp-mt translate: {remark}", file=sys.stderr, flush=True)
+    def log(self, message: str) -> None:
+        """Prints a message."""
+        line = f"resmlp-mt translate: {message}"
+        if self._bar is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bar.write(line, file=sys.stderr)
 
-    def ignore(self, remark: str) -> None:
-        """Makes no remark."""
+    def ignore(self, message: str) -> None:
+        """Prints nothing: takes the place of `log` with --quiet."""
 
     def advance(self, translations: Sequence[Translation], done_bytes: int) -> None:
-        """Counts what has been done."""
+        """Counts translations.
+
+        Args:
+            translations: the next ones.
+            done_bytes: bytes of the input up to their end.
+        """
         self._lines += len(translations)
         self._sentences += len(translations)
         self._tokens += sum(translation.tokens for translation in translations)
-        self._done_bytes = done_bytes
-        if self._shown:
-            print(_CLEAR + self._text(), end="", file=sys.stderr, flush=True)
+        if self._bar is not None:
+            self._bar.set_description_str(self._text(), refresh=False)
+            self._bar.update(done_bytes - self._bar.n)
 
     def _text(self) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
-        text = (
+        return (
             f"{self._lines:,} lines, {self._sentences / seconds:.1f} sentences/s, {self._tokens / seconds:.0f} tokens/s"
         )
-        done = self._done_bytes - self._first_bytes
-        if self._total_bytes and done:
-            left = int(seconds * max(self._total_bytes - self._done_bytes, 0) / done)
-            text += f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-        return text
 
     def finish(self) -> None:
-        """Says how it went, if progress was shown."""
-        if self._shown:
-            print(_CLEAR + self._text(), file=sys.stderr)
+        """Leaves the final counts on the terminal, if progress was shown."""
+        if self._bar is not None:
+            self._bar.set_description_str(self._text(), refresh=False)
+            self._bar.close()

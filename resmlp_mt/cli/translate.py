@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as open_files:
         stream = open_files.enter_context(open_input(args.input))
         progress = Progress(args.input, shown=not args.quiet and sys.stderr.isatty())
-        say = progress.ignore if args.quiet else progress.say
+        say = progress.ignore if args.quiet else progress.log
         reader = LineReader(stream, str(args.input or "the standard input"), args.errors, say)
         page = _open_page(args.html, translator, open_files)
 
@@ -124,7 +124,7 @@ def _translate_to_file(args, translator, job, reader, after_window, progress: Pr
     if files.is_stream(args.output):
         target = StreamOutput(args.output)
     if args.resume and target.is_finished(reader):
-        progress.say(f"{args.output} is finished: nothing to resume")
+        progress.log(f"{args.output} is finished: nothing to resume")
         return
     try:
         done = target.open(reader, args.resume, args.overwrite)

@@ -1,4 +1,4 @@
-"""How the C library keeps memory that PyTorch frees on the CPU."""
+"""Settings of the C library's memory allocator: it keeps what PyTorch frees on the CPU."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ _TUNABLES = (
     "arena_max",
 )  # in GLIBC_TUNABLES: the same settings
 
-# glibc keeps small freed pieces for the thread that freed them, and PyTorch's aligned buffers leave such a piece each.
-# Buffers between them that were freed cannot join into larger ones. This must be set before a process starts.
+# glibc caches small freed chunks per thread, and each of PyTorch's aligned buffers leaves such a chunk. Freed buffers
+# between cached chunks cannot be merged into larger ones. This must be set before a process starts.
 NO_THREAD_CACHE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
-_GROWTH = 1.1  # of the process, before it looks for what it could give back
-_SETTLED = 10  # updates after which it has what an update needs, and few gaps
+_GROWTH = 1.1  # how much the process grows before it looks for memory to give back
+_SETTLED = 10  # updates after which it has allocated what an update needs, and has few gaps
 
-_keeps = False
+_is_keeping = False
 
 
 def keep_freed_memory(shared: bool = False) -> bool:
-    """Lets this process keep large freed buffers for its next ones, instead of giving them back to the system.
+    """Makes this process reuse large freed buffers instead of returning them to the operating system.
 
-    glibc maps every large buffer anew and unmaps it when it is freed; the system then clears each page again at first
-    touch. Training on a CPU allocates its largest buffers (the logits over the vocabulary) in every update, and spends
-    up to a fifth of its time in that. Leaves alone what the user has set with `MALLOC_*` or `GLIBC_TUNABLES`.
+    By default glibc maps every large buffer and unmaps it when it is freed; the system then clears each page again at
+    first touch. Training on a CPU allocates its largest buffers (the logits over the vocabulary) in every update, and
+    spends up to a fifth of its time on that. What the user has set with `MALLOC_*` or `GLIBC_TUNABLES` is respected.
 
     Args:
-        shared: whether threads take their memory from the same place, where several compute at the same time: each
-            would keep what it frees for itself. They wait for one another so seldom that it costs no time.
+        shared: let all threads allocate from one arena, for several threads that compute at the same time: otherwise
+            each keeps for itself what it frees. They rarely wait for one another, so this costs no time.
 
     Returns:
-        Whether it was done; other C libraries have no such setting.
+        Whether the settings were applied; other C libraries do not have them.
     """
-    global _keeps
+    global _is_keeping
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if any(name.startswith("MALLOC_") for name in os.environ) or any(name in tunables for name in _TUNABLES):
         return False
     settings = {**_SETTINGS, **({_M_ARENA_MAX: 1} if shared else {})}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    _keeps = mallopt is not None and all(mallopt(option, value) == 1 for option, value in settings.items())
-    return _keeps
+    _is_keeping = mallopt is not None and all(mallopt(option, value) == 1 for option, value in settings.items())
+    return _is_keeping
 
 
 class UnusedMemory:
-    """Gives freed memory back now and then, where `keep_freed_memory` has it kept.
+    """Returns freed memory to the operating system from time to time, where `keep_freed_memory` keeps it.
 
-    Batches of ever other sizes leave gaps between what lives longer that no later buffer fits in. With
+    Batches of varying sizes leave gaps between longer-lived buffers that no later buffer fits into. With
     `NO_THREAD_CACHE` there are few; without it a training of a small model would grow to twice its size.
     """
 
@@ -61,15 +61,17 @@ class UnusedMemory:
         self._updates = self._size = 0
 
     def give_back(self) -> bool:
-        """Gives it back if the process has grown by a tenth since soon after the last time. For each update.
+        """Returns unused memory if the process has grown by a tenth since shortly after the last time.
+
+        To be called once per update. Returning memory takes a fraction of a second and is rarely necessary.
 
         Returns:
-            Whether it did. It takes a fraction of a second; nearly always there is nothing to do.
+            Whether memory was returned.
         """
-        if not _keeps:
+        if not _is_keeping:
             return False
         self._updates += 1
-        if self._updates <= _SETTLED:  # the first updates need all that an update needs, which is no growth
+        if self._updates <= _SETTLED:  # the first updates allocate what every update needs, which is not growth
             self._size = _resident_bytes()
             return False
         if _resident_bytes() < _GROWTH * self._size:
@@ -80,5 +82,5 @@ class UnusedMemory:
 
 
 def _resident_bytes() -> int:
-    """What this process has in memory. Only Linux is asked: only glibc keeps."""
+    """The resident memory of this process. Called on Linux only: only glibc keeps freed memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

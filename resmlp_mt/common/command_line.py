@@ -1,4 +1,4 @@
-"""The parser of every command line of this project."""
+"""The argument parser of every command line of this project."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NoReturn
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An `ArgumentParser` that reports a usage error in one line which points to `--help`, with exit status 2.
+    """An `ArgumentParser` that reports a usage error in one line that points to `--help`, with exit status 2.
 
-    Its subparsers are of the same class.
+    Its subparsers have the same class.
     """
 
     def error(self, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Output files that are whole or absent, the checks made before one is written, and digests."""
+"""Atomic output files, the checks made before an output is written, JSON, and digests."""
 
 from __future__ import annotations
 
@@ -26,15 +26,22 @@ Paths = Path | Iterable[Path] | None
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary name in the same folder, which becomes `path` when all is written, and vanishes otherwise.
+def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Writes a file atomically: yields a temporary path in the same folder and renames it to `path` at the end.
 
-    A symbolic link stays: the file that it names is replaced. What is no regular file (a device, a named pipe,
-    /dev/stdout) stays, too: the content is copied into it at the end. Permissions follow the umask, whatever the
-    writer of the temporary file gives it.
+    After an error the temporary file is deleted and `path` is unchanged. A symbolic link is kept, and the file that it
+    points to is replaced. Devices, named pipes and /dev/stdout are kept too: the content is copied into them at the
+    end. Permissions follow the umask, whatever the writer of the temporary file sets.
+
+    Args:
+        path: the output; its folder is created if it is missing.
+        durable: sync the content to disk before the rename, so that a power failure cannot lose it.
+
+    Yields:
+        The temporary path.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: the file cannot be written.
     """
     if is_stream(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -56,19 +63,40 @@ def whole_file(path: Path) -> Iterator[Path]:
         with _reported(path):
             if partial.stat().st_mode != mode:  # safetensors makes files that only their owner can read
                 partial.chmod(mode)
+            if durable:
+                _sync(partial)
             partial.replace(target)
     finally:
-        with suppress(OSError):  # what hinders the writing may hinder this, too
+        with suppress(OSError):  # whatever made the writing fail may make this fail too
             partial.unlink()
 
 
 @contextmanager
+def open_whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing bytes atomically; see `whole_file`.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        ResMLPError: the file cannot be written.
+    """
+    with whole_file(path) as partial, partial.open("wb") as file:
+        yield file
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
 def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
-    """Turns errors into one line; where `written` is given, those that name another file are left to the caller."""
+    """Converts errors to `ResMLPError`; where `written` is given, errors of other files are left to the caller."""
     try:
         yield
     except BrokenPipeError:
-        raise  # of the standard output, which the caller writes meanwhile
+        raise  # concerns standard output, which the caller writes meanwhile
     except OSError as error:
         if written is not None and error.filename not in (None, written, str(written)):
             raise
@@ -78,12 +106,12 @@ def _reported(path: Path, written: Path | None = None) -> Iterator[None]:
 def unwritable(path: Path, error: OSError, remedy: str = "") -> ResMLPError:
     """The error for a file that cannot be written."""
     if not remedy:
-        remedy = "make room or name another place" if error.errno in _NO_ROOM else "name another place"
-    return ResMLPError(f"{path} must be writable, but is not ({error.strerror or error}); {remedy}")
+        remedy = "make room or choose another path" if error.errno in _NO_ROOM else "choose another path"
+    return ResMLPError(f"{path} cannot be written ({error.strerror or error}); {remedy}")
 
 
 def destination(path: Path) -> Path:
-    """The file that an output replaces: what a symbolic link leads to, else the path itself."""
+    """The file that an output replaces: the target of a symbolic link, otherwise the path itself."""
     return Path(os.path.realpath(path))
 
 
@@ -93,7 +121,7 @@ def partial_name(target: Path) -> Path:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether an output is written in place, as devices, named pipes and /dev/stdout are, and not replaced."""
+    """Whether an output is written in place and not replaced: a device, a named pipe or /dev/stdout."""
     mode = _mode(path)
     return _open_descriptor(path) is not None or not (mode == _ABSENT or stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -106,10 +134,10 @@ def _mode(path: Path) -> int:
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """Opens an output that `is_stream`; one of the process's own, like /dev/stdout, goes on where that stands.
+    """Opens an output that `is_stream`; a stream of this process, like /dev/stdout, continues at its current position.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: the output cannot be written.
     """
     descriptor = _open_descriptor(path)
     if descriptor is None:
@@ -123,7 +151,7 @@ def _copy_into_stream(content: Path, path: Path) -> None:
         with content.open("rb") as source, open_stream(path) as stream:
             shutil.copyfileobj(source, stream)
     except BrokenPipeError as error:
-        raise ResMLPError(f"{path} must be read to its end, but its reader has gone; start it again") from error
+        raise ResMLPError(f"the reader of {path} stopped before its end; start it again") from error
 
 
 def _open_descriptor(path: Path) -> int | None:
@@ -141,14 +169,14 @@ def _open_descriptor(path: Path) -> int | None:
 def check_outputs(outputs: Mapping[str, Paths], inputs: Mapping[str, Paths]) -> None:
     """Checks, before any work, that each output can be written and overwrites no input and no other output.
 
-    Files are the same if their paths lead to the same place or if they are links to the same content.
+    Two files are the same if their paths resolve to the same path or if they are hard links to the same content.
 
     Args:
-        outputs: option -> the file or files that it writes; None where it was not given.
-        inputs: option -> the file or files that it reads; None where it was not given.
+        outputs: by option, the file or files that it writes; None where the option was not given.
+        inputs: by option, the file or files that it reads; None where the option was not given.
 
     Raises:
-        ResMLPError: names the option and the file.
+        ResMLPError: the message names the option and the file.
     """
     uses = {key: f"{name} reads" for name, paths in inputs.items() for path in _each(paths) for key in _keys(path)}
     for name, paths in outputs.items():
@@ -170,7 +198,7 @@ def _each(paths: Paths) -> Iterable[Path]:
 
 
 def _keys(path: Path) -> Iterator[str | tuple[int, int]]:
-    """What two names of one file have in common: where they lead, or the inode. Devices and pipes have no key."""
+    """What two names of one file have in common: the resolved path, or the inode. Devices and pipes have no key."""
     target = destination(path)
     if is_stream(path):
         return
@@ -187,45 +215,60 @@ def _require_writable(name: str, path: Path) -> None:
     if target.is_symlink():
         raise ResMLPError(f"{name} must be a file, but {path} is a link that leads back to itself; remove the link")
     if _mode(target) != _ABSENT and not os.access(target, os.W_OK):
-        raise ResMLPError(f"{name} must be writable, but {path} is write-protected; name another place")
+        raise ResMLPError(f"{name} cannot be written: {path} is write-protected; choose another path")
     if is_stream(path):
         return
     folder = next(parent for parent in target.parents if _mode(parent) != _ABSENT)
     if not stat.S_ISDIR(_mode(folder)):
-        raise ResMLPError(f"{name} must be in a folder, but {folder} in {path} is a file; name another place")
+        raise ResMLPError(f"{name} {path} cannot be written: {folder} is a file, not a folder; choose another path")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ResMLPError(f"{name} must be writable, but the folder {folder} is write-protected; name another place")
+        raise ResMLPError(f"{name} cannot be written: the folder {folder} is write-protected; choose another path")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 text file; line ends are written as they are."""
+    """Writes a UTF-8 text file atomically; line ends are written as they are."""
     with whole_file(path) as partial:
         partial.write_bytes(text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a whole JSON file, indented for human readers."""
+    """Writes a JSON file atomically, indented for human readers."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, as "sha256:HEXADECIMAL".
+def read_json(path: Path) -> Any:
+    """Reads a JSON file that this package has written.
 
     Raises:
-        ResMLPError: when the file cannot be read.
+        OSError: the file cannot be read.
+        ValueError: the file is not JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hashes a file in constant memory.
+
+    Args:
+        path: the file.
+        algorithm: a name that `hashlib` knows.
+
+    Returns:
+        "ALGORITHM:HEXADECIMAL", the form of all digests in this package.
+
+    Raises:
+        ResMLPError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
     except OSError as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: OSError) -> ResMLPError:
     """The error for a file that cannot be read."""
-    return ResMLPError(
-        f"{path} must be readable, but is not ({error.strerror or error}); check its name and permissions"
-    )
+    return ResMLPError(f"{path} cannot be read ({error.strerror or error}); check its name and permissions")
 
 
 def lines_digest(lines: Sequence[str]) -> str:

@@ -1,10 +1,14 @@
-"""How all figures look: settings of matplotlib for `rc_context`, and the colours of data and of the rest."""
+"""The style of all figures: settings of matplotlib for `rc_context`, and the colours."""
 
 from __future__ import annotations
 
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
-# Okabe and Ito's colours, told apart with every kind of colour vision.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 INK, MUTED, GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
 STYLE: Any = {
@@ -24,3 +28,11 @@ STYLE: Any = {
     "ytick.color": MUTED,
     "text.color": INK,
 }
+
+
+def figure_svg(figure: Figure) -> str:
+    """A figure as SVG for a page; the same figure gives the same text. Call it within the figure's `rc_context`."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, dpi=150, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]

@@ -1,7 +1,7 @@
-"""What a fairseq checkpoint may hold, so that reading a stranger's checkpoint never runs the stranger's code.
+"""Reads fairseq checkpoints without running code in them, so that a stranger's checkpoint is safe to read.
 
-`torch.load` with `weights_only` refuses every class that is not on its list. Here are the few that fairseq writes
-besides tensors, and a reader of settings written as Python expressions that does without Python's `eval`.
+`torch.load` with `weights_only` refuses every class that is not on its list. This module adds the few that fairseq
+writes besides tensors, and evaluates settings written as Python expressions without Python's `eval`.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import torch
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import unreadable
 
-_NUMBERS = "?biufc"  # NumPy's kinds of types without pointers
+_NUMBERS = "?biufc"  # NumPy's kinds of dtypes without pointers
 
 
 class _StoredDtype:
-    """Takes the place of `numpy.dtype` while a checkpoint is read: a type of plain numbers, never of objects.
+    """Replaces `numpy.dtype` while a checkpoint is read: a dtype of plain numbers, never of objects.
 
-    NumPy trusts the state that comes with a pickled dtype, so that a forged one passes raw bytes off as pointers to
-    Python objects. That state is therefore kept from NumPy, except for the byte order.
+    NumPy trusts the state of a pickled dtype, so that a forged one can pass raw bytes off as pointers to Python
+    objects. Therefore only the byte order of that state reaches NumPy.
     """
 
     def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
         self.numbers = np.dtype(code)
         if self.numbers.kind not in _NUMBERS:
-            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype({code!r}) is no type of numbers")
+            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype({code!r}) is not a numeric type")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.numbers = self.numbers.newbyteorder(state[1])
 
 
 class _StoredArray(np.ndarray):
-    """Takes the place of `numpy.ndarray` while a checkpoint is read: plain numbers, taken from bytes."""
+    """Replaces `numpy.ndarray` while a checkpoint is read: plain numbers, decoded from bytes."""
 
     def __new__(cls) -> _StoredArray:
         return super().__new__(cls, 0, np.int8)
@@ -56,12 +56,12 @@ class _StoredArray(np.ndarray):
 
 
 def _empty_array(array_class: type, shape: tuple[int, ...], type_code: bytes) -> _StoredArray:
-    """Takes the place of NumPy's `_reconstruct`, which makes an empty array whatever it is given."""
+    """Replaces NumPy's `_reconstruct`; returns an empty array whatever the arguments are."""
     return _StoredArray()
 
 
-# What `fairseq-train` writes besides tensors, seen in the checkpoints of its transformer, fconv, lstm and lightconv
-# models: settings from the command line are a Namespace; the n-gram counts of --eval-bleu are NumPy arrays.
+# What `fairseq-train` writes besides tensors, as found in checkpoints of its transformer, fconv, lstm and lightconv
+# models: settings of the command line are a Namespace, and the n-gram counts of --eval-bleu are NumPy arrays.
 CHECKPOINT_CLASSES: tuple[Any, ...] = (
     argparse.Namespace,
     (_StoredDtype, "numpy.dtype"),
@@ -72,7 +72,7 @@ CHECKPOINT_CLASSES: tuple[Any, ...] = (
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint of fairseq's, without fairseq and without running anything in it.
+    """Reads a fairseq checkpoint without fairseq and without running code in it.
 
     Args:
         path: a file that `fairseq-train` wrote.
@@ -81,7 +81,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         What fairseq stored, tensors on the CPU: "model", "cfg" and others.
 
     Raises:
-        ResMLPError: the file is missing, unreadable or damaged, asks to run code, or holds no dictionary.
+        ResMLPError: the file is missing, unreadable or damaged, asks to run code, or does not hold a dictionary.
     """
     return _load(path, mmap=False)
 
@@ -95,18 +95,18 @@ def _load(path: str | Path, mmap: bool) -> dict[str, Any]:
     except Exception as error:  # a damaged file may fail anywhere in torch
         refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:
-            reason = f"asks for {refused[1]}, which was not run; load it only after its maker has removed that"
+            reason = f"asks for {refused[1]}, which was not run; load it only after its author has removed that"
         else:
-            reason = f"cannot be read ({type(error).__name__}); copy it again, it is missing, damaged or incomplete"
-        raise ResMLPError(f"checkpoint {path} must hold only tensors and settings, but {reason}") from error
+            reason = f"cannot be read ({type(error).__name__}): it is missing, damaged or incomplete; copy it again"
+        raise ResMLPError(f"checkpoint {path} {reason}") from error
     if not isinstance(content, dict):
         kind = type(content).__name__
-        raise ResMLPError(f"checkpoint {path} must hold a dictionary, but holds a {kind}; name another file")
+        raise ResMLPError(f"checkpoint {path} holds a {kind} instead of a dictionary; choose another file")
     return content
 
 
 def map_checkpoint(path: str | Path) -> dict[str, Any]:
-    """As `read_checkpoint`, but the values of tensors stay in the file, which takes milliseconds."""
+    """Like `read_checkpoint`, but maps the tensors from the file, which takes milliseconds."""
     return _load(path, mmap=zipfile.is_zipfile(path))
 
 
@@ -121,14 +121,14 @@ def evaluate_literal(text: str) -> Any:
 
     Raises:
         ResMLPError: the expression holds anything else, such as a name or a call.
-        TypeError: `text` is no string, as Python's `eval` has it.
+        TypeError: `text` is not a string, as with Python's `eval`.
     """
     if not isinstance(text, str):
-        raise TypeError(f"a setting to evaluate must be a string, but is {type(text).__name__}")
+        raise TypeError(f"a setting to evaluate must be a string, not {type(text).__name__}")
     try:
         return _evaluate(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise ResMLPError(f"a setting must be made of literals, but is {text!r}; write its value") from error
+        raise ResMLPError(f"the setting {text!r} contains something other than literals; write its value") from error
 
 
 def _evaluate(node: ast.expr) -> Any:

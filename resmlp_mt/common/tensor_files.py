@@ -1,4 +1,4 @@
-"""Writing tensors to whole files; a full disk is one line, which the libraries hide behind errors of their own."""
+"""Writes tensors to files atomically; reports a full disk, which the libraries hide behind errors of their own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from resmlp_mt.common import files
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors to a safetensors file.
+    """Writes a safetensors file.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: the file cannot be written.
     """
     with files.whole_file(path) as partial:
         try:
@@ -36,7 +36,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a checkpoint with torch.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: the file cannot be written.
     """
     with files.whole_file(path) as partial:
         try:
@@ -47,7 +47,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def cause(error: BaseException | None) -> OSError | None:
-    """The operating system's error, which torch hides behind one of its own; None where there is none."""
+    """The error of the operating system that an error of torch hides; None where there is none."""
     while error is not None and not isinstance(error, OSError):
         error = error.__context__
     return error

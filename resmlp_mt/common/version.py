@@ -1,3 +1,3 @@
-"""The version. Its middle number grows when checkpoints of the version before no longer load (see CHANGELOG.md)."""
+"""The version. The middle number increases when checkpoints of earlier versions no longer load (see CHANGELOG.md)."""
 
 __version__ = "0.1.1"

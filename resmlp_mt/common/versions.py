@@ -1,4 +1,4 @@
-"""The versions with which a result was made."""
+"""The versions of the software that a result was made with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from resmlp_mt.common.version import __version__
 
-LIBRARIES = ("torch", "fairseq-fixed", "sentencepiece", "safetensors", "numpy")  # that decide over translations
+LIBRARIES = ("torch", "fairseq-fixed", "sentencepiece", "safetensors", "numpy")  # those that affect translations
 
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """The versions of this package, of Python and of libraries, "not installed" for those that are not."""
-    found = {"resmlp-mt": __version__, "python": platform.python_version()}
+    numbers = {"resmlp-mt": __version__, "python": platform.python_version()}
     for library in libraries:
         try:
-            found[library] = version(library)
+            numbers[library] = version(library)
         except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+            numbers[library] = "not installed"
+    return numbers

@@ -1,7 +1,7 @@
-"""The vocabularies of a checkpoint: a model translates garbage with another order of the same words.
+"""Checks that a checkpoint and a data folder have the same vocabularies: in another order a model outputs garbage.
 
-A checkpoint of fairseq's holds no dictionary. `fairseq-train` with this package writes digests of its dictionaries into
-it; checkpoints without them are not checked.
+fairseq's checkpoints do not hold a dictionary. With this package `fairseq-train` stores digests of its dictionaries in
+them; checkpoints without digests are not checked.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from typing import Any
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import lines_digest
 
-RUN_STATE = "resmlp_run"  # the entry of a checkpoint's `extra_state` that is this package's
+RUN_STATE = "resmlp_run"  # this package's entry in the `extra_state` of a checkpoint
 _VOCABULARIES = "vocabularies"
 
 
 def vocabulary_state(symbols: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
-    """What a checkpoint holds of its vocabularies.
+    """What a checkpoint stores about its vocabularies.
 
     Args:
-        symbols: all symbols by their token, of "source" and "target".
+        symbols: all symbols by token, of "source" and "target".
     """
-    return {_VOCABULARIES: {side: lines_digest(words) for side, words in symbols.items()}}
+    return {_VOCABULARIES: {side: lines_digest(lines) for side, lines in symbols.items()}}
 
 
 def require_same_vocabularies(
     extra_state: Mapping[str, Any] | None, symbols: Mapping[str, Sequence[str]], checkpoint: object, data: object
 ) -> None:
-    """Compares the vocabularies of a checkpoint with those of a data folder, where the checkpoint says them.
+    """Compares the vocabularies of a checkpoint, where it has recorded them, with those of a data folder.
 
     Args:
         extra_state: of the checkpoint.
-        symbols: all symbols by their token, of "source" and "target", as the data folder has them.
+        symbols: all symbols of the data folder by token, of "source" and "target".
         checkpoint, data: names for the message.
 
     Raises:
-        ResMLPError: when they differ.
+        ResMLPError: they differ.
     """
     recorded = ((extra_state or {}).get(RUN_STATE) or {}).get(_VOCABULARIES) or {}
     for side, digest in vocabulary_state(symbols)[_VOCABULARIES].items():
         if recorded.get(side, digest) != digest:
             raise ResMLPError(
                 f"{data} has another {side} vocabulary than checkpoint {checkpoint} was trained with: dict.*.txt holds "
-                "other words, or the same ones in another order; give the data folder of the training"
+                "other symbols, or the same ones in another order; give the data folder of the training"
             )

@@ -23,7 +23,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from resmlp_mt.common.command_line import CommandParser
-from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.common.files import write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table
 from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
 
 UTILISATIONS = (0.1, 0.3)

@@ -28,7 +28,10 @@ from types import FrameType
 
 from resmlp_mt.common import threads
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.data_folder import training_folders
+from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.files import write_text
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
 _BF16_SINCE = (8, 0)  # compute capability of NVIDIA's Ampere, the first with bf16 in hardware
@@ -141,9 +144,7 @@ def launcher(machines: Machines) -> list[str]:
 
 def training_path(data: Path) -> str:
     """What fairseq calls the data: the folder, or all folders of its shards, one of which it reads an epoch."""
-    manifest = data / "manifest.json"
-    parts = json.loads(manifest.read_text(encoding="utf-8"))["train_data"] if manifest.is_file() else ["."]
-    return ":".join(str(data / part) for part in parts)
+    return ":".join(map(str, training_folders(data, read_manifest(data))))
 
 
 def build_command(args: argparse.Namespace, machines: Machines) -> list[str]:
@@ -267,9 +268,7 @@ def run(args: argparse.Namespace) -> int:
     elif status:
         print(f"the training failed with status {status}; its log is {log}", file=sys.stderr)
     elif machines.node_rank == 0:
-        partial = finished.with_suffix(".partial")
-        partial.write_text(wanted, encoding="utf-8")
-        partial.replace(finished)
+        write_text(finished, wanted)
     return status
 
 

@@ -14,10 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from resmlp_mt.common.data_folder import data_files
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import check_outputs, file_digest, write_json, write_text
 from resmlp_mt.experiments.compare.runs import Plan, raw_translations
-from resmlp_mt.translation.bundle.binarised_data import data_files
 from resmlp_mt.translation.evaluation.scores import all_scores, as_json, check_counts, tokenised_scores
 
 BEAM = 4

@@ -16,9 +16,10 @@ from fairseq.tasks import TASK_REGISTRY, register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from sacrebleu.metrics import BLEU
 
+from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.scores import bleu_tokenizer
 from resmlp_mt.translation.text.lines import read_lines
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from resmlp_mt.common import files
+from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.versions import versions
-from resmlp_mt.translation.bundle.packaging import MANIFEST, read_manifest
 
 RUN = "run.json"
 _GIT_SECONDS = 10
@@ -84,13 +84,7 @@ def data_state(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     found: dict[str, Any] = {"folder": str(folder.absolute())}
     if manifest:
-        splits = manifest.get("splits", {})
-        found |= {
-            "manifest": files.file_digest(folder / MANIFEST),
-            "settings": manifest.get("settings", {}),
-            "sources": manifest.get("sources", []),
-            "pairs": {split: record.get("pairs") for split, record in splits.items()},
-        }
+        found |= manifest.summary(folder)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resmlp_mt.common.plot_style import COLOURS, STYLE
+from resmlp_mt.common.plot_style import COLOURS, STYLE, figure_svg
 from resmlp_mt.training.history import QUALITIES, History
 
 # Lines and marks differ as colours do.
@@ -90,7 +89,7 @@ def learning_curves(histories: Sequence[History], measure: str) -> str:
         panels[0].set_ylabel({"loss": "loss", "ppl": "perplexity"}.get(measure) or QUALITIES[measure])
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def _leave_out_the_beginning(axes: Axes, histories: Sequence[History]) -> None:
@@ -162,7 +161,7 @@ def course(histories: Sequence[History]) -> str:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False)
         figure.supxlabel("updates", fontsize=9)
-        return _svg(figure)
+        return figure_svg(figure)
 
 
 def _name_in(history: History, gauge: Gauge) -> str | None:
@@ -204,10 +203,3 @@ def _thinned(points: np.ndarray) -> np.ndarray:
     if len(points) <= _POINTS:
         return points
     return np.array([part.mean(axis=0) for part in np.array_split(points, _POINTS)])
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

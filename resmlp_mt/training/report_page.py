@@ -1,35 +1,21 @@
-"""The HTML of a training report: one file that needs nothing else."""
+"""The HTML of a training report: one file that loads nothing."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resmlp_mt.common import html_page
+from resmlp_mt.common.html_page import Markup, section, svg_image, table, to_html
 from resmlp_mt.common.plot_style import COLOURS
 from resmlp_mt.training import report_figures
 from resmlp_mt.training.history import QUALITIES, History, settings_that_differ
 
-_CSS = """
-:root { --ink: #1c2733; --muted: #5b6b7b; --line: #e4e9ee; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f5f7f9; color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 36px 24px 64px; }
-h1 { font-size: 27px; margin: 0 0 4px; letter-spacing: -0.01em; }
-h2 { font-size: 18px; margin: 0 0 8px; }
-p { margin: 0 0 12px; color: var(--muted); }
-section { background: #fff; border: 1px solid var(--line); border-radius: 12px; padding: 20px 22px; margin-top: 20px; }
-.wide { overflow-x: auto; }
-svg { display: block; width: 100%; height: auto; min-width: 760px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; margin-bottom: 14px; }
-th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
-thead th { color: var(--muted); font-weight: 600; white-space: nowrap; }
-.samples table { table-layout: fixed; }
+_STYLE = """
+section svg { min-width: 760px; }
+.samples table { table-layout: fixed; margin-bottom: 14px; }
 .samples th:first-child { width: 90px; }
-tbody th { font-weight: 600; white-space: nowrap; }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .swatch { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 7px; }
 .sample { margin: 16px 0 6px; }
 .sample span { color: var(--muted); display: inline-block; min-width: 84px; }
@@ -45,67 +31,51 @@ def page(histories: Sequence[History]) -> str:
     quality = next((found for found in (history.quality() for history in histories) if found), None)
     measures = [("Loss", "loss"), ("Perplexity", "ppl"), *([(QUALITIES[quality], quality)] if quality else [])]
     curves = [
-        _section(name, f'<div class="wide">{_labelled(picture, name)}</div>', _CURVES_SAID.get(measure, ""))
+        section(name, _figure(svg, name), _CURVE_NOTES.get(measure, ""))
         for name, measure in measures
-        if (picture := report_figures.learning_curves(histories, measure))
+        if (svg := report_figures.learning_curves(histories, measure))
     ]
-    picture = report_figures.course(histories)
-    said = "Speeds are those of whole intervals, validations within them included."
-    course = [_section("Course", f'<div class="wide">{_labelled(picture, "Course")}</div>', said)] if picture else []
-    parts = [_section("Runs", _runs(histories)), *_different(histories), *curves, *course]
-    parts += [*_samples(histories), *_environment(histories)]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<style>{_CSS}</style>\n</head>\n<body>\n<main>\n<h1>{escape(title)}</h1>\n"
-        f"{''.join(parts)}</main>\n</body>\n</html>\n"
-    )
+    svg = report_figures.course(histories)
+    note = "Speeds are means over whole intervals, including the validations in them."
+    course = [section("Course", _figure(svg, "Course"), note)] if svg else []
+    content = [
+        section("Runs", _facts_table(histories, [_facts(history) for history in histories])),
+        *_different(histories),
+        *curves,
+        *course,
+    ]
+    return html_page.page(title, [*content, *_samples(histories), *_environment(histories)], _STYLE)
 
 
-_CURVES_SAID = {
-    "loss": "As fairseq logs it; of translations in bits a token. Thin: of the updates, as trained on. Thick: of the "
-    "validations. The first tenth of a training may leave the picture.",
-    "ppl": "Thin: of the updates. Thick: of the validations.",
+_CURVE_NOTES = {
+    "loss": "As fairseq logs it; for translations in bits per token. Thin: training updates. Thick: validations. The "
+    "first tenth of a training may lie outside the figure.",
+    "ppl": "Thin: training updates. Thick: validations.",
 }
 
 
-def _section(title: str, content: str, said: str = "") -> str:
-    paragraph = f"<p>{escape(said)}</p>" if said else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{paragraph}{content}\n</section>\n"
+def _figure(svg: str, label: str) -> str:
+    return f'<div class="wide">{svg_image(svg, label)}</div>'
 
 
-def _labelled(picture: str, label: str) -> str:
-    return picture.replace("<svg ", f'<svg role="img" aria-label="{escape(label, quote=True)}" ', 1)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of HTML cells; the first of a row is its head."""
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>\n'
-        for first, *rest in rows
-    )
-    return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>'
-
-
-def _names(histories: Sequence[History]) -> list[str]:
+def _names(histories: Sequence[History]) -> list[Markup]:
     return [
-        f'<span class="swatch" style="background:{COLOURS[number % len(COLOURS)]}"></span>{escape(history.name)}'
+        Markup(
+            f'<span class="swatch" style="background:{COLOURS[number % len(COLOURS)]}"></span>{to_html(history.name)}'
+        )
         for number, history in enumerate(histories)
     ]
 
 
-def _runs(histories: Sequence[History]) -> str:
-    facts = [_facts(history) for history in histories]
+def _facts_table(histories: Sequence[History], facts: Sequence[Mapping[str, str]]) -> str:
+    """A column for each training and a row for each fact that one of them has."""
     labels = list(dict.fromkeys(label for one in facts for label in one))
-    return _table(
-        ["", *_names(histories)],
-        [[escape(label), *(escape(one.get(label, _ABSENT)) for one in facts)] for label in labels],
-    )
+    rows = [[label, *(one.get(label, _ABSENT) for one in facts)] for label in labels]
+    return table(["", *_names(histories)], rows, row_heads=True)
 
 
 def _facts(history: History) -> dict[str, str]:
-    """What the table of runs says of a training."""
+    """The facts of a training for the table of runs."""
     model = history.settings.get("model") or {}
     seconds = max((r.get("training_seconds") or 0 for r in (*history.train, *history.valid)), default=0)
     tokens = max((r.get("tokens") or 0 for r in history.train), default=0)
@@ -149,19 +119,18 @@ def _duration(seconds: float) -> str:
 
 
 def _different(histories: Sequence[History]) -> list[str]:
-    found = settings_that_differ(histories)
-    if not found:
+    settings = settings_that_differ(histories)
+    if not settings:
         return []
     rows = [
-        [escape(name), *(_ABSENT if value is None else escape(str(value)) for value in values)]
-        for name, values in found.items()
+        [name, *(_ABSENT if value is None else str(value) for value in values)] for name, values in settings.items()
     ]
-    return [_section("Settings that differ", _table(["", *_names(histories)], rows))]
+    return [section("Settings that differ", table(["", *_names(histories)], rows, row_heads=True))]
 
 
 def _samples(histories: Sequence[History]) -> list[str]:
-    """The sample translations of all trainings, sentence by sentence, over updates."""
-    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # sentence -> update -> number of training -> output
+    """The sample translations of all trainings for each sentence, over updates."""
+    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # by sentence, update, number of the training
     for number, history in enumerate(histories):
         for record in history.valid:
             for sample in record.get("samples") or []:
@@ -174,20 +143,20 @@ def _samples(histories: Sequence[History]) -> list[str]:
     parts = []
     for (source, reference), by_update in outputs.items():
         parts.append(
-            f'<div class="sample"><div><span>source</span> {escape(source)}</div>'
-            f"<div><span>reference</span> {escape(reference)}</div></div>"
+            f'<div class="sample"><div><span>source</span> {to_html(source)}</div>'
+            f"<div><span>reference</span> {to_html(reference)}</div></div>"
         )
         rows = [
-            [f"{update:,}", *(escape(_cut(by_update[update].get(number, _ABSENT))) for number in shown)]
+            [f"{update:,}", *(_shortened(by_update[update].get(number, _ABSENT)) for number in shown)]
             for update in _spread(sorted(by_update))
         ]
-        parts.append(_table(["updates", *(names[number] for number in shown)], rows))
+        parts.append(table(["updates", *(names[number] for number in shown)], rows, row_heads=True))
     content = f'<div class="samples">{"".join(parts)}</div>'
-    return [_section("Sample translations", content, "The same validation sentences, as training goes on.")]
+    return [section("Sample translations", content, "The same validation sentences, at increasing numbers of updates.")]
 
 
-def _cut(text: str) -> str:
-    """The beginning of what a model repeats without end."""
+def _shortened(text: str) -> str:
+    """The beginning of a text that a model may repeat without end."""
     return text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]} …"
 
 
@@ -200,31 +169,27 @@ def _spread(updates: list[int]) -> list[int]:
 
 
 def _environment(histories: Sequence[History]) -> list[str]:
-    described = [_described(history.run) for history in histories]
-    labels = list(dict.fromkeys(label for one in described for label in one))
-    if not labels:
-        return []
-    rows = [[escape(label), *(escape(one.get(label, _ABSENT)) for one in described)] for label in labels]
-    return [_section("Environment", _table(["", *_names(histories)], rows))]
+    facts = [_environment_facts(history.run) for history in histories]
+    return [section("Environment", _facts_table(histories, facts))] if any(facts) else []
 
 
-def _described(run: dict[str, Any]) -> dict[str, str]:
-    """What `run.json` says of how a training came about."""
+def _environment_facts(run: dict[str, Any]) -> dict[str, str]:
+    """The facts of a training's environment, from `run.json`."""
     if "versions" not in run:
         return {}
     hardware, git = run["hardware"], run["git"]
     gpus = [f"{gpu['name']}, {gpu['memory_bytes'] / 2**30:.0f} GiB" for gpu in hardware["gpus"]]
-    found = {
+    facts = {
         "command": " ".join(run["starts"][-1]["command"]),
         "host": f"{hardware['host']}, {hardware['system']}",
         "processor": f"{hardware['cpu']}, {hardware['cpus']} cores, {hardware['memory_bytes'] / 2**30:.0f} GiB",
         "GPUs": "; ".join(gpus) or "none",
         "processes": str(run["processes"]),
-        "commit": f"{git['commit']}{', and changes' if git['dirty'] else ''}" if git else _ABSENT,
+        "commit": f"{git['commit']}{', with changes' if git['dirty'] else ''}" if git else _ABSENT,
         "versions": ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
     }
     for number, data in enumerate(run["data"]):
         pairs = ", ".join(f"{split} {count:,}" for split, count in data.get("pairs", {}).items() if count is not None)
-        said = [data["folder"], *([f"pairs: {pairs}"] if pairs else []), data.get("manifest", "")]
-        found[f"data {number + 1}" if len(run["data"]) > 1 else "data"] = "; ".join(part for part in said if part)
-    return found
+        parts = [data["folder"], *([f"pairs: {pairs}"] if pairs else []), data.get("manifest", "")]
+        facts[f"data {number + 1}" if len(run["data"]) > 1 else "data"] = "; ".join(part for part in parts if part)
+    return facts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from resmlp_mt.common.errors import ResMLPError, require_choice
 from resmlp_mt.translation.search.beam_search import Hypothesis, Source
 from resmlp_mt.translation.text.splitting import join_translations, split_to_fit
-from resmlp_mt.translation.text.tokenizer import Segmenter
+from resmlp_mt.translation.text.tokenizer import Tokenizer
 from resmlp_mt.translation.types import Alignment, Candidate, Request, Translation
 
 TOO_LONG = ("split", "truncate", "copy", "error")
@@ -45,7 +45,7 @@ class Planner:
         sources: the sources of all lines planned so far.
     """
 
-    def __init__(self, source: Segmenter, target: Segmenter, max_source_len: int, too_long: str) -> None:
+    def __init__(self, source: Tokenizer, target: Tokenizer, max_source_len: int, too_long: str) -> None:
         require_choice("--too-long", too_long, TOO_LONG)
         self._source, self._target = source, target
         self._max_source_len, self._too_long = max_source_len, too_long

@@ -25,9 +25,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.process_memory import run_measured
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -36,7 +37,9 @@ from data_prep.corpora.base import Request
 from data_prep.formats.text_files import read_line_pairs
 from data_prep.settings import Settings
 from data_prep.stages.binarise import CHUNK_PAIRS, tasks_of, write_split
-from data_prep.stages.subwords import dictionary_symbols, load_model, train_model, write_dictionary
+from data_prep.stages.subwords import train_model
+from resmlp_mt.translation.text.dictionary import write_dictionary
+from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 PROCESSES = 2
 ENCODE_IN_PYTHON = """

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 from resmlp_mt import register_with_fairseq
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child
 
 ARCHITECTURES = {"ResMLP-6": "resmlp_wmt_en_de", "Transformer base": "transformer_wmt_en_de"}
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.process_memory import run_measured
-from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table
 
 # Pairs and bytes of both sides' text (huggingface/datasets, datasets/wmt14/dataset_infos.json); time grows with bytes.
 WMT14 = {"en-de": (4_508_785, 1_358_410_408), "en-fr": (40_836_715, 14_752_554_924)}

@@ -16,8 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"

@@ -28,8 +28,9 @@ from pathlib import Path
 
 from resmlp_mt.common import threads
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 STATES = ("quiet", "busy")
@@ -91,8 +92,8 @@ def make_translator(bench: Bench) -> None:
     from resmlp_mt.translation.model.build import build_core
     from resmlp_mt.translation.model.config import ModelConfig
     from resmlp_mt.translation.search.settings import SearchSettings
+    from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
     from resmlp_mt.translation.text.normalization import TextSettings
-    from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS
 
     arguments = bench.arguments
     text = bench.folder / "words.txt"
@@ -102,7 +103,7 @@ def make_translator(bench: Bench) -> None:
         vocab_size=arguments.vocabulary, character_coverage=1.0, hard_vocab_limit=False,
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(bench.folder / "spm.model"))
-    symbols = [*SPECIAL_SYMBOLS, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
+    symbols = [*SPECIAL_TOKEN_NAMES, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
     sizes = {f"{side}_embed_dim": arguments.dim for side in ("encoder", "decoder")}
     sizes |= {f"{side}_ffn_embed_dim": arguments.hidden for side in ("encoder", "decoder")}
     options = ModelConfig(share_all_embeddings=True, encoder_layers=6, decoder_layers=2, **sizes)

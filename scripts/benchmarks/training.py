@@ -18,8 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch, highest, measure_peak
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child
 from resmlp_mt.experiments.recommend.operations import training_operations
 
 USER_DIR = Path(__file__).resolve().parents[2] / "resmlp_mt"

@@ -20,8 +20,9 @@ from pathlib import Path
 from unittest import mock
 
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import print_table, run_child, write_json
+from resmlp_mt.experiments.measure.side_by_side import print_table, run_child
 from resmlp_mt.experiments.systems import SIZES, model_words, training_words
 
 USER_DIR = Path(__file__).resolve().parents[2] / "resmlp_mt"

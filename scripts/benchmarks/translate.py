@@ -20,8 +20,9 @@ from pathlib import Path
 
 from generation import build_model, search_parser
 
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child
 
 SYSTEMS = ("resmlp-mt", "fairseq-generate")
 END = 2

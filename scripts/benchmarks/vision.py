@@ -25,8 +25,9 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 
 from resmlp_mt.common.allocator import keep_freed_memory
+from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
-from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, write_json
+from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table
 from resmlp_mt.nn.kernels.matmul import matmul_nt
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import ClassifierModel

@@ -91,7 +91,7 @@ def test_language_identification_finds_a_sentence_in_another_language():
 
 def test_a_language_that_cannot_be_identified_is_named():
     pytest.importorskip("py3langid")
-    with pytest.raises(ResMLPError, match="must know the language, but tlh is unknown"):
+    with pytest.raises(ResMLPError, match="does not support the language tlh"):
         _cleaner("en", "tlh", language_id=True)
 
 

@@ -45,12 +45,12 @@ def _break_valid(corpus):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_break_length, "hold equally many lines, but hold 99 and 100"),
-        (_break_bytes, "must be UTF-8 text, but line 2 holds the byte 0x80"),
+        (_break_length, "have different numbers of lines, 99 and 100"),
+        (_break_bytes, "is not UTF-8: line 2 holds the byte 0x80"),
         (_break_line, "line 1 is longer than 1,000,000 bytes"),
-        (_break_compression, "damaged or cut short"),
+        (_break_compression, "damaged or truncated"),
         (_break_by_emptying, "every one was removed"),
-        (_break_valid, r"valid.de must be UTF-8 text, but line 24 holds the byte 0xff"),
+        (_break_valid, "valid.de is not UTF-8: line 24 holds the byte 0xff"),
     ],
 )
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -74,16 +74,19 @@ def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pair", "en"], "--pair must be SRC-TGT, but is 'en'"),
-        (["--pair", "en-en"], "--pair must be two different languages"),
-        (["--pair", "en-de"], "--train must name the training text"),
-        (["--pair", "en-de", "--train", "missing"], "missing.en must exist"),
+        (["--pair", "en"], "--pair must be SRC-TGT, for example en-de, but is 'en'"),
+        (["--pair", "en-en"], "--pair must name two different languages"),
+        (["--pair", "en-de"], "requires --train or --from-dir"),
+        (["--pair", "en-de", "--train", "missing"], "missing.en is missing"),
         (["--pair", "en-de", "--train", "missing.tsv"], "missing.tsv"),
         (["--pair", "en-de", "--train", "x", "--bpe-dropout", "2"], "--bpe-dropout must be from 0 to 1, but is 2.0"),
-        (["--pair", "en-de", "--train", "x", "--dropout-copies", "2"], "--dropout-copies must be 1 without"),
+        (["--pair", "en-de", "--train", "x", "--dropout-copies", "2"], "--dropout-copies 2 requires --bpe-dropout"),
         (["--pair", "en-de", "--train", "x", "--sentencepiece-model", "gone.model"], "gone.model"),
-        (["--pair", "en-de", "--train", "x", "--overrides", "gone.json"], "--overrides must be JSON"),
-        (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en must exist"),
+        (
+            ["--pair", "en-de", "--train", "x", "--overrides", "gone.json"],
+            "gone.json cannot be read as JSON",
+        ),
+        (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en is missing"),
     ],
 )
 def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, capsys, words, message):
@@ -98,18 +101,18 @@ def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, cap
 
 def test_own_texts_are_refused_for_a_ready_corpus(tmp_path, capsys):
     assert main(["demo", "--pair", "en-de", "--out", str(tmp_path / "out"), "--train", "x"]) == 2
-    assert "must be left out for demo; the corpus `files` has them" in capsys.readouterr().err
+    assert "are options of the corpus `files`; leave them out for demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("count", "joint"), [(2, "--joint"), (1, "--no-joint")])
 def test_the_number_of_given_models_must_fit(prepare, model, capsys, count, joint):
     prepare(*(["--sentencepiece-model", str(model)] * count), joint, use_model=False, status=2)
-    assert "--sentencepiece-model must be given" in capsys.readouterr().err
+    assert "--sentencepiece-model is given" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_model_is_refused(prepare, corpus, capsys):
     prepare("--sentencepiece-model", str(corpus / "train.en"), use_model=False, status=2)
-    assert "must be a sentencepiece model" in capsys.readouterr().err
+    assert "cannot be read as a sentencepiece model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kilobytes", [2, 20, 60, 200])
@@ -141,7 +144,7 @@ def test_a_full_standard_output_is_one_line(prepare, monkeypatch, capsys):
         prepare(status=2)
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
     assert len(lines) == 1
-    assert "the standard output must be writable, but is not (No space left on device)" in lines[0]
+    assert "standard output cannot be written (No space left on device)" in lines[0]
     assert (out / "manifest.json").exists()
 
 

@@ -6,10 +6,10 @@ import pytest
 from faulty_server import entity_tag
 
 from data_prep.corpora.base import Source
-from data_prep.files import write_json
 from data_prep.stages import download as download_module
 from data_prep.stages.download import download
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.files import write_json
 
 CONTENT = bytes(range(256)) * 4099
 
@@ -127,5 +127,5 @@ def test_an_altered_file_of_unpublished_digest_is_noticed_by_the_record(server, 
     server.files["a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",))
     download(source, tmp_path).write_bytes(CONTENT[:-1])
-    with pytest.raises(ResMLPError, match="as at its first download, but has sha256"):
+    with pytest.raises(ResMLPError, match="at its first download, but has sha256"):
         download(source, tmp_path)

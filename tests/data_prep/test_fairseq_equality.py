@@ -7,7 +7,7 @@ import sys
 import pytest
 from toy_corpora import contents
 
-from data_prep.stages.subwords import load_model
+from resmlp_mt.translation.text.sentencepiece_model import load_model
 
 ODD_SENTENCES = ("a cat\u2028under\u0085the tree", "the\u00a0dog\rsees \u3000 a bird", "ﬁnds ½ \u200b…", "")
 

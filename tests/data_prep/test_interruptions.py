@@ -55,7 +55,7 @@ def _fail_at(patch, number, error):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
-        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again to continue"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "No space left on device"),
     ],
     ids=["interrupt", "disk full"],
@@ -125,7 +125,7 @@ def test_two_runs_in_one_folder_are_refused(prepare, tmp_path, capsys):
     with (out / ".work" / "lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         prepare(status=2)
-    assert "must be used by one run at a time" in capsys.readouterr().err
+    assert "another run is preparing" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_real_interrupt_ends_every_process_with_one_line(large_corpus, tmp_pat
         _, errors = process.communicate(timeout=60)
     lines = [line for line in errors.splitlines() if not line.startswith("[")]
     assert process.returncode == 130
-    assert lines == ["data_prep: interrupted; run the same command again to go on"]
+    assert lines == ["data_prep: interrupted; run the same command again to continue"]
     assert not list((tmp_path / "out").rglob("*.partial"))
     assert main([*words, "--workers", "1", "--vocab-size", "401"]) == 0
 

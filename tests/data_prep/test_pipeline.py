@@ -10,10 +10,11 @@ import pytest
 from toy_corpora import contents, make_pairs, write_pairs
 
 from data_prep.command_line import main
-from data_prep.formats.indexed import read_sizes, read_token_ids
 from data_prep.stages import cleaning
 from data_prep.stages.binarise import CHUNK_PAIRS
-from data_prep.stages.subwords import END, UNKNOWN, load_model
+from resmlp_mt.common.indexed_data import read_indexed
+from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
+from resmlp_mt.translation.text.sentencepiece_model import load_model
 
 
 def _manifest(out):
@@ -21,8 +22,8 @@ def _manifest(out):
 
 
 def _sentences(out, prefix):
-    sizes, _ = read_sizes(out / prefix)
-    return [ids.tolist() for ids in np.split(read_token_ids(out / prefix), np.cumsum(sizes)[:-1])]
+    text = read_indexed(out / prefix)
+    return [ids.tolist() for ids in np.split(text.tokens, np.cumsum(text.sizes)[:-1])]
 
 
 def test_the_data_set_has_all_that_fairseq_and_scoring_need(prepare, corpus):
@@ -45,7 +46,7 @@ def test_every_sentence_comes_back_from_the_binary_data(prepare, corpus):
         for lang in ("en", "de"):
             lines = (corpus / f"{split}.{lang}").read_text(encoding="utf-8").splitlines()
             sentences = _sentences(out, f"{split}.en-de.{lang}")
-            assert all(ids[-1] == END and UNKNOWN not in ids for ids in sentences)
+            assert all(ids[-1] == SPECIAL_TOKENS.end and SPECIAL_TOKENS.unknown not in ids for ids in sentences)
             assert [model.decode(ids[:-1]) for ids in sentences] == lines
 
 
@@ -54,7 +55,7 @@ def test_the_dictionary_holds_the_models_pieces_with_their_true_counts(prepare):
     model = load_model(out / "spm.model")
     rows = [line.rsplit(" ", 1) for line in (out / "dict.en.txt").read_text(encoding="utf-8").splitlines()]
     assert [symbol for symbol, _ in rows] == [model.id_to_piece(piece) for piece in range(4, model.get_piece_size())]
-    ids = np.concatenate([read_token_ids(out / f"train.en-de.{lang}") for lang in ("en", "de")])
+    ids = np.concatenate([read_indexed(out / f"train.en-de.{lang}").tokens for lang in ("en", "de")])
     assert [int(count) for _, count in rows] == np.bincount(ids, minlength=4 + len(rows))[4:].tolist()
     assert (out / "dict.de.txt").read_bytes() == (out / "dict.en.txt").read_bytes()
 
@@ -81,11 +82,22 @@ def test_another_configuration_in_the_same_folder_is_refused_with_the_difference
     assert _manifest(out)["removed"]["rules"]["too long"] > 0
 
 
+@pytest.mark.parametrize("content", ["{", '{"format": 2}'])
+def test_a_manifest_that_cannot_be_read_is_one_line_and_can_be_overwritten(prepare, capsys, content):
+    out = prepare()
+    whole = contents(out)
+    (out / "manifest.json").write_text(content)
+    prepare(status=2)
+    assert "the manifest" in capsys.readouterr().err.splitlines()[-1]
+    prepare("--overwrite")
+    assert contents(out) == whole
+
+
 def test_changed_input_files_are_noticed(prepare, corpus, capsys):
     prepare()
     write_pairs(corpus, "train", make_pairs(500, seed=3))
     prepare(status=2)
-    assert "has changed; name another folder" in capsys.readouterr().err
+    assert "has changed since" in capsys.readouterr().err
 
 
 def test_a_folder_with_other_files_is_left_alone(prepare, tmp_path, capsys):
@@ -234,7 +246,7 @@ def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepa
         model = load_model(out / ("spm.model" if joint else f"spm.{lang}.model"))
         rows = (out / f"dict.{lang}.txt").read_text(encoding="utf-8").splitlines()
         assert len(rows) + 4 == model.get_piece_size() == 43
-        assert UNKNOWN not in read_token_ids(out / f"train.en-de.{lang}")
+        assert SPECIAL_TOKENS.unknown not in read_indexed(out / f"train.en-de.{lang}").tokens
 
 
 def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys):
@@ -247,7 +259,7 @@ def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys)
     lacking = prepare(name="lacking")
     assert _manifest(lacking)["splits"]["test"]["unknown"]["en"] == 1
     assert "the ☃ sees" in _manifest(lacking)["splits"]["test"]["unknown_examples"]
-    assert "test has 1 pieces that the vocabulary lacks" in capsys.readouterr().err
+    assert "test has 1 pieces that are not in the vocabulary" in capsys.readouterr().err
 
 
 def test_training_pairs_with_unknown_pieces_are_removed(prepare, corpus):
@@ -274,7 +286,7 @@ def test_moses_tokens_and_lower_case_reach_the_binary_data_but_not_the_reference
 
 def test_a_vocabulary_larger_than_the_text_allows_is_refused_with_the_limit(prepare, capsys):
     out = prepare("--vocab-size", "30000", use_model=False, status=2)
-    assert "--vocab-size must fit the training text, but is 30000 and sentencepiece says" in capsys.readouterr().err
+    assert "--vocab-size 30000 does not fit the training text. sentencepiece says" in capsys.readouterr().err
     assert not list(out.glob("spm*"))
 
 

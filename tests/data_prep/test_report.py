@@ -17,7 +17,7 @@ matplotlib = pytest.importorskip("matplotlib")
 class _Checker(HTMLParser):
     """Collects the text, and checks that tags are closed in order."""
 
-    VOID = frozenset({"meta", "br", "img"})
+    VOID = frozenset({"meta", "link", "br", "img"})
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ def test_the_page_is_whole_html_that_loads_nothing_and_tells_the_counts(prepare,
 def test_the_numbers_of_the_report_are_those_of_the_data(prepare):
     out = prepare("--shard-pairs", "250")
     data = load_data_set(out)
-    train = data.manifest["splits"]["train"]
+    train = data.manifest.splits["train"]
     for side, lang in enumerate(data.languages):
         assert len(data.sizes[side]) == train["pairs"] == 610
         assert data.sizes[side].sum() == data.counts[side].sum() == train["tokens"][lang] - 610
@@ -76,6 +76,6 @@ def test_the_report_does_not_make_the_data_set_look_changed(prepare):
 
 
 def test_a_folder_without_a_data_set_is_refused(tmp_path, capsys):
-    with pytest.raises(ResMLPError, match=r"must hold a finished data set, but has no manifest\.json"):
+    with pytest.raises(ResMLPError, match=r"holds no finished data set: it has no manifest\.json"):
         load_data_set(tmp_path)
     assert main(["data-report", str(tmp_path)]) == 2

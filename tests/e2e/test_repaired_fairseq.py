@@ -121,7 +121,7 @@ class TestCheckpointsOfOthers:
 
         path = self.save_changed(checkpoint, tmp_path / "hostile.pt", hide)
         refused = generate(toy_data, path, check=False)
-        assert ends_in_one_line(refused, "fairseq-generate", "a setting must be made of literals")
+        assert ends_in_one_line(refused, "fairseq-generate", "contains something other than literals")
 
     def test_half_a_checkpoint_is_named(self, toy_data, checkpoint, tmp_path):
         half = tmp_path / "half.pt"

@@ -9,8 +9,8 @@ import pytest
 from fairseq_commands import BIN, environment
 from toy_bundles import data_folder, raw_lines
 
+from resmlp_mt.common.indexed_data import read_indexed
 from resmlp_mt.fairseq_plugin import token_budget
-from resmlp_mt.translation.bundle.binarised_data import read_binarised
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_bad_input_is_one_line_and_status_2(data):
 
 
 def test_a_budget_of_tokens_is_the_number_of_batches_that_hold_them(data):
-    tokens = int(read_binarised(data / "train.src-tgt.tgt").sizes.sum())
+    tokens = int(read_indexed(data / "train.src-tgt.tgt").sizes.sum())
     epoch = token_budget.batches_for_tokens(data, "src-tgt", 300, tokens)
     assert epoch > 5
     assert token_budget.batches_for_tokens(data, "src-tgt", 300, tokens // 2) == -(-epoch // 2)

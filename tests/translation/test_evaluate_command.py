@@ -10,7 +10,7 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.bundle.binarised_data import read_binarised
+from resmlp_mt.common.indexed_data import read_indexed
 from resmlp_mt.translation.evaluation.scores import (
     all_scores,
     by_length,
@@ -183,8 +183,8 @@ def test_a_baseline_of_another_length_is_refused(model, tmp_path, capsys):
 
 
 def test_binarised_text_is_read_as_fairseq_wrote_it():
-    text = read_binarised(data_folder() / "train.src-tgt.src")
+    text = read_indexed(data_folder() / "train.src-tgt.src")
     assert len(text.sizes) == 200
     assert text.tokens[text.sizes.cumsum() - 1].tolist() == [2] * 200
-    with pytest.raises(ResMLPError, match="must be binarised text"):
-        read_binarised(data_folder() / "missing")
+    with pytest.raises(ResMLPError, match="the binarised text .*missing.idx is missing"):
+        read_indexed(data_folder() / "missing")

@@ -13,12 +13,12 @@ from toy_bundles import data_folder, raw_lines, write_bundle
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.files import lines_digest
-from resmlp_mt.translation.bundle.binarised_data import BinarisedText
+from resmlp_mt.common.indexed_data import IndexedText
 from resmlp_mt.translation.bundle.format import CARD, read_config
 from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.leaks import _candidates, find_leaks
 from resmlp_mt.translation.search.settings import SearchSettings
-from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, read_dictionary
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES, read_dictionary
 from resmlp_mt.translation.translator import Translator
 
 QUICK = ("--resamples", 2, "--trials", 2)
@@ -139,7 +139,7 @@ def test_scores_are_printed_even_if_a_file_cannot_be_written(model, tmp_path, ca
     assert evaluate(model, *test_set(tmp_path, raw_lines()[:3]), "--json", tmp_path / "folder") == 2
     said = capsys.readouterr()
     assert "BLEU" in said.out
-    assert "folder must be writable" in said.err
+    assert "folder cannot be written" in said.err
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_outputs_are_checked_before_the_work(model, tmp_path, capsys, monkeypatc
 
 def leaks(sources: list[str]) -> list[int]:
     data = data_folder()
-    segmenter = read_segmenter(data, "src", read_dictionary(data / "dict.src.txt"), {})
-    return find_leaks(sources, segmenter, data, {}, ("src", "tgt"))["lines"]
+    segmenter = read_segmenter(data, "src", read_dictionary(data / "dict.src.txt"), None)
+    return find_leaks(sources, segmenter, data, None, ("src", "tgt"))["lines"]
 
 
 def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(monkeypatch):
@@ -179,7 +179,7 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
 
 
 def test_a_sentence_is_compared_if_its_letters_may_be_those_wanted():
-    symbols = [*SPECIAL_SYMBOLS, "\u2581A", "b", "<0x62>", "."]
+    symbols = [*SPECIAL_TOKEN_NAMES, "\u2581A", "b", "<0x62>", "."]
     sentences = [[4, 5, 2], [4, 4, 2], [4, 7, 5, 7, 2], [4, 6, 2], [3, 4, 5, 2], [2]]
-    text = BinarisedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))
+    text = IndexedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))
     assert list(_candidates(text, symbols, {"ab": 1})) == [sentences[0], sentences[2], sentences[3]]

@@ -139,7 +139,7 @@ def test_a_full_disk_keeps_what_was_written(path):
     lines.read_window(1)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
-        with pytest.raises(ResMLPError, match="out.txt must be writable.* make room, then give --resume"):
+        with pytest.raises(ResMLPError, match="out.txt cannot be written.* make room, then give --resume"):
             output.write(bytes(20_000), lines)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

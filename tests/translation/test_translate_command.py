@@ -156,7 +156,7 @@ def test_bytes_that_are_not_utf8_are_replaced_or_an_error(model, capfd, monkeypa
     assert "line 2 of the standard input is not UTF-8" in err
     status, _, err = command(capfd, monkeypatch, "translate", model, "--errors", "error", stdin=b"a\n\xff\nb\n")
     assert status == 2
-    assert "lines must be UTF-8, but line 2" in err
+    assert "line 2 of the standard input is not UTF-8" in err
 
 
 def start(model, *words, **options) -> subprocess.Popen:
@@ -278,7 +278,7 @@ def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
     assert main([*words, str(full), "--resume"]) == 2
     assert "--resume must be used with a file" in capsys.readouterr().err
     assert main([*words, str(full)]) == 2
-    said = f"resmlp-mt translate: {full} must be writable, but is not (No space left on device); make room"
+    said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
     assert capsys.readouterr().err == f"{said} or name another place\n"
     assert main([*words, str(null), "--html", str(null)]) == 0
     assert null.is_char_device()

@@ -1,1 +1,1 @@
-"""The little English-German language of the demo corpus: words, meanings, and both languages' ways to say a meaning."""
+"""The grammar of the demo corpus: words, meanings, and their realisation in English and in German."""

@@ -1,4 +1,4 @@
-"""Adverbs, times and other words of the demo corpus that never change their form."""
+"""Adverbs, times and other words of the demo corpus that are not inflected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_prep.corpora.demo_language.lexicon import entries
 
 @dataclass(frozen=True)
 class Adverbial:
-    """Words that stand as they are in both languages: adverbs, times of day, numbers with their unit."""
+    """Uninflected words in both languages: adverbs, times of day, numbers with their unit."""
 
     english: str
     german: str

@@ -1,4 +1,4 @@
-"""Draws clauses of the demo corpus at random: a verb, what fits it, and circumstances that agree with its tense."""
+"""Draws clauses of the demo corpus at random: a verb, its arguments, and adverbials that fit its tense."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from data_prep.corpora.demo_language.verbs import (
 
 Tense = Literal["present", "progressive", "past"]
 
-# Verbs that are done to things come twice as often as others: there are more words for things than for people.
+# Verbs with things as objects are drawn twice as often as others: there are more words for things than for people.
 _OF_THINGS = tuple(verb for verb in VERBS.values() if verb.objects and "person" not in verb.objects)
 ALL_VERBS = (*VERBS.values(), *_OF_THINGS)
 PEOPLES_VERBS = tuple(verb for verb in ALL_VERBS if "person" in verb.subjects)
@@ -63,9 +63,9 @@ DEGREES = (
 )
 _MODALS = (CAN, HAVE_TO, WANT_TO, SHOULD, MAY, WOULD_LIKE_TO)
 _MODALS_OF_ANIMALS_AND_THINGS = (CAN, HAVE_TO, SHOULD)
-# A place that belongs to the object or to a movement stays behind the verb.
+# A place that belongs to the object or to a movement stays after the verb.
 _PLACES_THAT_MAY_STAND_FIRST = ("home", "in", "town")
-# Words that are said of nothing else: "because it is cold" might speak of the soup.
+# Words that describe only the weather: "because it is cold" might refer to the soup.
 _NOT_PROFESSIONS = (
     "man",
     "woman",
@@ -93,7 +93,7 @@ _COPULA_KINDS = (
 
 @dataclass(frozen=True)
 class Frame:
-    """What is already settled about a clause that is still to be drawn.
+    """The constraints on a clause that is to be drawn.
 
     Attributes:
         subject: the subject; drawn when None.
@@ -140,7 +140,7 @@ def _draw_object(dice: Dice, clause: Clause) -> Phrase | None:
     verb = clause.verb
     if not verb.objects:
         return None
-    # "Not" before an indefinite dative or prepositional object would need a word of its own.
+    # "Not" before an indefinite dative or prepositional object would require another word.
     needs_definite = "definite" in verb.notes or (clause.negated and verb.object_case == "dat")
     if "person" in verb.objects:
         return draw_person_object(dice, clause.subject, verb.objects, definite=needs_definite or clause.negated)
@@ -205,7 +205,7 @@ def draw_clause(dice: Dice, frame: Frame | None = None) -> Clause:
 
 
 def complete_clause(dice: Dice, clause: Clause, circumstances: int) -> Clause:
-    """Gives a clause of subject and verb its objects and some circumstances."""
+    """Adds objects and some adverbials to a clause of subject and verb."""
     clause = replace(clause, object=clause.object or _draw_object(dice, clause))
     if clause.verb.notes & {"recipient", "recipient-to"}:
         clause = replace(clause, recipient=draw_person_object(dice, clause.subject, PERSON_KINDS))
@@ -231,7 +231,7 @@ def draw_quality_clause(
         subject = draw_subject(dice, dice.weigh(_COPULA_KINDS), definite=True)
     if isinstance(subject, NounPhrase):
         kind = subject.noun.kind
-        # What is said of it must not repeat or contradict an adjective that it has.
+        # The predicate must not repeat or contradict an adjective of the subject.
         subject = replace(subject, adjectives=())
     adjective = dice.choose(ADJECTIVES_OF[kind])
     degree = dice.choose(DEGREES) if adjective.german_comparative and dice.chance(0.3) else None

@@ -34,18 +34,18 @@ Words = tuple[list[str], list[str]]
 _REASONS = (("because", "weil"), ("although", "obwohl"))
 _TIME_RELATIONS = (("before", "bevor"), ("while", "während"))
 _AND, _BUT, _OR = (["and"], ["und"]), ([",", "but"], [",", "aber"]), (["or"], ["oder"])
-# What somebody may have been once.
+# States that somebody may have been in earlier.
 _ONCE = ("young", "poor", "rich", "sick", "tired", "sad", "happy", "hungry", "famous")
 _ACTIVE_VERBS = tuple(verb for verb in PEOPLES_VERBS if not verb.notes & {"stative", "instant"} and verb.english.past)
 _GIVING = frozenset({"recipient", "recipient-to"})
-# Verbs that make a whole with nothing but a subject and an object.
+# Verbs that are complete with a subject and an object.
 _TRANSITIVES = tuple(
     verb for verb in PEOPLES_VERBS if verb.objects and not verb.needs_place and not verb.notes & _GIVING
 )
 _OF_THINGS = tuple(
     verb for verb in _TRANSITIVES if not set(verb.objects) & set(PERSON_KINDS) and verb.preposition is None
 )
-# In a sentence with a relative clause the words that close the main clause would come late and alone.
+# After a relative clause, words that close the main clause would come too late.
 _UNBROKEN = tuple(verb for verb in _TRANSITIVES if not verb.german.prefix and not verb.preposition)
 
 
@@ -55,13 +55,13 @@ def say(clause: Clause) -> Words:
 
 
 def _join(main: Words, conjunction: tuple[str, str], subordinate: Clause) -> Words:
-    """A main clause with a subordinate one behind it."""
+    """A main clause followed by a subordinate one."""
     words = [*main[0], conjunction[0], *english.clause_words(subordinate)]
     return words, [*main[1], ",", conjunction[1], *german.clause_words(subordinate, "last")]
 
 
 def _join_reversed(main: Clause, conjunction: tuple[str, str], subordinate: Clause) -> Words:
-    """A subordinate clause with the main one behind it, which in German then begins with its verb."""
+    """A subordinate clause followed by the main one, which in German then begins with its verb."""
     words = [conjunction[0], *english.clause_words(subordinate), ",", *english.clause_words(main)]
     german_words = [conjunction[1], *german.clause_words(subordinate, "last"), ","]
     return words, [*german_words, *german.clause_words(main, "first")]
@@ -100,7 +100,7 @@ def _draw_purpose(dice: Dice) -> Words:
 
 
 def draw_subordinate(dice: Dice) -> Words:
-    """A main clause and, before or behind it, a subordinate clause with its verb at the end."""
+    """A main clause and, before or after it, a subordinate clause with its verb at the end."""
     choice = dice.weigh(((42, "reason"), (20, "time"), (20, "condition"), (10, "purpose"), (8, "when")))
     base = _draw_base(dice)
     if choice == "purpose":
@@ -199,13 +199,13 @@ def draw_coordination(dice: Dice) -> Words:
     frame = Frame(subject, _ACTIVE_VERBS, ("present",), modals=False, circumstances=0, negation=0)
     words, german_words = say(draw_clause(dice, frame))
     second, german_second = say(draw_clause(dice, frame))
-    # The shared subject is said once; both languages begin the second clause with it, so its words are cut off.
+    # The shared subject occurs once; both languages begin the second clause with it, so it is left out there.
     said, german_said = len(english.phrase_words(subject)), len(german.phrase_words(subject, "nom"))
     return [*words, *link, *second[said:]], [*german_words, *german_link, *german_second[german_said:]]
 
 
 def draw_it_again(dice: Dice) -> Words:
-    """A thing, and "it" or "they" for it in the next clause, in German with the gender of its noun."""
+    """A thing, and a pronoun ("it", "they") for it in the next clause, in German with the gender of its noun."""
     base = _draw_base(dice)
     subject: Phrase = NounPhrase(THE, draw_noun(dice, PERSON_KINDS))
     main = draw_clause(dice, Frame(subject, _OF_THINGS, (base,), modals=False, circumstances=1, negation=0.1))

@@ -1,4 +1,4 @@
-"""The English of the demo corpus: puts phrases and clauses into words, with agreement, do-support and word order."""
+"""The English of the demo corpus: realises phrases and clauses, with agreement, do-support and word order."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _noun_phrase_words(phrase: NounPhrase) -> list[str]:
 
 
 def phrase_words(phrase: Phrase, is_subject: bool = False) -> list[str]:
-    """Puts a phrase into words.
+    """Realises a phrase.
 
     Args:
         phrase: what is spoken of.
@@ -90,7 +90,7 @@ def phrase_words(phrase: Phrase, is_subject: bool = False) -> list[str]:
 
 
 def adjunct_words(part: object) -> list[str]:
-    """Words of a circumstance or predicate; none when it is missing."""
+    """The words of an adverbial or predicate; none if it is missing."""
     match part:
         case Adverbial():
             return part.english.split()
@@ -167,7 +167,7 @@ def _object_words(clause: Clause, object_is_fronted: bool) -> list[str]:
 
 
 def clause_words(clause: Clause, is_question: bool = False) -> list[str]:
-    """Puts a clause into words.
+    """Realises a clause.
 
     Args:
         clause: what is said; without a subject it becomes an order or, unless negated, an infinitive without "to".

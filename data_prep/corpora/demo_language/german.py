@@ -1,4 +1,4 @@
-"""The German of the demo corpus: puts phrases and clauses into words, with the finite verb first, second or last."""
+"""The German of the demo corpus: realises phrases and clauses, with the finite verb first, second or last."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _noun_phrase_words(phrase: NounPhrase, case: str) -> list[str]:
 
 
 def phrase_words(phrase: Phrase, case: str) -> list[str]:
-    """Puts a phrase into words.
+    """Realises a phrase.
 
     Args:
         phrase: what is spoken of.
@@ -93,7 +93,7 @@ def _after_preposition(preposition: str, case: str, phrase: Phrase) -> list[str]
 
 
 def adjunct_words(part: object) -> list[str]:
-    """Words of a circumstance or predicate; none when it is missing."""
+    """The words of an adverbial or predicate; none if it is missing."""
     match part:
         case Adverbial():
             return part.german.split()
@@ -146,7 +146,7 @@ def _object_words(clause: Clause) -> list[str]:
 
 
 def _middle_words(clause: Clause) -> list[str]:
-    """Everything between the finite verb and the words that close the clause, save the subject and the fronted part.
+    """Everything between the finite verb and the words that close the clause, except the subject and the fronted part.
 
     Pronouns come first, then time, frequency and manner, then noun objects, then "nicht" and what it denies.
     """
@@ -168,7 +168,7 @@ def _middle_words(clause: Clause) -> list[str]:
 
 
 def _front_words(clause: Clause) -> list[str]:
-    """What stands before the finite verb instead of the subject; none when the subject does."""
+    """The words before the finite verb if the subject is not there; otherwise none."""
     match clause.front:
         case "object":
             return _object_words(clause)
@@ -180,7 +180,7 @@ def _front_words(clause: Clause) -> list[str]:
 
 
 def clause_words(clause: Clause, order: Order = "second") -> list[str]:
-    """Puts a clause into words.
+    """Realises a clause.
 
     Args:
         clause: what is said; without a subject it becomes an order.

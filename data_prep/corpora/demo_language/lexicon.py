@@ -1,4 +1,4 @@
-"""Nouns, adjectives and names of the demo corpus, each English word with its one German counterpart.
+"""Nouns, adjectives and names of the demo corpus, each English word with its German counterpart.
 
 The tables are written like a pocket dictionary, entries apart by commas:
 
@@ -227,7 +227,7 @@ NAMES = ("Anna", "Peter", "Maria", "Paul", "Laura", "Martin", "Julia", "Robert",
 
 
 def entries(table: str) -> list[str]:
-    """The entries of a table, which commas part."""
+    """The entries of a table, which are separated by commas."""
     return [" ".join(entry.split()) for entry in table.split(",")]
 
 

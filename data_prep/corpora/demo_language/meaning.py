@@ -1,4 +1,4 @@
-"""What a sentence of the demo corpus means, before either language says it: phrases, clauses, closed word classes.
+"""The meaning of a sentence of the demo corpus, independent of the language: phrases, clauses, closed word classes.
 
 A clause names who does what to whom, when, where and how. `english.py` and `german.py` each put the same clause into
 words, so that a German sentence depends on nothing but what its English twin says.
@@ -64,7 +64,7 @@ class Name:
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """A noun with what goes with it; `number` counts it, `owner` stands in the genitive, `relative` follows it."""
+    """A noun with its modifiers; `number` counts it, `owner` stands in the genitive, `relative` follows it."""
 
     determiner: Determiner
     noun: Noun
@@ -96,7 +96,7 @@ class PrepositionalPhrase:
 
 @dataclass(frozen=True)
 class Quality:
-    """What "to be" says of its subject: an adjective with an adverb of degree (`very`) before it, if any."""
+    """The predicate of "to be": an adjective with an adverb of degree (`very`) before it, if any."""
 
     adjective: Adjective
     degree: Adverbial | None = None
@@ -117,7 +117,7 @@ Predicate = Quality | Comparison | Adverbial | NounPhrase
 
 @dataclass(frozen=True)
 class Clause:
-    """One verb with its subject, objects and circumstances.
+    """One verb with its subject, objects and adverbials.
 
     Attributes:
         subject: None in orders and infinitives.

@@ -41,12 +41,12 @@ from data_prep.corpora.demo_language.meaning import (
 )
 
 Item = TypeVar("Item")
-# What somebody can call "mine"; "my king" and "my bridge" would be strange.
+# The kinds of nouns that take a possessive; "my king" and "my bridge" would be strange.
 _OWNABLE_KINDS = kinds_named(
     "acquaintance family pet food dish pastry drink reading press clothes container device vehicle thing crockery "
     "furniture fixture room event tale idea"
 )
-# Of whom one has only one.
+# Persons of whom one has only one.
 _UNIQUE = ("mother", "father", "boss")
 
 
@@ -202,7 +202,7 @@ def draw_pair(dice: Dice, kinds: Sequence[str]) -> Both:
 
 
 def _is_same_person(first: Phrase | None, second: Phrase) -> bool:
-    """Whether two pronouns would need a reflexive, which this little language lacks ("I see me", "we see me")."""
+    """Whether two pronouns would need a reflexive, which this grammar lacks ("I see me", "we see me")."""
     if not isinstance(first, Pronoun) or not isinstance(second, Pronoun):
         return False
     return first.person == second.person and (first.person < 3 or first == second)
@@ -224,7 +224,7 @@ def draw_person_object(dice: Dice, subject: Phrase | None, kinds: Sequence[str],
         pronoun = dice.choose(PERSONAL_PRONOUNS)
         if not _is_same_person(subject, pronoun):
             return pronoun
-    # "Paul sees Paul" would be strange, so nobody meets a name who has one.
+    # "Paul sees Paul" would be strange, so a name is never the object of another name.
     if "person" in kinds and dice.chance(0.08) and not isinstance(subject, (Name, Both)):
         return Name(dice.choose(NAMES))
     draw = draw_definite if definite or dice.chance(0.7) else draw_indefinite

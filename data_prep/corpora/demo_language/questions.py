@@ -14,7 +14,7 @@ _PLACES_TO_GO = ("goal", "onto")
 _PLACES_TO_BE = ("home", "live", "town", "in", "surface", "beside")
 _FRAME = Frame(circumstances=1, negation=0.0, definite_subject=True)
 
-# Whoever asks "who" or "what" must leave no doubt whether people or things are meant, and in which case.
+# A question with "who" or "what" must be unambiguous about people or things, and about the case.
 _WHO_VERBS = tuple(verb for verb in PEOPLES_VERBS if verb.objects and set(verb.objects) <= set(PERSON_KINDS))
 _WHAT_VERBS = tuple(
     verb

@@ -43,7 +43,7 @@ _ORDER_VERBS = tuple(verb for verb in PEOPLES_VERBS if verb.objects and not verb
 
 
 def spell(words: Sequence[str], end: str) -> str:
-    """Joins words into a sentence: commas close up, doubled and final ones vanish, the first letter is a capital.
+    """Joins words into a sentence: attaches commas, removes doubled and final ones, capitalises the first letter.
 
     Args:
         words: the words, with "," where one is due.
@@ -62,7 +62,7 @@ def _draw_statement(dice: Dice) -> Words:
 
 
 def _draw_description(dice: Dice) -> Words:
-    """What somebody or something is or is like, by itself or beside another."""
+    """A description of somebody or something, with or without a comparison."""
     tense: Tense = "present" if dice.chance(0.65) else "past"
     choice = dice.weigh(((50, "quality"), (32, "comparison"), (18, "profession")))
     if choice == "quality":
@@ -71,7 +71,7 @@ def _draw_description(dice: Dice) -> Words:
 
 
 def _draw_existence(dice: Dice) -> Words:
-    """What there is in a place: "There are three museums in the city", "In der Stadt gibt es drei Museen"."""
+    """A sentence with "there is": "There are three museums in the city", "In der Stadt gibt es drei Museen"."""
     place = draw_place(dice, "existence")
     found = draw_indefinite(dice, ("wild",) if dice.chance(0.3) else ("building",))
     while isinstance(place.phrase, NounPhrase) and found.noun == place.phrase.noun:

@@ -32,7 +32,7 @@ def draw_clock_time(dice: Dice) -> tuple[str, str]:
 
 
 def _draw_counted_time(dice: Dice, past: bool) -> Adverbial:
-    """A time that holds a number: "three weeks ago", "in four days", "on 5 May", "in 1987"."""
+    """A time with a number: "three weeks ago", "in four days", "on 5 May", "in 1987"."""
     number, (span, german_span) = dice.number(2, 12), dice.choose(_SPANS)
     words, german_words = number_in_words(number), german_number_in_words(number)
     choice = dice.weigh(((5, "span"), (3, "date"), (2 if past else 0, "year")))
@@ -48,14 +48,14 @@ def _draw_counted_time(dice: Dice, past: bool) -> Adverbial:
 
 
 def _draw_event_time(dice: Dice) -> PrepositionalPhrase:
-    """A time told by an event: "before the concert", "during our journey"."""
+    """A time defined by an event: "before the concert", "during our journey"."""
     event = draw_noun(dice, ("event",))
     determiner = draw_article(dice, event, possessive=0.2)
     return PrepositionalPhrase(dice.choose(EVENT_PREPOSITIONS), NounPhrase(determiner, event))
 
 
 def draw_time(dice: Dice, clause: Clause) -> Adjunct | None:
-    """A time that fits the clause's tense; None for what is always so ("he knows the way")."""
+    """A time that fits the clause's tense; None for permanent states ("he knows the way")."""
     if clause.tense == "progressive":
         return dice.choose(TIMES["now"])
     looks_ahead = clause.tense == "present" and clause.modal is not None

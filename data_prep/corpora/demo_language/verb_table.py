@@ -1,4 +1,4 @@
-"""The verbs of the demo corpus, one per row: forms in both languages and what they may be said of.
+"""The verbs of the demo corpus, one per row: forms in both languages and the kinds of nouns that they take.
 
 Each row of the table reads `english | german | subjects | object | notes`:
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import require
 from resmlp_mt.common.files import write_json
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
@@ -16,7 +17,7 @@ from resmlp_mt.experiments.compare.contestants import Contestant
 from resmlp_mt.experiments.processes import ROOT, Commands, Finished
 from resmlp_mt.experiments.training_log import read_log
 from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
-from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
+from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.evaluation import refuse_segmented
 from resmlp_mt.translation.evaluation.scores import (
     LOWER_CASED_BLEU,
@@ -25,8 +26,8 @@ from resmlp_mt.translation.evaluation.scores import (
     check_counts,
     lower_cased_score,
 )
+from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.lines import read_lines
-from resmlp_mt.translation.text.tokenizer import read_dictionary
 
 PATIENCE = 10
 # Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.

@@ -5,14 +5,12 @@ It imports neither fairseq nor torch, so that a benchmark can measure fairseq wi
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line, read_clocks
@@ -50,14 +48,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: M
     lines.insert(1, ["-" * width for width in widths])
     for line in lines:
         print("| " + " | ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)) + " |")
-
-
-def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Writes to a temporary name first, so that an interrupted benchmark leaves the last result whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:

@@ -13,13 +13,13 @@ lie between settings that are in use for multi30k (29,000 pairs), IWSLT14 (160,0
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.data_manifest import DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError, require, require_choice
 from resmlp_mt.experiments.launch import share_batch
 from resmlp_mt.experiments.recommend.operations import training_operations
@@ -207,22 +207,24 @@ def read_data(folder: Path) -> Data:
         ResMLPError: when the folder has none.
     """
     manifest = _manifest(folder)
-    train, settings = manifest["splits"]["train"], manifest["settings"]
-    pieces = manifest.get("vocabulary", {}).get("pieces") or [_PIECES]
+    train, settings = manifest.splits["train"], manifest.settings
+    pieces = manifest.vocabulary.get("pieces") or [_PIECES]
     target_tokens = train["tokens"][settings["tgt"]]
     return Data(train["pairs"], target_tokens, settings["joint"], settings["max_subwords"], pieces[-1])
 
 
 def pair_of(folder: Path) -> str:
     """The languages of a prepared folder, for example "en-de"."""
-    settings = _manifest(folder)["settings"]
-    return f"{settings['src']}-{settings['tgt']}"
+    return "-".join(_manifest(folder).languages)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    require(path.is_file(), "DATA", "a folder prepared by `python -m data_prep`", folder, "prepare it, or name another")
-    return json.loads(path.read_text(encoding="utf-8"))
+def _manifest(folder: Path) -> DataManifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ResMLPError(
+            f"DATA must be a folder prepared by `python -m data_prep`, but is {folder}; prepare it, or name another"
+        )
+    return manifest
 
 
 def device_of_machine() -> str:

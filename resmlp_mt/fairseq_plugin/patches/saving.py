@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.common.files import PARTIAL_SUFFIX
+from resmlp_mt.common.files import whole_file
 from resmlp_mt.common.tensor_files import cause as operating_system_error
 from resmlp_mt.fairseq_plugin.patches.patching import put_around
 
@@ -29,20 +27,6 @@ NO_EPOCH = -1  # as max_epoch: no epoch is due, while 0 means without end
 _ATTEMPTS, _PAUSE_SECONDS = 3, 2.5  # fairseq's own, for network file systems
 
 
-@contextlib.contextmanager
-def _appears_whole(path: Path) -> Iterator[Path]:
-    """Gives a temporary name, whose file becomes `path` once it is on the disk; else `path` stays as it was."""
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # else a machine that fails may keep the new name and lose what it stands for
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
 def _attempt(write: Callable[[Path], None], path: Path) -> None:
     """Writes a file whole, as often as fairseq tries; where there is no room, once.
 
@@ -51,7 +35,7 @@ def _attempt(write: Callable[[Path], None], path: Path) -> None:
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with _appears_whole(path) as partial:
+            with whole_file(path, durable=True) as partial:
                 write(partial)
             return
         except Exception as error:

@@ -25,8 +25,9 @@ from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.model.build import build_core
 from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import TextSettings
-from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, Segmenter
+from resmlp_mt.translation.text.tokenizer import Tokenizer
 
 FORMAT = 1  # the revision: one more when an older version would misread what is written
 CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
@@ -106,8 +107,8 @@ class Bundle:
 
     config: BundleConfig
     model: TranslationModel
-    source: Segmenter
-    target: Segmenter
+    source: Tokenizer
+    target: Tokenizer
 
 
 def side_files(joint: bool) -> list[tuple[str, str]]:
@@ -208,7 +209,7 @@ def read_bundle(path: Path) -> Bundle:
     segmenters = []
     for (model_name, vocabulary_name), lang in zip(names * 2 if config.joint else names, config.languages, strict=True):
         symbols = _read_symbols(path / vocabulary_name)
-        segmenters.append(Segmenter((path / model_name).read_bytes(), symbols, config.text, lang))
+        segmenters.append(Tokenizer((path / model_name).read_bytes(), symbols, config.text, lang))
     source, target = segmenters
     model = _read_model(path / PARAMETERS, config.options, [len(source.symbols), len(target.symbols)])
     return Bundle(config, model, source, target)
@@ -221,8 +222,8 @@ def _read_symbols(path: Path) -> list[str]:
         raise files.unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise ResMLPError(f"{path} must be UTF-8 text, but is not; get the bundle again") from error
-    begins = tuple(symbols[: len(SPECIAL_SYMBOLS)]) == SPECIAL_SYMBOLS
-    require(begins, str(path), f"begun by {' '.join(SPECIAL_SYMBOLS)}", symbols[:4], "get the bundle again")
+    begins = tuple(symbols[: len(SPECIAL_TOKEN_NAMES)]) == SPECIAL_TOKEN_NAMES
+    require(begins, str(path), f"begun by {' '.join(SPECIAL_TOKEN_NAMES)}", symbols[:4], "get the bundle again")
     return symbols
 
 

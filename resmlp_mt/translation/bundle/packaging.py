@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from resmlp_mt.common import files
+from resmlp_mt.common.data_folder import RAW
+from resmlp_mt.common.data_manifest import MANIFEST, DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError, require
 from resmlp_mt.common.versions import versions
 from resmlp_mt.common.vocabularies import require_same_vocabularies
-from resmlp_mt.translation.bundle.binarised_data import MANIFEST
 from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
 from resmlp_mt.translation.bundle.format import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
 from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.normalization import TextSettings
-from resmlp_mt.translation.text.tokenizer import Segmenter, read_dictionary
+from resmlp_mt.translation.text.tokenizer import Tokenizer
 
 
 def bundle_checkpoint(
@@ -55,7 +56,7 @@ def bundle_checkpoint(
     symbols = {"source": sides[0].symbols, "target": sides[1].symbols}
     require_same_vocabularies(trained.extra_state, symbols, checkpoint, data)
     for side in sides:  # notices a sentencepiece model of another vocabulary
-        Segmenter(side.sentencepiece, side.symbols, text, side.lang)
+        Tokenizer(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
         architecture=trained.architecture,
         options=trained.options,
@@ -96,24 +97,9 @@ def find_languages(data: Path) -> tuple[str, str]:
     return pairs.pop()
 
 
-def read_manifest(data: Path) -> dict[str, Any]:
-    """The manifest of a prepared data folder, empty where there is none.
-
-    Raises:
-        ResMLPError: when it is damaged.
-    """
-    path = data / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise ResMLPError(f"{path} must be a manifest, but cannot be read ({error}); prepare the data again") from error
-
-
-def _require_as_prepared(data: Path, name: str, manifest: Mapping[str, Any]) -> None:
+def _require_as_prepared(data: Path, name: str, manifest: DataManifest | None) -> None:
     """Raises a `ResMLPError` if a dictionary has been changed since the manifest was written."""
-    digest = manifest.get("files", {}).get(name, {}).get("digest")
+    digest = manifest.digest_of(name) if manifest else None
     if digest and (data / name).is_file() and files.file_digest(data / name) != digest:
         raise ResMLPError(
             f"{data / name} must be the vocabulary that was prepared, but was changed after {MANIFEST} was written; "
@@ -121,8 +107,8 @@ def _require_as_prepared(data: Path, name: str, manifest: Mapping[str, Any]) -> 
         )
 
 
-def _text_settings(manifest: Mapping[str, Any]) -> TextSettings:
-    settings = manifest.get("settings", {})
+def _text_settings(manifest: DataManifest | None) -> TextSettings:
+    settings = manifest.settings if manifest else {}
     return TextSettings(**{name: settings[name] for name in TextSettings.__dataclass_fields__ if name in settings})
 
 
@@ -133,27 +119,21 @@ def _sentencepiece_model(data: Path, lang: str) -> bytes:
     raise ResMLPError(f"{data} must hold spm.model or spm.{lang}.model, but holds neither; put the model there")
 
 
-def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: Mapping[str, Any]) -> Segmenter:
+def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: DataManifest | None) -> Tokenizer:
     """The segmenter of one language of a data folder, as a bundle made with it will have it.
 
     Raises:
         ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
     """
-    return Segmenter(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
+    return Tokenizer(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
 
 
-def _summary(data: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(data: Path, manifest: DataManifest | None) -> dict[str, Any]:
     """What a bundle keeps of the manifest: enough to recognise the data."""
-    if not manifest:
+    if manifest is None:
         return {}
-    held_out = {name: record["digest"] for name, record in manifest.get("files", {}).items() if name.startswith("raw/")}
-    return {
-        "manifest": files.file_digest(data / MANIFEST),
-        "settings": manifest.get("settings", {}),
-        "pairs": {split: record.get("pairs") for split, record in manifest.get("splits", {}).items()},
-        "sources": manifest.get("sources", []),
-        "held_out": held_out,
-    }
+    held_out = {name: record["digest"] for name, record in manifest.files.items() if name.startswith(f"{RAW}/")}
+    return {**manifest.summary(data), "held_out": held_out}
 
 
 def add_scores(path: Path, scores: Sequence[Mapping[str, Any]]) -> None:

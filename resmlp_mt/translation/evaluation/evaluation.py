@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resmlp_mt.common.data_folder import longest_source
+from resmlp_mt.common.data_manifest import DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import lines_digest
 from resmlp_mt.common.versions import versions
-from resmlp_mt.translation.bundle.binarised_data import longest_sources
-from resmlp_mt.translation.bundle.packaging import read_manifest
 from resmlp_mt.translation.evaluation import scores as scoring
 from resmlp_mt.translation.evaluation.leaks import find_leaks
 from resmlp_mt.translation.jobs import Job
@@ -67,7 +67,8 @@ def load_test_set(
                     f"the raw test set {path} is missing; prepare the data with `python -m data_prep`, or give "
                     "--source and --reference"
                 )
-        name = f"{read_manifest(data).get('settings', {}).get('corpus', data.name)} {split}"
+        manifest = read_manifest(data) or DataManifest()
+        name = f"{manifest.settings.get('corpus', data.name)} {split}"
     elif data is None:
         name = reference.name
     test_set = TestSet(name, read_lines(source), read_lines(reference), data)
@@ -167,7 +168,7 @@ def evaluate(
     comparisons = [] if others is None else scoring.compare(texts, others, references, lang, resamples, trials)
     sources = [job.request(line, 1).text for line in test_set.sources]  # without their constraints
     lengths = [max(len(tokens) - 1, 1) for tokens in translator.source.encode(sources)]
-    manifest = read_manifest(test_set.data) if test_set.data else {}
+    manifest = read_manifest(test_set.data) if test_set.data else None
     longest = _longest_trained(translator, test_set, manifest)
     buckets = scoring.by_length(lengths, texts, references, lang, longest, others)
     report = {
@@ -206,9 +207,9 @@ def _speed(run: Run, device: str) -> dict[str, Any]:
     }
 
 
-def _longest_trained(translator: Translator, test_set: TestSet, manifest: dict[str, Any]) -> int | None:
+def _longest_trained(translator: Translator, test_set: TestSet, manifest: DataManifest | None) -> int | None:
     """Sub-words of the longest training source, without the end of the sentence."""
     if test_set.data is None:
         return None
-    longest = longest_sources(test_set.data, manifest, translator.config.languages)
+    longest = longest_source(test_set.data, manifest, translator.config.languages)
     return None if longest is None else longest - 1

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmlp_mt.translation.bundle.binarised_data import (
-    BinarisedText,
-    has_training_data,
-    read_binarised,
-    training_folders,
-)
+from resmlp_mt.common.data_folder import has_training_data, split_prefix, training_folders
+from resmlp_mt.common.data_manifest import DataManifest
+from resmlp_mt.common.indexed_data import IndexedText, read_indexed
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import letters_and_digits, normal_form
-from resmlp_mt.translation.text.tokenizer import SPECIAL_SYMBOLS, UNKNOWN_LETTER, Segmenter
+from resmlp_mt.translation.text.tokenizer import UNKNOWN_LETTER, Tokenizer
 
 _BLOCK_SENTENCES = 100_000
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -28,9 +26,9 @@ _CHECKSUMS = 2**64
 
 def find_leaks(
     sources: Sequence[str],
-    tokenizer: Segmenter,
+    tokenizer: Tokenizer,
     data: Path | None,
-    manifest: Mapping[str, Any],
+    manifest: DataManifest | None,
     languages: tuple[str, str],
 ) -> dict[str, Any]:
     """Finds the test sources that occur in the training data.
@@ -39,7 +37,7 @@ def find_leaks(
         sources: of the test set, raw.
         tokenizer: of the source language.
         data: prepared data folder, or None.
-        manifest: of the folder.
+        manifest: of the folder; None where it has none.
         languages: source and target.
 
     Returns:
@@ -54,22 +52,22 @@ def find_leaks(
         for form in {tokenizer.normal_form(tokens), normal_form(source)}:
             wanted.setdefault(form, []).append(number)
     leaked: set[int] = set()
-    for folder in training_folders(data, dict(manifest)):
-        text = read_binarised(folder / f"train.{languages[0]}-{languages[1]}.{languages[0]}")
+    for folder in training_folders(data, manifest):
+        text = read_indexed(split_prefix(folder, "train", languages, languages[0]))
         for tokens in _candidates(text, tokenizer.symbols, wanted):
             leaked.update(wanted.get(tokenizer.normal_form(tokens), ()))
     return {"checked": True, "lines": sorted(leaked)}
 
 
-def _candidates(text: BinarisedText, symbols: Sequence[str], wanted: Mapping[str, object]) -> Iterator[list[int]]:
+def _candidates(text: IndexedText, symbols: Sequence[str], wanted: Mapping[str, object]) -> Iterator[list[int]]:
     """Yields the sentences, as tokens, that may have one of the wanted normal forms.
 
     The checksum of a normal form is a sum over its characters and equals the sum over its sub-words, which is fast to
     compute for all sentences; few have the checksum of another normal form. Sub-words that are single bytes of a
     character have no checksum, so sentences with any are always yielded.
     """
-    ordinary = symbols[len(SPECIAL_SYMBOLS) :]
-    special = [_checksum(UNKNOWN_LETTER) if symbol == "<unk>" else 0 for symbol in SPECIAL_SYMBOLS]
+    ordinary = symbols[len(SPECIAL_TOKEN_NAMES) :]
+    special = [_checksum(UNKNOWN_LETTER) if symbol == "<unk>" else 0 for symbol in SPECIAL_TOKEN_NAMES]
     checksums = np.array([*special, *map(_checksum, ordinary)], np.uint64)
     is_byte = np.array([_BYTE.fullmatch(symbol) is not None for symbol in symbols])
     wanted_checksums = np.array([_checksum(form) for form in wanted], np.uint64)

@@ -1,4 +1,4 @@
-"""Reading lines from files and pipes: line n is what stands before the n-th line feed, whatever it is."""
+"""Reads lines from files and pipes: line n is everything before the n-th line feed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import BinaryIO, cast
 from resmlp_mt.common.errors import ResMLPError, require_choice
 
 ERRORS = ("replace", "error")
-WINDOW_LINES = 512  # enough for batches of like length; little is lost when a job is killed
+WINDOW_LINES = 512  # enough for batches of similar length; little is lost when a job is killed
 MAX_LINE_BYTES = 16 * 2**20
-# A window ends behind this much text, so that a window of endless lines fits the memory too.
+# A window ends after this much text, so that a window of very long lines fits into memory too.
 WINDOW_BYTES = 4 * 2**20
 _BLOCK_BYTES = 2**16
 _BYTE_ORDER_MARK = "\ufeff"
-# The longer ones first: that of UTF-32, little-endian, begins with that of UTF-16.
+# The longer ones first: the mark of UTF-32, little-endian, begins with that of UTF-16.
 _OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -33,49 +33,52 @@ def refuse_other_encodings(content: bytes, name: str) -> None:
     """Refuses text whose first bytes are the byte-order mark of UTF-16 or UTF-32.
 
     Args:
-        content: the beginning, at least as far as the first line feed.
+        content: the beginning of the text, at least up to the first line feed.
         name: of the text, for the message.
 
     Raises:
-        ResMLPError: names the encoding, and how to convert it.
+        ResMLPError: the message names the encoding and the command that converts it.
     """
     for mark, encoding in _OTHER_ENCODINGS.items():
         if content.startswith(mark):
             raise ResMLPError(
-                f"{name} must be UTF-8 text, but begins with the byte-order mark of {encoding}; convert it with "
+                f"{name} is not UTF-8: it begins with the byte-order mark of {encoding}; convert it with "
                 f"`iconv -f {encoding} -t UTF-8`"
             )
 
 
 def open_input(path: Path | None) -> BinaryIO:
-    """Opens a file, unpacked if it ends in .gz, or the standard input.
+    """Opens a file, decompressed if its name ends in .gz, or standard input.
+
+    Args:
+        path: None for standard input.
 
     Raises:
-        ResMLPError: when the file cannot be opened, or the standard input is closed.
+        ResMLPError: the file cannot be opened, or standard input is closed.
     """
     if path is None:
         if sys.stdin is None:
-            raise ResMLPError("the standard input must be open, but is closed; give it text, or name a file")
+            raise ResMLPError("the standard input is closed; redirect text to it, or give a file")
         return sys.stdin.buffer
     try:
         return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
     except OSError as error:
-        raise ResMLPError(f"{path} must be a readable file, but is not ({error.strerror}); check the name") from error
+        raise ResMLPError(f"{path} cannot be read ({error.strerror}); check the name") from error
 
 
 class LineReader:
     """Reads lines in windows, in bounded memory. Only a line feed ends a line; a carriage return is text.
 
     Args:
-        stream: with `read1`, as files, gzip files and the standard input have it.
+        stream: has `read1`, like files, gzip files and standard input.
         name: of the stream, for messages.
-        errors: what to do with a line that is not UTF-8: "replace" bad bytes by U+FFFD and say so, or "error".
-        say: gets a sentence about each line that is not UTF-8.
+        errors: what to do with a line that is not UTF-8: "replace" invalid bytes by U+FFFD and report it, or "error".
+        say: receives a message about each line that is not UTF-8.
 
     Attributes:
         lines: number of lines read.
         consumed: sha256 of the bytes of these lines.
-        consumed_bytes: their number.
+        consumed_bytes: number of these bytes.
     """
 
     def __init__(
@@ -94,14 +97,14 @@ class LineReader:
         """Reads the next lines.
 
         Args:
-            most: number of lines at most; fewer when they are very long.
-            wait: for `most` lines to arrive. Otherwise only for the first one.
+            most: maximum number of lines; fewer are read when they are very long.
+            wait: wait for `most` lines to arrive; otherwise only for the first one.
 
         Returns:
-            The lines without their ends; none at the end of the input.
+            The lines without line feeds; an empty list at the end of the input.
 
         Raises:
-            ResMLPError: when the input is damaged or UTF-16, a line is too long, or is not UTF-8 and that is an error.
+            ResMLPError: the input is damaged or UTF-16, a line is too long, or a line is not UTF-8 with errors="error".
         """
         window: list[str] = []
         size = 0
@@ -119,15 +122,15 @@ class LineReader:
             try:
                 block = self._stream.read1(_BLOCK_BYTES)  # type: ignore[attr-defined]
             except (OSError, EOFError, zlib.error) as error:
-                raise ResMLPError(f"{self._name} must be readable, but is damaged ({error}); get it again") from error
+                raise ResMLPError(f"{self._name} is damaged ({error}); get it again") from error
             self._at_end = not block
             *complete, self._rest = (self._rest + block).split(b"\n")
             if self._at_end and self._rest:
                 complete.append(self._rest)
             if len(self._rest) > MAX_LINE_BYTES:
                 raise ResMLPError(
-                    f"{self._name} must hold lines, but line {self.lines + len(complete) + 1} is longer than "
-                    f"{MAX_LINE_BYTES:,} bytes; check that lines end in line feeds"
+                    f"line {self.lines + len(complete) + 1} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes; "
+                    "check that lines end in line feeds"
                 )
             self._waiting = complete[::-1]
         return bool(self._waiting)
@@ -141,21 +144,19 @@ class LineReader:
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            said = f"line {self.lines} of {self._name} is not UTF-8 (byte 0x{line[error.start]:02x})"
+            problem = f"line {self.lines} of {self._name} is not UTF-8 (byte 0x{line[error.start]:02x})"
             if self._errors == "error":
-                raise ResMLPError(
-                    f"lines must be UTF-8, but {said}; convert the file, or use --errors replace"
-                ) from error
-            self._say(f"{said}: bad bytes were replaced")
+                raise ResMLPError(f"{problem}; convert the file, or use --errors replace") from error
+            self._say(f"{problem}: invalid bytes were replaced")
             text = line.decode("utf-8", "replace")
         return text.removeprefix(_BYTE_ORDER_MARK) if self.lines == 1 else text
 
 
 def read_lines(path: Path) -> list[str]:
-    """Reads all lines of a UTF-8 file, .gz too.
+    """Reads all lines of a UTF-8 file, decompressed if its name ends in .gz.
 
     Raises:
-        ResMLPError: when it cannot be read or is not UTF-8.
+        ResMLPError: the file cannot be read or is not UTF-8.
     """
     lines: list[str] = []
     with open_input(path) as stream:

@@ -1,4 +1,4 @@
-"""What happens to a sentence before sentencepiece sees it, and after."""
+"""Prepares a sentence for sentencepiece and undoes the preparation; the normal form for comparing sentences."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class TextSettings:
     """How the training text was prepared.
 
     Attributes:
-        tokenizer: "none", or "moses" for Moses tokens, as fairseq's `--tokenizer moses` makes them.
-        normalize_punctuation: Moses' normalisation of punctuation.
-        lowercase: no capitals.
+        tokenizer: "none", or "moses" for Moses tokens like those of fairseq's `--tokenizer moses`.
+        normalize_punctuation: normalise punctuation as Moses does.
+        lowercase: convert to lower case.
     """
 
     tokenizer: str = "none"
@@ -35,8 +35,8 @@ class TextPreparation:
     """Prepares sentences of one language: punctuation, Moses tokens, case, single spaces.
 
     Args:
-        settings: which of these steps to take.
-        lang: language code, for the language's own rules.
+        settings: which of these steps to apply.
+        lang: language code; the Moses rules depend on the language.
     """
 
     def __init__(self, settings: TextSettings, lang: str) -> None:
@@ -55,29 +55,29 @@ class TextPreparation:
     def __call__(self, text: str) -> str:
         """Prepares a sentence.
 
-        Every kind of white space becomes a space: fairseq splits its segmented text at any of them, so that a piece
-        holding, say, U+0085 would come out of its vocabulary. Half a surrogate pair becomes a question mark.
+        Every white-space character becomes a space: fairseq splits its tokenized text at all of them, so that a piece
+        with U+0085 in it, for example, would not be found in the vocabulary. A lone surrogate becomes a question mark.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
         if self._normalise:
             text = self._normalise(text)
         if self._tokenise:
-            # As fairseq's own `--tokenizer moses`: dashes split, XML characters escaped.
+            # Like fairseq's `--tokenizer moses`: dashes are split, XML characters are escaped.
             text = self._tokenise(text, aggressive_dash_splits=True, return_str=True, escape=True)
         return " ".join((text.lower() if self._lowercase else text).split())
 
     def restore(self, text: str) -> str:
-        """Undoes the tokens, as far as that can be."""
+        """Joins Moses tokens again, as far as that is possible."""
         return self._detokenise(text.split()) if self._detokenise else text
 
 
 def letters_and_digits(text: str) -> str:
-    """The letters and digits of a text, without case."""
+    """The letters and digits of a text, case-folded."""
     return _NOT_LETTER_OR_DIGIT.sub("", text.casefold())
 
 
 def normal_form(text: str) -> str:
-    """What two near-equal sentences share: their letters and digits, without case, punctuation and spaces.
+    """The form in which near-equal sentences are equal: letters and digits, without case, punctuation and spaces.
 
     A sentence without letters and digits is its own normal form.
     """

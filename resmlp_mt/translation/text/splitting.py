@@ -1,4 +1,4 @@
-"""Splitting a text that is longer than the model: at sentence ends, at punctuation, at spaces, at last anywhere."""
+"""Splits a text that is too long for the model: at sentence ends, punctuation or spaces, as a last resort anywhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 _CLOSING = "[\"'\u2019\u201d\u00bb)\\]]*"
-# Behind a full stop, question or exclamation mark and what closes a quotation; East Asian marks need no space.
+# After a full stop, question or exclamation mark and closing quotes; East Asian marks need no space.
 _SENTENCE_END = re.compile(f"[.!?\u2026\u061f\u0964]+{_CLOSING}\\s+|[\u3002\uff01\uff1f]+[\u300d\u300f\uff09]*\\s*")
 _CLAUSE_END = re.compile("[,;:\u060c\u061b\u2013\u2014]\\s+|[\uff0c\u3001\uff1b\uff1a]\\s*")
 _SPACE = re.compile(r"\s+")
@@ -15,15 +15,16 @@ _SPACE = re.compile(r"\s+")
 def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Splits a text into pieces that fit.
 
-    A text that does not fit is split at all its sentence ends; a sentence that still does not fit is halved, nearest
-    its middle, at the end of a clause, else at a space, else between two characters, until every piece fits.
+    A text that does not fit is split at all of its sentence ends. A sentence that still does not fit is split in two,
+    as near to its middle as possible, at the end of a clause, else at a space, else between two characters, until every
+    piece fits.
 
     Args:
-        text: anything.
-        fits: whether a piece is short enough. A single character that is not is left as it is.
+        text: the text.
+        fits: whether a piece is short enough. A single character is never split.
 
     Returns:
-        The pieces, which joined give `text`.
+        The pieces; joined, they give `text`.
     """
     if fits(text):
         return [text]
@@ -37,17 +38,17 @@ def _halve(text: str, fits: Callable[[str], bool]) -> list[str]:
         if len(piece) == 1 or fits(piece):
             pieces.append(piece)
         else:
-            waiting += reversed(_cut(piece, [_best_place(piece)]))
+            waiting += reversed(_cut(piece, [_best_index(piece)]))
     return pieces
 
 
-def _best_place(text: str) -> int:
+def _best_index(text: str) -> int:
     middle = len(text) / 2
     for pattern in (_CLAUSE_END, _SPACE):
-        # An end in the outer quarters would leave one piece nearly as long as before.
-        places = [place for place in _ends(pattern, text) if len(text) / 4 <= place <= 3 * len(text) / 4]
-        if places:
-            return min(places, key=lambda place: abs(place - middle))
+        # A split in the outer quarters would leave one piece nearly as long as before.
+        indexes = [index for index in _ends(pattern, text) if len(text) / 4 <= index <= 3 * len(text) / 4]
+        if indexes:
+            return min(indexes, key=lambda index: abs(index - middle))
     return len(text) // 2
 
 
@@ -55,8 +56,8 @@ def _ends(pattern: re.Pattern[str], text: str) -> list[int]:
     return [match.end() for match in pattern.finditer(text) if match.end() < len(text)]
 
 
-def _cut(text: str, places: list[int]) -> list[str]:
-    return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+def _cut(text: str, indexes: list[int]) -> list[str]:
+    return [text[start:end] for start, end in zip([0, *indexes], [*indexes, len(text)], strict=True)]
 
 
 def join_translations(pieces: list[str], translations: list[str], between: str) -> str:
@@ -64,8 +65,8 @@ def join_translations(pieces: list[str], translations: list[str], between: str) 
 
     Args:
         pieces: from `split_to_fit`.
-        translations: of each piece.
-        between: what the target language has between sentences; left out where a word was cut.
+        translations: of the pieces.
+        between: what separates sentences in the target language; left out where a word was split.
     """
     joined = translations[0]
     for piece, following, translation in zip(pieces, pieces[1:], translations[1:], strict=False):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from fairseq.data.indexed_dataset import MMapIndexedDataset, make_builder
 
-from data_prep.formats.indexed import IndexedWriter, bin_path, idx_path, read_sizes, read_token_ids
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.common.indexed_data import IndexedWriter, bin_path, idx_path, read_indexed, read_sizes
 
 SENTENCES = [[5, 7, 2], [2], [11, 13, 17, 19, 2], [4, 2]]
 
@@ -40,8 +40,26 @@ def test_fairseq_reads_the_sentences_back(tmp_path):
 
 def test_we_read_the_sizes_and_ids_back(tmp_path):
     _write(tmp_path / "text", 31, SENTENCES)
-    assert read_sizes(tmp_path / "text")[0].tolist() == [len(ids) for ids in SENTENCES]
-    assert read_token_ids(tmp_path / "text").tolist() == list(chain.from_iterable(SENTENCES))
+    text = read_indexed(tmp_path / "text")
+    assert read_sizes(tmp_path / "text").tolist() == text.sizes.tolist() == [len(ids) for ids in SENTENCES]
+    assert text.tokens.tolist() == list(chain.from_iterable(SENTENCES))
+
+
+def test_an_empty_text_is_read_back(tmp_path):
+    _write(tmp_path / "text", 31, [])
+    text = read_indexed(tmp_path / "text")
+    assert len(text.sizes) == len(text.tokens) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_the_signed_types_of_fairseq_preprocess_are_read(tmp_path, dtype):
+    builder = make_builder(str(bin_path(tmp_path / "text")), "mmap", 31)
+    builder._dtype = dtype
+    builder.add_item(torch.tensor([5, 7, 2]))
+    builder._data_file.close()
+    with MMapIndexedDataset.Index.writer(str(idx_path(tmp_path / "text")), dtype) as index:
+        index.write(np.array([3]))
+    assert read_indexed(tmp_path / "text").tokens.tolist() == [5, 7, 2]
 
 
 def test_nothing_is_left_of_a_text_whose_writing_failed(tmp_path):
@@ -57,5 +75,17 @@ def test_nothing_is_left_of_a_text_whose_writing_failed(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"TNTIDX\x00\x00" + bytes(40)])
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     idx_path(tmp_path / "text").write_bytes(content)
-    with pytest.raises(ResMLPError, match="must be an index of binarised text"):
+    with pytest.raises(ResMLPError, match="is not an index of binarised text: it is not in fairseq's mmap format"):
         read_sizes(tmp_path / "text")
+
+
+@pytest.mark.parametrize("path", [idx_path, bin_path])
+def test_a_truncated_and_a_missing_file_are_one_line(tmp_path, path):
+    _write(tmp_path / "text", 31, SENTENCES)
+    damaged = path(tmp_path / "text")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(ResMLPError, match=r"(is truncated|does not match .*\.idx .*); prepare the data again"):
+        read_indexed(tmp_path / "text")
+    damaged.unlink()
+    with pytest.raises(ResMLPError, match="is missing; prepare the data with `python -m data_prep`"):
+        read_indexed(tmp_path / "text")
