@@ -1,4 +1,4 @@
-"""`evaluate` cannot publish a wrong number."""
+"""`evaluate` checks its input and reports scores, tests, leaks and hashes."""
 
 import itertools
 import json
@@ -40,7 +40,7 @@ def evaluate(tmp_path, model, *words) -> dict:
     return json.loads(report.read_text())
 
 
-def test_scores_are_sacrebleus_with_intervals_and_signatures():
+def test_scores_equal_sacrebleu():
     bleu, chrf, ter = all_scores(NEAR, REFERENCES, "en")
     assert bleu.score == pytest.approx(sacrebleu.corpus_bleu(NEAR, [REFERENCES]).score)
     assert chrf.score == pytest.approx(sacrebleu.corpus_chrf(NEAR, [REFERENCES]).score)
@@ -51,7 +51,7 @@ def test_scores_are_sacrebleus_with_intervals_and_signatures():
     assert bleu.label == ""
 
 
-def test_translations_that_hardly_match_are_scored_too():
+def test_scores_with_hardly_any_match():
     references = ["a b c d e", "f g h i j k", "a c e g", "b d f"]
     scores = {score.metric: score for score in all_scores(["a", "", "", ""], references, "de", resamples=50)}
     assert scores["BLEU"].score == 0.0
@@ -103,7 +103,7 @@ def test_p_values_are_those_of_trying_out_every_exchange():
     assert bleu.p_randomisation == pytest.approx(extreme / 8, abs=0.03)
 
 
-def test_every_sentence_is_in_one_bucket_of_its_length():
+def test_length_buckets_partition_the_sentences():
     lengths = [1, 10, 11, 25, 26, 200] + [5] * 34
     buckets = by_length(lengths, NEAR, REFERENCES, "en", longest_trained=25)
     assert {bucket.name: bucket.sentences for bucket in buckets} == {
@@ -116,7 +116,7 @@ def test_every_sentence_is_in_one_bucket_of_its_length():
     assert [bucket.beyond_training for bucket in buckets] == [False, False, False, True, True]
 
 
-def test_unequal_numbers_of_lines_are_refused():
+def test_different_numbers_of_lines_are_refused():
     with pytest.raises(ResMLPError, match="numbers of lines differ: 2 sources, 3 references"):
         check_counts(sources=["a", "b"], references=["a", "b", "c"])
     with pytest.raises(ResMLPError, match="the test set is empty"):
@@ -167,7 +167,7 @@ def test_scores_reach_the_model_card(tmp_path):
 
 
 @pytest.mark.parametrize("mark", ["@@ ", "\u2581", "&apos;"])
-def test_references_and_baselines_in_sub_words_are_refused(mark, model, tmp_path, capsys):
+def test_tokenised_references_are_refused(mark, model, tmp_path, capsys):
     source, reference = tmp_path / "s.txt", tmp_path / "r.txt"
     source.write_text("a dog\n" * 5)
     reference.write_text(f"ein{mark}hund\n" * 5)
@@ -175,7 +175,7 @@ def test_references_and_baselines_in_sub_words_are_refused(mark, model, tmp_path
     assert "must be raw text, but 5 of 5 lines contain sub-words or escaped tokens" in capsys.readouterr().err
 
 
-def test_a_baseline_of_another_length_is_refused(model, tmp_path, capsys):
+def test_a_baseline_with_missing_lines_is_refused(model, tmp_path, capsys):
     (tmp_path / "o.txt").write_text("a\n" * 19)
     words = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
     assert main(words) == 2

@@ -44,7 +44,7 @@ def test_set(folder: Path, sources: list[str]) -> list[object]:
 test_set.__test__ = False  # a helper
 
 
-def test_lines_longer_than_the_model_are_treated_as_asked(model, tmp_path, capsys):
+def test_too_long_applies_to_evaluate(model, tmp_path, capsys):
     long = "ein kleiner hund läuft über die wiese und drei männer sitzen im café " * 4
     files = test_set(tmp_path, ["ein hund", long])
     assert evaluate(model, *files, "--too-long", "error") == 2
@@ -55,7 +55,7 @@ def test_lines_longer_than_the_model_are_treated_as_asked(model, tmp_path, capsy
     assert evaluate(model, *files, "--too-long", "error", "--baseline", model) == 2
 
 
-def test_constraints_stand_behind_tabs_of_the_sources(model, tmp_path):
+def test_constraints_follow_the_source_after_tabs(model, tmp_path):
     files = test_set(tmp_path, ["ein hund\twiese\tmänner", "drei männer"])
     out, report = tmp_path / "out.txt", tmp_path / "report.json"
     assert evaluate(model, *files, "--constraints", "ordered", "--translations", out, "--json", report) == 0
@@ -69,13 +69,13 @@ def test_constraints_stand_behind_tabs_of_the_sources(model, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "missing"), [("--source", "--reference"), ("--reference", "--source")])
-def test_one_file_of_two_is_not_replaced_by_the_test_set_of_the_data(model, tmp_path, capsys, given, missing):
+def test_one_file_of_two_is_refused(model, tmp_path, capsys, given, missing):
     (tmp_path / "x.txt").write_text("ein hund\n")
     assert evaluate(model, "--data", data_folder(), given, tmp_path / "x.txt") == 2
     assert f"{given} requires {missing}" in capsys.readouterr().err
 
 
-def test_a_baseline_gets_the_search_options_given_and_else_keeps_its_own(model, tmp_path):
+def test_a_baseline_uses_given_search_options_or_its_own(model, tmp_path):
     decoding_of_other = SearchSettings(beam_size=3, length_penalty=0.6, max_len_b=15)
     other = write_bundle(tmp_path, decoding=decoding_of_other, seed=2)
     files, report = test_set(tmp_path, raw_lines()[:5]), tmp_path / "report.json"
@@ -94,7 +94,7 @@ def test_a_baseline_gets_the_search_options_given_and_else_keeps_its_own(model, 
     assert set(json.loads(report.read_text())["baseline"]) == {"path", "digest"}
 
 
-def test_all_models_of_an_ensemble_are_in_the_report_and_none_gets_its_score(model, tmp_path, capsys):
+def test_an_ensemble_is_reported_but_no_card_updated(model, tmp_path, capsys):
     other = write_bundle(tmp_path, seed=2)
     files, report = test_set(tmp_path, raw_lines()[:3]), tmp_path / "report.json"
     assert evaluate(model, *files, "--ensemble", other, "--json", report) == 0
