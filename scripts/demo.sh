@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/dry_run.sh"
 source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$root/scripts/recipes/recipe.sh"
 run=${RUN:-$root/runs/demo}
 data=$run/data
 

@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from bench import SCRIPTS, Bench, recording_bench, write_program
+from bench import SCRIPTS, Bench, recording_bench, script_of, write_program
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
 from resmlp_mt.training.stopping import EXIT_STATUS
 
-RECIPES = ("wmt14_en_de.sh", "wmt14_en_fr.sh", "iwslt14.sh", "mix.sh", "multi30k.sh", "own.sh", "demo.sh")
+RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own", "demo")
 BATCHES = (1024, 2048, 32768)
 
 
@@ -214,7 +214,7 @@ def signalled(bench: Bench, number: int, program: str, gpus: int) -> tuple[int, 
     workers = " & ".join([command] * gpus) + ' & trap "exit 9" TERM USR1; wait %1; wait %2; exit 1\n'
     write_program(bench.folder / "venv" / "bin" / program, f"exec {command}\n" if gpus < 2 else workers)
     process = subprocess.Popen(
-        ["bash", SCRIPTS / "wmt14_en_de.sh"],
+        ["bash", script_of("wmt14_en_de")],
         env={**bench.environment, "STEPS": "train finish", "DATA": str(bench.folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -360,9 +360,8 @@ def test_the_batch_script_asks_slurm_for_what_it_needs():
     assert all(number < first_command for number, line in enumerate(lines) if line.startswith("#SBATCH"))
 
 
-@pytest.mark.parametrize("script", [*RECIPES, "slurm/train.sbatch", "slurm/step.sh"])
-def test_scripts_parse_stop_at_errors_and_can_be_run(script):
-    path = SCRIPTS / script
+@pytest.mark.parametrize("path", [*map(script_of, RECIPES), SCRIPTS / "slurm/train.sbatch", SCRIPTS / "slurm/step.sh"])
+def test_scripts_parse_stop_at_errors_and_can_be_run(path):
     assert subprocess.run(["bash", "-n", path]).returncode == 0
     assert re.search(r"^set -e?uo pipefail$", path.read_text(), flags=re.MULTILINE)
     assert os.access(path, os.X_OK)

@@ -1,11 +1,11 @@
-"""Looks for the training settings that serve a system best: many with a short budget, the best with several seeds.
+"""Trains one system with many settings, ranks them on the validation set, and trains the best again with more seeds.
 
-A settings file (YAML or JSON) names a base system and axes, each with values, as scripts/sweep_multi30k.yaml does. By
-default every axis is changed alone while all others stay at their first value; --grid takes every combination. Settings
-are ranked by BLEU on the validation set, so that the test set has no say in the choice; the finalists' test scores are
-reported. Interrupted, the same command goes on where it was.
+A settings file (YAML or JSON) names a base system and axes, each with its values, like
+scripts/recipes/sweep_multi30k.yaml. By default one axis is changed at a time, while all others keep their first value;
+--grid takes every combination. Settings are ranked by BLEU on the validation set, so that the test set does not
+influence the choice; the test scores of the finalists are reported. Interrupted, the same command continues.
 
-    resmlp-mt sweep scripts/sweep_multi30k.yaml --data data/multi30k --updates 1500 \
+    resmlp-mt sweep scripts/recipes/sweep_multi30k.yaml --data data/multi30k --updates 1500 \
         --final-updates 2550 --work runs/sweep --output results/sweep.json
 """
 

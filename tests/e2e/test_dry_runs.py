@@ -51,7 +51,7 @@ def test_a_dry_run_runs_no_command_and_writes_nothing(recipe, way, tmp_path):
 
 
 def test_every_recipe_knows_dry_runs():
-    sourced = {path.stem for path in SCRIPTS.glob("*.sh") if 'dry_run.sh"' in path.read_text()}
+    sourced = {path.stem for path in SCRIPTS.rglob("*.sh") if 'dry_run.sh"' in path.read_text()}
     assert sourced == set(RECIPES)
 
 

@@ -64,7 +64,7 @@ def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, ti
     overrides = [f"task.data={tiny_data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     if recipe == "own":
         overrides += [*recommend(read_data(tiny_data), "cpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
-    twin = resolved_yaml(recipe, *overrides)
+    twin = resolved_yaml({"own": "custom"}.get(recipe, recipe), *overrides)
     for section in SECTIONS:
         assert not differences(twin, script, section), section
 
@@ -83,7 +83,7 @@ def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
     script = resolved_command(words)
     overrides = [f"task.data={data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     overrides += [*recommend(read_data(data), "gpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
-    twin = resolved_yaml("own", *overrides)
+    twin = resolved_yaml("custom", *overrides)
     assert (twin["optimizer"]["_name"], twin["model"]["encoder_embed_dim"]) == ("adam", 512)
     for section in SECTIONS:
         assert not differences(twin, script, section), section

@@ -34,10 +34,12 @@ def resolved_command(words: list[str]) -> dict:
 
 
 def resolved_yaml(name: str, *overrides: str) -> dict:
-    """The whole configuration that `fairseq-hydra-train` makes of a file in scripts/config."""
+    """The whole configuration that `fairseq-hydra-train` makes of a file in resmlp_mt/experiments/recipes/config."""
     GlobalHydra.instance().clear()
     hydra_init(name)
-    with initialize_config_dir(config_dir=str(ROOT / "scripts" / "config"), version_base="1.1"):
+    with initialize_config_dir(
+        config_dir=str(ROOT / "resmlp_mt" / "experiments" / "recipes" / "config"), version_base="1.1"
+    ):
         cfg = compose(name, overrides=list(overrides))
     add_defaults(cfg)
     return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)

@@ -29,7 +29,7 @@ from resmlp_mt.translation.text.lines import read_lines
 from resmlp_mt.translation.text.tokenizer import read_dictionary
 
 PATIENCE = 10
-# Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
+# Validation as scripts/recipes/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
 VALIDATION_SEARCH = '{"beam": 1, "max_len_a": 2, "max_len_b": 10}'
 _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
 

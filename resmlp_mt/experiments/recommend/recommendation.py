@@ -3,8 +3,8 @@
     python -m resmlp_mt.experiments.recommend DATA
 
 prints the picks with their reasons and the expected time; `--form words` prints the language pair, the batch and the
-options of fairseq-train for scripts/own.sh, `--form overrides` those of fairseq-hydra-train with
-scripts/config/own.yaml.
+options of fairseq-train for scripts/recipes/own.sh, `--form overrides` those of fairseq-hydra-train with
+resmlp_mt/experiments/recipes/config/custom.yaml.
 
 Without a GPU it picks a model that trains in hours on the processor; --for gpu or --for cpu asks for either. The picks
 lie between settings that are in use for multi30k (29,000 pairs), IWSLT14 (160,000) and WMT14 (4.5 and 40.8 million).
@@ -26,7 +26,7 @@ from resmlp_mt.experiments.recommend.operations import training_operations
 from resmlp_mt.experiments.recommend.scales import CPU_OPERATIONS, SCALES, Scale, scale_of
 from resmlp_mt.experiments.recommend.training_time import gpu_line, measure_speed, number, time_line
 
-TOKENS_PER_GPU = 4096  # as scripts/recipe.sh
+TOKENS_PER_GPU = 4096  # as scripts/recipes/recipe.sh
 VALIDATIONS = 50  # of a whole training
 PATIENCE = 10  # validations without a better BLEU that end it
 _POSITIONS = 8  # the size of A is a multiple of it

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # multi30k (29,000 image captions), from its text files to a scored translator, trained until it stops improving.
 #
-#   scripts/multi30k.sh FOLDER [SOURCE-TARGET] [options of fairseq-train...]
+#   scripts/recipes/multi30k.sh FOLDER [SOURCE-TARGET] [options of fairseq-train...]
 #
 # FOLDER holds the data set's files (train.en.gz, val.en.gz or valid.en.gz, test_2016_flickr.en.gz or test.en.gz, ...), as in
-# github.com/multi30k/dataset, data/task1/raw. EPOCHS=10 ends after 10 epochs, about 2,500 updates; what scripts/recipe.sh says
+# github.com/multi30k/dataset, data/task1/raw. EPOCHS=10 ends after 10 epochs, about 2,500 updates; what scripts/recipes/recipe.sh says
 # may be set, too.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
+source "$(dirname "$0")/../dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1" ]; then
   echo "multi30k.sh: FOLDER must be a folder with the text of multi30k, but is '${1:-}'; get it from github.com/multi30k/dataset" >&2
   exit 2
 fi
 text=$(realpath "$1")
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 shift
 pair=$(take_pair en-de "$@")
 [[ "${1:-}" != "$pair" ]] || shift

@@ -3,11 +3,11 @@
 # scores. Without a GPU it picks a model that trains in hours on the processor; FOR=gpu or FOR=cpu asks for either.
 #
 #   python -m data_prep files --pair en-de --from-dir TEXT --out DATA
-#   scripts/own.sh DATA [--dry-run] [options of fairseq-train...]
+#   scripts/recipes/own.sh DATA [--dry-run] [options of fairseq-train...]
 #
-# --dry-run prints picks and command and ends. STEPS, RUN, MAX_UPDATE, TOKENS_PER_GPU and the machines: scripts/recipe.sh.
+# --dry-run prints picks and command and ends. STEPS, RUN, MAX_UPDATE, TOKENS_PER_GPU and the machines: scripts/recipes/recipe.sh.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
+source "$(dirname "$0")/../dry_run.sh"
 if [ $# -lt 1 ] || [ ! -f "$1/manifest.json" ]; then
   echo "own.sh: DATA must be a folder prepared by \`python -m data_prep\`, but is '${1:-}'; prepare it, or name another" >&2
   exit 2
@@ -18,8 +18,8 @@ if [ -n "${SYSTEM:-}${LAYERS:-}${SIZE:-}" ]; then
   echo "own.sh: SYSTEM, LAYERS and SIZE must not be set, since own.sh picks a ResMLP for the folder that it is given; unset them" >&2
   exit 2
 fi
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 run=${RUN:-$root/runs/own.$(basename "$data")}
 
 echo "== Picks"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # ResMLP on ImageNet-1k from scratch, by the paper's scheme (arXiv:2105.03404, section 3.1; the rest DeiT's).
 #
-#   scripts/imagenet.sh FOLDER [ARCHITECTURE]
+#   scripts/recipes/imagenet.sh FOLDER [ARCHITECTURE]
 #
 # FOLDER holds train/ and val/ with a folder a class; real.json and imagenetv2-matched-frequency-format-val/ are evaluated
 # where present. ARCHITECTURE (default resmlp_s12) is one of resmlp_mt/vision/architectures.py. GPUS (default: all of this
 # machine) and BATCH (pictures of one GPU at a time, default 256) must give 2048 pictures an update together with a whole
 # number of accumulated batches. RUN chooses the folder (default: runs/imagenet.ARCHITECTURE). Run again, it resumes.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
+source "$(dirname "$0")/../dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1/train" ] || [ ! -d "$1/val" ]; then
   echo "imagenet.sh: FOLDER must hold train/ and val/ of ImageNet-1k, but is '${1:-}'; unpack the archives with torchvision.datasets.ImageNet" >&2
   exit 2
 fi
-source "$(dirname "$0")/environment.sh"
+source "$(dirname "$0")/../environment.sh"
 images=$(realpath "$1")
 arch=${2:-resmlp_s12}
 run=${RUN:-$root/runs/imagenet.$arch}

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Self-supervision end to end on scikit-learn's digits, which need no download: DINO without labels, then what its features know.
 #
-#   scripts/dino_digits.sh
+#   scripts/recipes/dino_digits.sh
 #
 # UPDATES (default 1500), SEED (default 1) and RUN (default runs/dino_digits) may be set. Run again, it does only what is missing.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
-source "$(dirname "$0")/environment.sh"
+source "$(dirname "$0")/../dry_run.sh"
+source "$(dirname "$0")/../environment.sh"
 PATH=$venv/bin:$PATH
 cd "$root"
 run=${RUN:-$root/runs/dino_digits}

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # IWSLT14 German-English (160,000 pairs of TED talks), in the split and with the settings of fairseq's well-known recipe.
 #
-#   [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/iwslt14.sh [options of fairseq-train...]
+#   [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/recipes/iwslt14.sh [options of fairseq-train...]
 #
-# FROM_DIR holds de-en.tgz, else it is downloaded. What else may be set: scripts/recipe.sh. Not yet run to its end.
+# FROM_DIR holds de-en.tgz, else it is downloaded. What else may be set: scripts/recipes/recipe.sh. Not yet run to its end.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../dry_run.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 choose_system iwslt_de_en
 data=${DATA:-$root/runs/data/iwslt14.de-en}
 run=${RUN:-$root/runs/iwslt14.de-en.$name}

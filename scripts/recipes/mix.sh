@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Three real English-German sets together (multi30k, Tatoeba, .NET documentation; 342,605 pairs), at the size of the WMT models.
 #
-#   [SYSTEM=transformer] scripts/mix.sh FOLDER [options of fairseq-train...]
+#   [SYSTEM=transformer] scripts/recipes/mix.sh FOLDER [options of fairseq-train...]
 #
 # FOLDER holds multi30k, tatoeba.en-de and dotnet-docs.en-de, each with {train,valid,test}.{en,de}.gz. What else may be set:
-# scripts/recipe.sh. Not yet run to its end.
+# scripts/recipes/recipe.sh. Not yet run to its end.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
+source "$(dirname "$0")/../dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1" ]; then
   echo "mix.sh: FOLDER must be a folder with multi30k, tatoeba.en-de and dotnet-docs.en-de, but is '${1:-}'; name it" >&2
   exit 2
 fi
 text=$(realpath "$1")
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 shift
 choose_system mix
 data=${DATA:-$root/runs/data/mix.en-de}

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # WMT14 English-French (40.8 million pairs), table 5 of the paper (arXiv:2105.03404): ResMLP-6 40.3, ResMLP-12 40.6.
 #
-#   [LAYERS=12] [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/wmt14_en_fr.sh [options of fairseq-train...]
+#   [LAYERS=12] [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/recipes/wmt14_en_fr.sh [options of fairseq-train...]
 #
-# FROM_DIR holds the files of WMT14, else they are downloaded. What else may be set: scripts/recipe.sh. Not yet run to its end.
+# FROM_DIR holds the files of WMT14, else they are downloaded. What else may be set: scripts/recipes/recipe.sh. Not yet run to its end.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../dry_run.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 # The paper's settings are where wmt14_en_de.sh says; here its dropout is 0.1.
 choose_system wmt_en_fr
 data=${DATA:-$root/runs/data/wmt14.en-fr}

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # WMT14 English-German (4.5 million pairs), table 5 of the paper (arXiv:2105.03404): ResMLP-6 26.4, ResMLP-12 26.8.
 #
-#   [LAYERS=12] [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/wmt14_en_de.sh [options of fairseq-train...]
+#   [LAYERS=12] [SYSTEM=transformer] [FROM_DIR=FOLDER] scripts/recipes/wmt14_en_de.sh [options of fairseq-train...]
 #
-# FROM_DIR holds the files of WMT14, else they are downloaded. What else may be set: scripts/recipe.sh. Not yet run to its end.
+# FROM_DIR holds the files of WMT14, else they are downloaded. What else may be set: scripts/recipes/recipe.sh. Not yet run to its end.
 set -euo pipefail
-source "$(dirname "$0")/dry_run.sh"
-source "$(dirname "$0")/environment.sh"
-source "$root/scripts/recipe.sh"
+source "$(dirname "$0")/../dry_run.sh"
+source "$(dirname "$0")/../environment.sh"
+source "$root/scripts/recipes/recipe.sh"
 # The paper's settings (Adagrad 0.2, linear warm-up over 32,000 updates, LayerScale 0.2, dropout 0.15) are in the table of systems
 # and that of architectures; label smoothing 0.1 and beam 4, the paper's too, are in recipe.sh.
 choose_system wmt_en_de
