@@ -38,11 +38,11 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resmlp_mt"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
     """The parser; settings that are not given are absent from its result, so that a corpus's own defaults hold."""
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
     parser = CommandParser(
-        prog="python -m data_prep",
+        prog=prog,
         description="Prepares parallel text for fairseq-train: gets, verifies, cleans, segments and binarises it.",
         epilog=f"corpora:\n{corpora}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -218,17 +218,18 @@ def _tell(manifest: dict[str, Any], out: Path) -> None:
     say("done", str(out))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m data_prep") -> int:
     """Runs the command.
 
     Args:
-        argv: the words after `python -m data_prep`; those of this process when None.
+        argv: the arguments; those of this process when None.
+        prog: the name of the command in its help.
 
     Returns:
         The exit status: 0, 2 after bad input, 130 after an interrupt.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(words)
+    args = build_parser(prog).parse_args(words)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manifest = run(args, shlex.join(["python", "-m", "data_prep", *words]))

@@ -54,7 +54,7 @@ def test_eight_gpus_need_no_accumulation_where_one_needs_eight():
 
 
 def test_a_batch_smaller_than_the_processes_is_refused():
-    with pytest.raises(ResMLPError, match="the batch must be at least one token for each of 8 processes, but is 7"):
+    with pytest.raises(ResMLPError, match="a batch of 7 tokens is too small for 8 processes"):
         share_batch(7, 4096, 8)
 
 
@@ -67,10 +67,10 @@ def test_one_process_needs_no_launcher_but_under_slurm():
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"NODES": "two"}, "NODES must be a whole number, but is 'two'"),
-        ({"NODES": "2", "NODE_RANK": "2", "HEAD": "a:29500"}, "NODE_RANK must be from 0 to NODES - 1 = 1, but is 2"),
-        ({"NODES": "2"}, "HEAD must be HOST:PORT"),
-        ({"NODES": "2", "HEAD": "first:http"}, "HEAD must be HOST:PORT"),
+        ({"NODES": "two"}, "NODES must be a whole number, not 'two'"),
+        ({"NODES": "2", "NODE_RANK": "2", "HEAD": "a:29500"}, "NODE_RANK must be between 0 and 1 with NODES=2, not 2"),
+        ({"NODES": "2"}, "HEAD must be the rendezvous endpoint HOST:PORT"),
+        ({"NODES": "2", "HEAD": "first:http"}, "HEAD must be the rendezvous endpoint HOST:PORT"),
     ],
 )
 def test_what_does_not_fit_together_is_named(variables, said):
@@ -180,14 +180,14 @@ def test_a_training_without_data_is_refused(tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("wmt14_en_de", DATA=tmp_path / "absent", STEPS="train")
     assert finished.returncode == 2
-    assert "the data must be a folder prepared by `python -m data_prep`" in finished.stderr
+    assert f"there is no prepared data in {tmp_path / 'absent'}" in finished.stderr
 
 
 def test_what_own_cannot_heed_is_refused(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("own", data, SYSTEM="transformer")
     assert finished.returncode == 2
-    assert "own.sh: SYSTEM, LAYERS and SIZE must not be set" in finished.stderr
+    assert "--system, --layers, --size, --from-dir and --data require a --recipe" in finished.stderr
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
@@ -329,7 +329,7 @@ def test_a_slurm_job_that_runs_out_of_time_saves_and_queues_again(slurm):
     assert slurm.calls("scontrol") == [["requeue", "4711"]]
     for log in ("train.log", "train.1.log"):
         assert "saved after SIGUSR1" in (slurm.run_folder / log).read_text()
-    assert "stopped; the same command goes on" in said
+    assert "stopped; the same command resumes the training" in said
     assert len(slurm.calls("srun")) == 2  # nothing is scored
 
 

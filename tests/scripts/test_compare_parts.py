@@ -18,7 +18,7 @@ from resmlp_mt.experiments.compare.contestants import Contestant, changed_system
 from resmlp_mt.experiments.compare.figures import draw_comparison
 from resmlp_mt.experiments.compare.runs import Plan, raw_translations
 from resmlp_mt.experiments.compare.table import describe_comparison, summarise
-from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 
 def plan(folder, **changes) -> Plan:
@@ -34,11 +34,11 @@ def test_options_become_words():
 
 
 def test_an_option_overrides_and_a_new_optimiser_takes_the_place_of_the_whole_schedule():
-    model, training = tuple(model_words("resmlp", "tiny")), tuple(training_words("resmlp", "tiny"))
+    model, training = tuple(model_options("resmlp", "tiny")), tuple(training_options("resmlp", "tiny"))
     assert changed_system("resmlp", "tiny", {"dropout": 0.3}) == (*model, *training, "--dropout", "0.3")
     assert changed_system("resmlp", "tiny", {"optimizer": "adagrad"}) == (*model, "--optimizer", "adagrad")
     of_lstm = changed_system("resmlp", "tiny", {}, training_of="lstm")
-    assert of_lstm == (*model, *training_words("lstm", "tiny"))
+    assert of_lstm == (*model, *training_options("lstm", "tiny"))
 
 
 def test_own_systems_come_from_a_file_and_take_part_beside_the_tables(tmp_path):
@@ -157,7 +157,7 @@ def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_pa
 def test_a_folder_of_another_training_is_never_mixed_in(tmp_path):
     compare_runs.claim(tmp_path, ["--lr", "1"])
     compare_runs.claim(tmp_path, ["--lr", "1"])
-    with pytest.raises(ResMLPError, match=r"the same settings, but is of others \(1 2\)"):
+    with pytest.raises(ResMLPError, match=r"holds a training with other settings \(1 2\)"):
         compare_runs.claim(tmp_path, ["--lr", "2"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from resmlp_mt.common.errors import ResMLPError, require, require_choice
-from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 _REPLACING_TRAINING = frozenset({"optimizer", "lr-scheduler"})
 _FIELDS = ("title", "base", "options")
@@ -63,8 +63,8 @@ def changed_system(base: str, size: str, options: Mapping[str, Any], training_of
         ResMLPError: for names that are not there.
     """
     replaces = _REPLACING_TRAINING & {str(name).replace("_", "-") for name in options}
-    training = [] if replaces else training_words(training_of or base, size)
-    return (*model_words(base, size), *training, *option_words(options))
+    training = [] if replaces else training_options(training_of or base, size)
+    return (*model_options(base, size), *training, *option_words(options))
 
 
 def read_settings(path: Path) -> dict[str, Any]:

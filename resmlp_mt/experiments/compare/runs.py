@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import write_json
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.common.tensor_files import write_checkpoint
 from resmlp_mt.experiments.compare.contestants import Contestant
 from resmlp_mt.experiments.processes import ROOT, Commands, Finished
+from resmlp_mt.experiments.recipes.training_config import read_config, same_options
 from resmlp_mt.experiments.training_log import read_log
 from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
 from resmlp_mt.translation.bundle.packaging import read_manifest, read_segmenter
@@ -28,9 +29,10 @@ from resmlp_mt.translation.evaluation.scores import (
 from resmlp_mt.translation.text.lines import read_lines
 from resmlp_mt.translation.text.tokenizer import read_dictionary
 
-PATIENCE = 10
-# Validation as scripts/recipes/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
-VALIDATION_SEARCH = '{"beam": 1, "max_len_a": 2, "max_len_b": 10}'
+# Validation as in the recipes: greedy search, with a length limit for models that have not learned to stop yet.
+_RECIPE = read_config("multi30k")
+PATIENCE = int(_RECIPE["checkpoint.patience"])
+VALIDATION_SEARCH = _RECIPE["task.eval_bleu_args"]
 _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
 
 
@@ -110,8 +112,8 @@ class Plan:
             ResMLPError: when there are none, or they are not raw.
         """
         path = self.data / "raw" / f"{self.split}.{self.pair[1]}"
-        said = "prepare the data with `python -m data_prep`"
-        require(path.is_file(), "the raw references", "a file", path, said)
+        if not path.is_file():
+            raise ResMLPError(f"there are no raw references in {path}; prepare the data with `resmlp-mt prepare`")
         lines = read_lines(path)
         refuse_segmented(str(path), lines)
         return lines
@@ -182,15 +184,21 @@ def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**result, "epochs": training.epochs, "converged": training.converged}
 
 
-def claim(folder: Path, words: list[str]) -> None:
-    """Makes sure that a folder belongs to the training of these words."""
+def claim(folder: Path, options: list[str]) -> None:
+    """Makes sure that a folder belongs to the training with these options.
+
+    Raises:
+        ResMLPError: when it belongs to another one.
+    """
     settings = folder / "settings.json"
     if not settings.exists():
-        write_json(settings, {"fairseq-train": words})
-    found = load(settings)["fairseq-train"]
-    other = " ".join(sorted(set(found) ^ set(words)))
-    said = "remove the folder, or choose another with --work"
-    require(found == words, str(folder), "a training with the same settings", f"of others ({other})", said)
+        write_json(settings, {"fairseq-train": options})
+    recorded = load(settings)["fairseq-train"]
+    if not same_options(recorded, options):
+        differing = " ".join(sorted(set(recorded) ^ set(options)))
+        raise ResMLPError(
+            f"{folder} holds a training with other settings ({differing}); remove the folder, or choose another --work"
+        )
 
 
 def _average(folder: Path, count: int) -> None:
@@ -261,8 +269,11 @@ def raw_translations(plan: Plan, said: str) -> list[str]:
     found = re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", said, flags=re.MULTILINE)
     texts = {int(n): segmenter.decode([token_of[piece] for piece in text.split(" ") if piece]) for n, text in found}
     complete = len(found) == len(texts) == max(texts, default=-1) + 1
-    numbers = f"{len(found)} of {max(texts, default=-1) + 1}"
-    require(complete, "fairseq-generate's translations", "one for each sentence", numbers, "remove the run's folder")
+    if not complete:
+        count = max(texts, default=-1) + 1
+        raise ResMLPError(
+            f"fairseq-generate wrote {len(found)} translations of {count} sentences; remove the folder of the run"
+        )
     return [texts[number] for number in range(len(texts))]
 
 
