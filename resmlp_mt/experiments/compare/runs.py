@@ -38,24 +38,24 @@ _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in 
 
 @dataclass(frozen=True)
 class Plan:
-    """What all runs share.
+    """The settings that all runs share.
 
     Attributes:
         data: prepared by `data_prep`.
         pair: languages, source and target.
         work: folder of all runs.
-        budget: words of fairseq-train that end a training.
-        options: further words of fairseq-train for every system.
+        budget: options of `fairseq-train` that end a training.
+        options: further options of `fairseq-train` for every system.
         max_tokens: of a batch, padding included.
         update_freq: batches of an update.
         validate_every: updates between validations and checkpoints; 0 for every epoch.
         patience: validations without a better BLEU that end a training; 0: validation is of the loss alone.
-        average: how many of the last checkpoints are averaged.
+        average: most last checkpoints that are averaged.
         beam, length_penalty: of the search.
         threads: of each command.
-        split: the one that is translated and scored.
-        resamples: of the bootstrap.
-        on_cpu: whether a GPU is left alone.
+        split: the split that is translated and scored.
+        resamples: bootstrap resamples.
+        on_cpu: do not use a GPU.
     """
 
     data: Path
@@ -76,12 +76,12 @@ class Plan:
     on_cpu: bool = False
 
     def languages(self, task: str = "translation") -> tuple[str, ...]:
-        """The words that every command of fairseq's gets."""
+        """The arguments that every fairseq command gets."""
         cpu = ("--cpu",) if self.on_cpu else ()
         return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", task, *_sides(self.pair), *cpu)
 
     def training(self, contestant: Contestant, seed: int) -> tuple[str, ...]:
-        """The words of fairseq-train, but for the folder."""
+        """The arguments of `fairseq-train`, except the folder for checkpoints."""
         every: tuple[object, ...]
         if self.validate_every:
             every = ("--save-interval-updates", self.validate_every, "--keep-interval-updates", self.average)
@@ -101,7 +101,7 @@ class Plan:
             *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
             *("--num-workers", 0, "--no-progress-bar"),
             *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
-            *(*every, *contestant.words, *self.options, *self.budget, "--seed", seed),
+            *(*every, *contestant.options, *self.options, *self.budget, "--seed", seed),
         )
         return tuple(map(str, words))
 
