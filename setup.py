@@ -33,7 +33,7 @@ setup(
     license="MIT",
     package_dir={"": "."},  # an editable install then is a plain .pth file, which type checkers understand
     packages=find_packages(include=["resmlp_mt", "resmlp_mt.*", "data_prep", "data_prep.*"]),
-    package_data={"resmlp_mt": ["py.typed"]},
+    package_data={"resmlp_mt": ["py.typed", "experiments/recipes/*.yaml", "experiments/recipes/config/*.yaml"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "torch>=2.6",

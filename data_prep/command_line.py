@@ -39,11 +39,11 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resmlp_mt"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
     """The argument parser; settings that are not given are absent from its result: the corpus's defaults apply."""
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
     parser = CommandParser(
-        prog="python -m data_prep",
+        prog=prog,
         description="Prepares parallel text for fairseq-train: gets, verifies, cleans, tokenizes and binarises it.",
         epilog=f"corpora:\n{corpora}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -229,17 +229,18 @@ def _print_summary(manifest: DataManifest, out: Path) -> None:
     log("done", str(out))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m data_prep") -> int:
     """Runs the command.
 
     Args:
-        argv: the arguments after `python -m data_prep`; those of this process when None.
+        argv: the arguments; those of this process when None.
+        prog: the name of the command in its help.
 
     Returns:
         The exit status: 0, 2 after bad input, 130 after an interrupt.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser().parse_args(arguments)
+    args = build_parser(prog).parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manifest = run(args, shlex.join(["python", "-m", "data_prep", *arguments]))

@@ -1,5 +1,5 @@
-# Sourced first by every recipe. `--dry-run` anywhere among a recipe's options, or DRY_RUN=1 in the environment, has it print the
-# commands that it would run: nothing is written, downloaded or trained, and no folder is made.
+# Sourced first by every recipe. With `--dry-run` anywhere among its options, or DRY_RUN=1 in the environment, a recipe prints the
+# commands that it would run; nothing is written, downloaded or trained, and no folder is made.
 
 for option in "$@"; do
   shift
@@ -19,4 +19,29 @@ run_or_print() {
 print_command() {
   printf '%q ' "$@" | sed 's/ $//'
   echo
+}
+
+# Runs a training and appends its output to $run/train.log; in a dry run prints it. Usage: run_training COMMAND [options...]
+run_training() {
+  if [ -n "${DRY_RUN:-}" ]; then
+    print_command "$@"
+  else
+    mkdir -p "$run"
+    "$@" 2>&1 | tee -a "$run/train.log"
+  fi
+}
+
+# Shows only the lines of a training's output that match, rewritten; in a dry run all. Usage: ... | show_lines [options of sed...]
+show_lines() {
+  if [ -n "${DRY_RUN:-}" ]; then
+    cat
+  else
+    sed -unE "$@" -e 's/.*(fairseq-train: error: .*)/\1/p' -e 's/^([A-Za-z]*Error: .*)/\1/p'
+  fi
+}
+
+# Sets `options` to the training of config/NAME.yaml as options of fairseq-train. Usage: read_training NAME
+read_training() {
+  options=$(python -m resmlp_mt.experiments.recipes "$1") || exit
+  mapfile -t options <<<"$options"
 }

@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from bench import SCRIPTS, Bench, recording_bench, write_program
+from bench import SCRIPTS, Bench, recording_bench, script_of, write_program
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
 from resmlp_mt.training.stopping import EXIT_STATUS
 
-RECIPES = ("wmt14_en_de.sh", "wmt14_en_fr.sh", "iwslt14.sh", "mix.sh", "multi30k.sh", "own.sh", "demo.sh")
+RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own", "demo")
 BATCHES = (1024, 2048, 32768)
 
 
@@ -54,7 +54,7 @@ def test_eight_gpus_need_no_accumulation_where_one_needs_eight():
 
 
 def test_a_batch_smaller_than_the_processes_is_refused():
-    with pytest.raises(ResMLPError, match="the batch must be at least one token for each of 8 processes, but is 7"):
+    with pytest.raises(ResMLPError, match="a batch of 7 tokens is too small for 8 processes"):
         share_batch(7, 4096, 8)
 
 
@@ -67,10 +67,10 @@ def test_one_process_needs_no_launcher_but_under_slurm():
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"NODES": "two"}, "NODES must be a whole number, but is 'two'"),
-        ({"NODES": "2", "NODE_RANK": "2", "HEAD": "a:29500"}, "NODE_RANK must be from 0 to NODES - 1 = 1, but is 2"),
-        ({"NODES": "2"}, "HEAD must be HOST:PORT"),
-        ({"NODES": "2", "HEAD": "first:http"}, "HEAD must be HOST:PORT"),
+        ({"NODES": "two"}, "NODES must be a whole number, not 'two'"),
+        ({"NODES": "2", "NODE_RANK": "2", "HEAD": "a:29500"}, "NODE_RANK must be between 0 and 1 with NODES=2, not 2"),
+        ({"NODES": "2"}, "HEAD must be the rendezvous endpoint HOST:PORT"),
+        ({"NODES": "2", "HEAD": "first:http"}, "HEAD must be the rendezvous endpoint HOST:PORT"),
     ],
 )
 def test_what_does_not_fit_together_is_named(variables, said):
@@ -180,14 +180,14 @@ def test_a_training_without_data_is_refused(tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("wmt14_en_de", DATA=tmp_path / "absent", STEPS="train")
     assert finished.returncode == 2
-    assert "the data must be a folder prepared by `python -m data_prep`" in finished.stderr
+    assert f"there is no prepared data in {tmp_path / 'absent'}" in finished.stderr
 
 
 def test_what_own_cannot_heed_is_refused(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("own", data, SYSTEM="transformer")
     assert finished.returncode == 2
-    assert "own.sh: SYSTEM, LAYERS and SIZE must not be set" in finished.stderr
+    assert "--system, --layers, --size, --from-dir and --data require a --recipe" in finished.stderr
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
@@ -214,7 +214,7 @@ def signalled(bench: Bench, number: int, program: str, gpus: int) -> tuple[int, 
     workers = " & ".join([command] * gpus) + ' & trap "exit 9" TERM USR1; wait %1; wait %2; exit 1\n'
     write_program(bench.folder / "venv" / "bin" / program, f"exec {command}\n" if gpus < 2 else workers)
     process = subprocess.Popen(
-        ["bash", SCRIPTS / "wmt14_en_de.sh"],
+        ["bash", script_of("wmt14_en_de")],
         env={**bench.environment, "STEPS": "train finish", "DATA": str(bench.folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -329,7 +329,7 @@ def test_a_slurm_job_that_runs_out_of_time_saves_and_queues_again(slurm):
     assert slurm.calls("scontrol") == [["requeue", "4711"]]
     for log in ("train.log", "train.1.log"):
         assert "saved after SIGUSR1" in (slurm.run_folder / log).read_text()
-    assert "stopped; the same command goes on" in said
+    assert "stopped; the same command resumes the training" in said
     assert len(slurm.calls("srun")) == 2  # nothing is scored
 
 
@@ -360,9 +360,8 @@ def test_the_batch_script_asks_slurm_for_what_it_needs():
     assert all(number < first_command for number, line in enumerate(lines) if line.startswith("#SBATCH"))
 
 
-@pytest.mark.parametrize("script", [*RECIPES, "slurm/train.sbatch", "slurm/step.sh"])
-def test_scripts_parse_stop_at_errors_and_can_be_run(script):
-    path = SCRIPTS / script
+@pytest.mark.parametrize("path", [*map(script_of, RECIPES), SCRIPTS / "slurm/train.sbatch", SCRIPTS / "slurm/step.sh"])
+def test_scripts_parse_stop_at_errors_and_can_be_run(path):
     assert subprocess.run(["bash", "-n", path]).returncode == 0
     assert re.search(r"^set -e?uo pipefail$", path.read_text(), flags=re.MULTILINE)
     assert os.access(path, os.X_OK)

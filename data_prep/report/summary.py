@@ -35,7 +35,7 @@ def next_commands(manifest: DataManifest, out: Path) -> str:
     shared = " --share-all-embeddings" if settings["joint"] else ""
     return (
         f"train:     fairseq-train {data} --user-dir resmlp_mt --arch resmlp_wmt_en_de{shared} ...\n"
-        f"or:        scripts/own.sh {out}, which chooses model and settings by the size of the data\n"
+        f"or:        resmlp-mt train {out}, which chooses model and settings by the size of the data\n"
         f"translate: fairseq-interactive {out} --user-dir resmlp_mt --path CHECKPOINT --source-lang {settings['src']} "
         f"--target-lang {settings['tgt']} --bpe sentencepiece --sentencepiece-model {model} ...\n"
         f"look:      resmlp-mt data-report {out}"

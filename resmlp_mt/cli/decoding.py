@@ -1,4 +1,4 @@
-"""Options that several subcommands share: the model, where it runs, and the search."""
+"""Options that several subcommands share: the model, the device, and the search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.common import threads
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.bundle.format import bundle_files
 from resmlp_mt.translation.engine.batching import BatchLimits
 from resmlp_mt.translation.planning import TOO_LONG
@@ -18,63 +18,72 @@ from resmlp_mt.translation.translator import DTYPES, Translator
 
 # option -> (field of SearchSettings, type, help)
 _SEARCH: dict[str, tuple[str, Any, str]] = {
-    "--beam": ("beam_size", int, "hypotheses kept while searching"),
+    "--beam": ("beam_size", int, "beam size"),
     "--lenpen": ("length_penalty", float, "above 1 favours long translations, below 1 short ones"),
     "--unkpen": ("unknown_penalty", float, "penalty for unknown words"),
-    "--min-len": ("min_len", int, "fewest sub-words"),
+    "--min-len": ("min_len", int, "least number of sub-words"),
     "--max-len-a": ("max_len_a", float, "most sub-words: a * source sub-words + b"),
     "--max-len-b": ("max_len_b", int, "most sub-words: a * source sub-words + b"),
-    "--no-repeat-ngram": ("no_repeat_ngram", int, "no sequence of so many sub-words occurs twice"),
+    "--no-repeat-ngram": ("no_repeat_ngram", int, "no n-gram of this length occurs twice"),
     "--temperature": ("temperature", float, "divides the logits"),
-    "--sampling-topk": ("sampling_topk", int, "sample from the so many most probable sub-words"),
-    "--sampling-topp": ("sampling_topp", float, "sample from the fewest sub-words of this probability"),
-    "--seed": ("seed", int, "of the sampling"),
-    "--diverse-groups": ("diverse_groups", int, "groups of beams that are pushed apart"),
-    "--diverse-strength": ("diverse_strength", float, "how strongly"),
-    "--sibling-penalty": ("sibling_penalty", float, "for each better continuation of the same beam"),
+    "--sampling-topk": ("sampling_topk", int, "sample from the k most probable sub-words"),
+    "--sampling-topp": (
+        "sampling_topp",
+        float,
+        "sample from the smallest set of sub-words with this total probability",
+    ),
+    "--seed": ("seed", int, "seed of the sampling"),
+    "--diverse-groups": ("diverse_groups", int, "groups of beams that are made diverse"),
+    "--diverse-strength": ("diverse_strength", float, "strength of the diversity penalty"),
+    "--sibling-penalty": ("sibling_penalty", float, "penalty for each better continuation of the same beam"),
 }
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the model and where it runs."""
+    """Adds the options of the model and the device."""
     parser.add_argument("model", type=Path, help="folder of a bundle, see `resmlp-mt bundle`")
     parser.add_argument(
         "--ensemble", type=Path, nargs="+", default=[], metavar="MODEL", help="further bundles to average"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="arithmetic of the model (default: float32)")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="number format of the model (default: float32)"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="batches at the same time (default: one for each CPU)")
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="share the work of each batch, one at a time (default: see --workers)",
+        help="threads that compute one batch at a time (default: see --workers)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="most sentences of a batch (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=64, help="most sentences in a batch (default: 64)")
     parser.add_argument(
         "--batch-memory",
         type=int,
         default=1024,
         metavar="MB",
-        help="memory of a batch, of which each worker has one (default: 1024)",
+        help="memory of a batch; each worker has one (default: 1024)",
     )
 
 
 def model_inputs(args: argparse.Namespace) -> dict[str, list[Path]]:
-    """The files that the models of `add_model_arguments` consist of, for `files.check_outputs`."""
+    """The files of the models of `add_model_arguments`, for `files.check_outputs`."""
     further = [file for folder in args.ensemble for file in bundle_files(folder)]
     return {"MODEL": bundle_files(args.model), "--ensemble": further}
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the search; what is not given is as the bundle has it."""
-    group = parser.add_argument_group("search", "what is not given is as the model's config.json has it")
+    """Adds the options of the search; their defaults are the bundle's."""
+    group = parser.add_argument_group("search", "defaults are those of the model's config.json")
     for option, (name, kind, text) in _SEARCH.items():
         group.add_argument(option, dest=name, type=kind, help=text)
-    group.add_argument("--sampling", action="store_true", default=None, help="draw translations instead of searching")
-    group.add_argument("--constraints", choices=CONSTRAINT_ORDERS, help="words behind tabs must occur, in this order")
+    group.add_argument("--sampling", action="store_true", default=None, help="sample translations instead of searching")
+    group.add_argument("--constraints", choices=CONSTRAINT_ORDERS, help="words after tabs must occur, in this order")
     group.add_argument(
-        "--too-long", choices=TOO_LONG, default="split", help="lines longer than the model (default: split)"
+        "--too-long",
+        choices=TOO_LONG,
+        default="split",
+        help="what to do with lines that are too long for the model (default: split)",
     )
 
 
@@ -82,8 +91,8 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
     """Loads the model of `add_model_arguments`.
 
     Args:
-        args: the options.
-        line_by_line: single lines are translated as they come, for which the idle CPUs share the work.
+        args: the parsed options.
+        line_by_line: lines are translated one at a time, so idle CPUs share the work of each.
 
     Raises:
         ResMLPError: when an option is out of range or the model cannot be read.
@@ -114,8 +123,8 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
 def _workers(args: argparse.Namespace) -> int:
     for option, count in (("--threads", args.threads), ("--workers", args.workers)):
         threads.require_count(option, count)
-    alone = (args.threads or 1) == 1 or (args.workers or 1) == 1
-    require(alone, "--threads", "1 with several --workers", args.threads, "leave one of the two out")
+    if (args.threads or 1) > 1 and (args.workers or 1) > 1:
+        raise ResMLPError(f"--threads must be 1 with several --workers, not {args.threads}; leave one of the two out")
     one_cpu_or_device = args.threads or threads.chosen_by_user(os.environ) or args.device != "cpu"
     return args.workers or (1 if one_cpu_or_device else threads.default_workers(threads.usable_cpus()))
 

@@ -1,4 +1,4 @@
-"""`resmlp-mt SUBCOMMAND ...`: finds the subcommand, runs it, and turns bad input into one line and exit status 2."""
+"""`resmlp-mt SUBCOMMAND ...`: runs a subcommand and reports bad input in one line, with exit status 2."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from resmlp_mt.common.command_line import CommandParser
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.version import __version__
 
-# subcommand -> (module of resmlp_mt.cli, what it does). A module has add_arguments(parser) and run(args) -> status.
-# Modules are imported only when their subcommand is used, so that none makes another one slow to start.
+# subcommand -> (module of resmlp_mt.cli, summary). A module has add_arguments(parser) and run(args) -> status. It is
+# imported only when its subcommand is used, so that none makes another one slow to start.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "prepare": ("prepare", "prepare parallel text for training, as `python -m data_prep`"),
+    "train": ("train", "train and score a model on prepared data, or by a recipe"),
     "average": ("average", "average several checkpoints of a training"),
     "bundle": ("bundle", "make a folder that translates raw text from a checkpoint"),
     "doctor": ("doctor", "say what is installed and what does not fit together"),
@@ -47,23 +49,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand.
 
     Args:
-        argv: the words after `resmlp-mt`; those of this process when None.
+        argv: the arguments; those of this process when None.
 
     Returns:
         The exit status: 0, or 2 after bad input, or 130 after an interrupt.
     """
     threads.spin_briefly(os.environ)  # before torch loads OpenMP
-    words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((arg for arg in given if not arg.startswith("-")), None)
     if sys.stderr is None:  # closed; `print` would write to the standard output instead
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stdout is None:
-        message = "the standard output must be open, but is closed; send it somewhere, if only to /dev/null"
+        message = "the standard output is closed; redirect it, if only to /dev/null"
         print(f"resmlp-mt: {message}", file=sys.stderr)
         return 2
     try:
-        args = _parser(chosen).parse_args(words)
+        if given[:1] == ["prepare"]:
+            return int(importlib.import_module("resmlp_mt.cli.prepare").main(given[1:]))
+        parser = _parser(chosen)
+        args, rest = parser.parse_known_args(given)
+        args.rest = rest
         module = importlib.import_module(f"resmlp_mt.cli.{SUBCOMMANDS[args.subcommand][0]}")
+        if rest and not getattr(module, "PASSES_UNKNOWN_ARGUMENTS", False):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         status = int(module.run(args))
         sys.stdout.flush()  # a full disk shows only now
         return status
@@ -71,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing more to say, and nothing to flush at exit.
+        # The reader of our output has closed it (`| head`): nothing is left to write, or to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -87,12 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _describe(error: OSError) -> str:
     reason = error.strerror or error
     if error.filename is not None:
-        return f"{error.filename} must be readable and writable, but is not ({reason}); check its name and permissions"
-    return f"the standard output must be writable, but is not ({reason}); make room"
+        return f"cannot read or write {error.filename} ({reason}); check its name and permissions"
+    return f"cannot write to the standard output ({reason})"
 
 
 def _drop_unwritable_output() -> None:
-    """Keeps Python from failing once more, at its end, with what could not be written."""
+    """Keeps Python from failing again at exit, when it flushes output that cannot be written."""
     try:
         sys.stdout.flush()
     except OSError:

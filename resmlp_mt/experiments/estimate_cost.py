@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resmlp_mt.common.command_line import CommandParser
 from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.side_by_side import print_table
-from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 UTILISATIONS = (0.1, 0.3)
 _LENGTH = 30  # sub-words of a sentence, both sides; newstest2014's average with 32,000 pieces is near it
@@ -90,7 +90,7 @@ def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Modu
     # Only here, since fairseq has something to say when it is imported, which a wrong option must not wait for.
     from resmlp_mt.fairseq_plugin.untrained import build_untrained
 
-    return build_untrained([*model_words(system, size, layers), *training_words(system, size)], vocabulary)
+    return build_untrained([*model_options(system, size, layers), *training_options(system, size)], vocabulary)
 
 
 def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:

@@ -1,11 +1,11 @@
-"""Looks for the training settings that serve a system best: many with a short budget, the best with several seeds.
+"""Trains one system with many settings, ranks them on the validation set, and trains the best again with more seeds.
 
-A settings file (YAML or JSON) names a base system and axes, each with values, as scripts/sweep_multi30k.yaml does. By
-default every axis is changed alone while all others stay at their first value; --grid takes every combination. Settings
-are ranked by BLEU on the validation set, so that the test set has no say in the choice; the finalists' test scores are
-reported. Interrupted, the same command goes on where it was.
+A settings file (YAML or JSON) names a base system and axes, each with its values, like
+scripts/recipes/sweep_multi30k.yaml. By default one axis is changed at a time, while all others keep their first value;
+--grid takes every combination. Settings are ranked by BLEU on the validation set, so that the test set does not
+influence the choice; the test scores of the finalists are reported. Interrupted, the same command continues.
 
-    resmlp-mt sweep scripts/sweep_multi30k.yaml --data data/multi30k --updates 1500 \
+    resmlp-mt sweep scripts/recipes/sweep_multi30k.yaml --data data/multi30k --updates 1500 \
         --final-updates 2550 --work runs/sweep --output results/sweep.json
 """
 
@@ -21,13 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.errors import require, require_choice
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import write_json, write_text
 from resmlp_mt.common.versions import versions
-from resmlp_mt.experiments.compare.command import PLACES, add_run_arguments, plan_of
+from resmlp_mt.experiments.compare.command import PATHS, add_run_arguments, plan_of
 from resmlp_mt.experiments.compare.contestants import Contestant, changed_system, read_settings
 from resmlp_mt.experiments.compare.runs import Plan, train, translate
-from resmlp_mt.experiments.compare.table import mean_in_words
+from resmlp_mt.experiments.compare.table import mean_text
 from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line
 from resmlp_mt.experiments.processes import CommandError, Commands, run_jobs
 from resmlp_mt.experiments.sweep_figure import draw_sweep
@@ -38,12 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("settings", type=Path, help="YAML or JSON file of `base` and `axes`, see docs/compare.md")
     parser.add_argument("--grid", action="store_true", help="every combination instead of one axis at a time")
-    parser.add_argument("--updates", type=int, required=True, help="of each setting's training")
-    parser.add_argument("--final-updates", type=int, help="of the finalists' trainings (default: as --updates)")
+    parser.add_argument("--updates", type=int, required=True, help="updates of the training of each setting")
+    parser.add_argument("--final-updates", type=int, help="updates of the finalists' trainings (default: as --updates)")
     parser.add_argument(
-        "--finalists", type=int, default=3, help="settings that are trained again, 0 for none (default: 3)"
+        "--finalists", type=int, default=3, help="number of settings that are trained again; 0 for none (default: 3)"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the finalists; the first of all")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        help="seeds of the finalists; all settings are trained with the first",
+    )
     add_run_arguments(parser)
 
 
@@ -58,16 +64,20 @@ def read_axes(path: Path) -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
     """
     content = read_settings(path)
     for field in content:
-        require_choice(f"each field of {path}", field, ("base", "axes"))
+        if field not in ("base", "axes"):
+            raise ResMLPError(f"each field of {path} must be one of base, axes, not {field!r}")
     axes: Any = content.get("axes")
-    require(isinstance(axes, dict) and bool(axes), f"{path}: axes", "a mapping", repr(axes), "see docs/compare.md")
+    if not isinstance(axes, dict) or not axes:
+        raise ResMLPError(f"{path}: axes must be a mapping, not {axes!r}; see docs/compare.md")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for axis, values in axes.items():
         where = f"{path}: {axis}"
-        require(isinstance(values, list | dict) and bool(values), where, "a list or a mapping", repr(values), "list it")
+        if not isinstance(values, list | dict) or not values:
+            raise ResMLPError(f"{where} must be a list or a mapping, not {values!r}")
         if isinstance(values, dict):
             for name, options in values.items():
-                require(isinstance(options, dict), f"{where}: {name}", "options", repr(options), "give NAME: VALUE")
+                if not isinstance(options, dict):
+                    raise ResMLPError(f"{where}: {name} must be options, NAME: VALUE, not {options!r}")
             found[str(axis)] = {str(name): options for name, options in values.items()}
         else:
             found[str(axis)] = {str(value): {str(axis): value} for value in values}
@@ -89,7 +99,7 @@ def settings_of(axes: Mapping[str, Mapping[str, Any]], grid: bool) -> list[dict[
 
 
 def describe(setting: Mapping[str, str], start: Mapping[str, str]) -> str:
-    """A setting in words: what differs from the starting point."""
+    """How a setting differs from the starting point."""
     return ", ".join(f"{axis} {name}" for axis, name in setting.items() if name != start[axis]) or "starting point"
 
 
@@ -115,7 +125,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         ("final-updates", final_updates, 1),
         ("finalists", arguments.finalists, 0),
     ):
-        require(value >= least, f"--{name}", f"at least {least}", value, "change it")
+        if value < least:
+            raise ResMLPError(f"--{name} must be at least {least}, not {value}")
     chosen = settings_of(axes, arguments.grid)
     contestants = [
         contestant_of(base, arguments.size, axes, setting, describe(setting, chosen[0])) for setting in chosen
@@ -134,7 +145,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     report = {
         "machine": machine,
         "versions": versions(),
-        "settings": {name: str(value) for name, value in vars(arguments).items() if name not in PLACES},
+        "settings": {name: str(value) for name, value in vars(arguments).items() if name not in PATHS},
         "axes": axes,
         "first": first,
         "final": final,
@@ -174,7 +185,7 @@ def _train_all(
     rows = []
     for index, contestant in enumerate(contestants):
         runs = found[index * len(seeds) : (index + 1) * len(seeds)]
-        row: dict[str, Any] = {"title": contestant.title, "words": list(contestant.words)}
+        row: dict[str, Any] = {"title": contestant.title, "words": list(contestant.options)}
         errors = [str(run) for run in runs if isinstance(run, CommandError)]
         if errors:
             rows.append({**row, "failed": errors[0]})
@@ -206,6 +217,6 @@ def _table(
     for row in final:
         if "failed" not in row:
             names = ("validation_perplexity", "validation_bleu", "test_bleu", "test_chrf")
-            lines.append(f"| {row['title']} | {' | '.join(mean_in_words(row[name]) for name in names)} |")
+            lines.append(f"| {row['title']} | {' | '.join(mean_text(row[name]) for name in names)} |")
     signatures = ranked[0]["signatures"] if ranked else {}
     return "\n".join([*lines, "", *(f"{metric}: `{said}`" for metric, said in signatures.items())]) + "\n"

@@ -1,13 +1,13 @@
-"""The systems that the recipes train and compare: what each is called in fairseq, at each size, and how it is trained.
+"""The systems that the recipes train and compare: the options of `fairseq-train` for each, at each size.
 
-The one table of systems, for shell scripts and for Python:
+The one table of the baselines' settings. ResMLP's own are those of the recipes (`recipes/config/*.yaml`):
 
-    python -m resmlp_mt.experiments.systems transformer wmt_en_de --layers 12      # one word of fairseq-train a line
-    from resmlp_mt.experiments.systems import SYSTEMS, SIZES, model_words, training_words
+    python -m resmlp_mt.experiments.systems transformer wmt_en_de --layers 12      # one argument a line
+    from resmlp_mt.experiments.systems import SYSTEMS, SIZES, model_options, training_options
 
 A size names the data that models and settings are for: `wmt_en_de`, `wmt_en_fr`, `mix` (models of the WMT size, but a
 tenth of the data), `iwslt_de_en`, `multi30k`, and `tiny`, with which nothing is learned but a recipe can be tried in
-seconds. "Paper" is arXiv:2105.03404.
+seconds.
 """
 
 from __future__ import annotations
@@ -17,29 +17,27 @@ import sys
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from resmlp_mt.common.errors import ResMLPError, require, require_choice
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.recipes.recipe import recipe_of_size
+from resmlp_mt.experiments.recipes.training_config import OF_THE_MODEL, OF_THE_OPTIMIZER, select, train_options
 
 SIZES = ("wmt_en_de", "wmt_en_fr", "mix", "iwslt_de_en", "multi30k", "tiny")
+_SIZES_OF_RECIPES = SIZES[:-1]
 LARGE = ("wmt_en_de", "wmt_en_fr", "mix")
 LAYERS = (6, 12)
 
-# Vaswani et al. 2017, section 5.3: betas, and a peak of dim^-0.5 * warm-up^-0.5: 7e-4 at 512 channels, 4,000 updates.
+# Vaswani et al. 2017, section 5.3: betas, and a peak of dim^-0.5 * warmup^-0.5: 7e-4 for dim 512 and 4,000 updates.
 _ADAM = "--optimizer adam --adam-betas (0.9,0.98)"
 _INVERSE_SQRT = "--lr-scheduler inverse_sqrt --warmup-init-lr 1e-7"
 _TRANSFORMER_WMT = f"{_ADAM} --lr 7e-4 {_INVERSE_SQRT} --warmup-updates 4000"
 # fairseq, examples/translation/README.md, IWSLT'14.
 _ADAM_IWSLT = f"{_ADAM} --lr 5e-4 --weight-decay 1e-4 {_INVERSE_SQRT} --warmup-updates 4000"
-# 128 channels on 29,000 pairs: 5e-3 as Wu et al. 2021 (ACL, "Good for Misconceived Reasons"). Clipping is our choice.
+# Dim 128 on 29,000 pairs: 5e-3 as Wu et al. 2021 (ACL, "Good for Misconceived Reasons"). Clipping is our choice.
 _ADAM_SMALL = f"{_ADAM} --lr 5e-3 --clip-norm 1.0 {_INVERSE_SQRT} --warmup-updates 1000"
 # Gehring et al. 2017, section 4.2: Nesterov's momentum 0.99, clipping at 0.1, and a rate that falls tenfold when
 # validation stops improving. The rates are those of fairseq, examples/conv_seq2seq/README.md.
 _NAG = "--optimizer nag --momentum 0.99 --clip-norm 0.1 --lr-scheduler reduce_lr_on_plateau --lr-shrink 0.1"
-# Paper, section 3.6: Adagrad, 0.2, linear warm-up over 32,000 updates. Note: the paper is silent on what follows: the
-# rate stays, since Adagrad's own denominator already lets the steps shrink with the square root of time.
-_PAPER = "--optimizer adagrad --lr 0.2 --lr-scheduler fixed --warmup-updates 32000"
-# docs/results.md, "Settings for multi30k".
-_ADAGRAD_SMALL = f"--optimizer adagrad --lr 0.2 --clip-norm 1.0 {_INVERSE_SQRT} --warmup-updates 1000"
-_MIX_DROPOUT = "--dropout 0.2"  # between the WMT and the IWSLT14 models', as the number of pairs is
+_MIX_DROPOUT = "--dropout 0.2"  # as the recipe `mix` has it for ResMLP
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class System:
     """One row of the table.
 
     Attributes:
-        title: for tables that people read.
-        source: who published it.
-        models: words of fairseq-train that make the model, by size; dropout is among them.
-        training: words of optimiser and schedule, by size.
-        twelve_layers: words that make 12 layers of 6, if the depth is not published.
+        title: for tables.
+        source: publication.
+        models: options of the model, dropout included, by size.
+        training: options of optimizer and schedule, by size.
+        twelve_layers: options that make 12 layers of 6; empty where the publication fixes the depth.
     """
 
     title: str
@@ -62,13 +60,13 @@ class System:
 
 
 def _sides(dim: int, hidden: int, layers: int, heads: int) -> str:
-    """The sizes of encoder and decoder as fairseq's Transformer and its kin name them."""
+    """The sizes of encoder and decoder, in the options of fairseq's Transformer and similar models."""
     sizes = {"embed-dim": dim, "ffn-embed-dim": hidden, "layers": layers, "attention-heads": heads}
     return " ".join(f"--{side}-{name} {value}" for side in ("encoder", "decoder") for name, value in sizes.items())
 
 
 def _lstm(dim: int, hidden: int, layers: int) -> str:
-    """A bidirectional encoder whose two directions together have the decoder's `hidden` channels."""
+    """A bidirectional encoder; its two directions together have the decoder's hidden size."""
     return (
         f"--arch lstm --encoder-bidirectional --encoder-embed-dim {dim} --encoder-hidden-size {hidden // 2} "
         f"--encoder-layers {layers} --decoder-embed-dim {dim} --decoder-hidden-size {hidden} --decoder-layers {layers} "
@@ -76,8 +74,8 @@ def _lstm(dim: int, hidden: int, layers: int) -> str:
     )
 
 
-def _fconv(dim: int, channels: int, layers: int) -> str:
-    stack = f"[({channels},3)]*{layers}"
+def _fconv(dim: int, hidden: int, layers: int) -> str:
+    stack = f"[({hidden},3)]*{layers}"
     return (
         f"--arch fconv --share-input-output-embed --encoder-embed-dim {dim} --encoder-layers {stack} "
         f"--decoder-embed-dim {dim} --decoder-layers {stack} --decoder-out-embed-dim {dim}"
@@ -85,7 +83,7 @@ def _fconv(dim: int, channels: int, layers: int) -> str:
 
 
 def _light(kind: str) -> dict[str, str]:
-    """LightConv ("lightweight") and DynamicConv ("dynamic"): one architecture of fairseq's, two kinds of kernels."""
+    """LightConv ("lightweight") and DynamicConv ("dynamic"): one fairseq architecture with two kinds of kernels."""
     kinds = f"--encoder-conv-type {kind} --decoder-conv-type {kind}"
     wmt = f"--arch lightconv_wmt_en_de --share-all-embeddings --dropout 0.1 {kinds}"
     no_gates = "--encoder-glu False --decoder-glu False"  # as fairseq's lightconv_iwslt_de_en
@@ -108,22 +106,26 @@ def _training(wmt: str, mix: str, iwslt: str, small: str) -> dict[str, str]:
     return {"wmt_en_de": wmt, "wmt_en_fr": wmt, "mix": mix, "iwslt_de_en": iwslt, "multi30k": small, "tiny": small}
 
 
+def _resmlp_models() -> dict[str, str]:
+    models = {"tiny": "--arch resmlp_tiny"}
+    for size in _SIZES_OF_RECIPES:
+        recipe = recipe_of_size(size)
+        models[size] = " ".join(train_options(select(recipe.config, OF_THE_MODEL, recipe.until_converged)))
+    return models
+
+
+def _resmlp_training() -> dict[str, str]:
+    configs = {size: recipe_of_size(size).config for size in _SIZES_OF_RECIPES}
+    training = {size: " ".join(train_options(select(config, OF_THE_OPTIMIZER))) for size, config in configs.items()}
+    return {**training, "tiny": training["multi30k"]}
+
+
 _TRANSFORMER = "--arch transformer_wmt_en_de --share-all-embeddings --dropout 0.1"  # Vaswani et al. 2017: base
 _LSTM_WMT = f"{_lstm(1024, 1024, 4)} --share-all-embeddings --dropout 0.2"
 
 SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
     {
-        # Sizes and dropout are those of the architectures' table, resmlp_mt/translation/model/architectures.py.
-        "resmlp": System(
-            "ResMLP",
-            "arXiv:2105.03404",
-            {
-                **{size: f"--arch resmlp_{size}" for size in SIZES},
-                "mix": f"--arch resmlp_wmt_en_de {_MIX_DROPOUT}",
-            },
-            # On a tenth of the data the paper's warm-up alone would be a hundred epochs.
-            _training(_PAPER, f"{_TRANSFORMER_WMT} --clip-norm 1.0", _ADAM_IWSLT, _ADAGRAD_SMALL),
-        ),
+        "resmlp": System("ResMLP", "arXiv:2105.03404", _resmlp_models(), _resmlp_training()),
         "transformer": System(
             "Transformer",
             "Vaswani et al. 2017; base at the WMT sizes",
@@ -155,7 +157,7 @@ SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
         # stacks to work well up to 4 layers (Wu et al. 2016, section 3.1): hence 4. Adam to the end, not SGD.
         "lstm": System(
             "LSTM",
-            "after GNMT, Wu et al. 2016: 1,024 channels, dropout 0.2, clipping at 5; 4 plain layers, not 8 residual",
+            "after GNMT, Wu et al. 2016: hidden size 1,024, dropout 0.2, clipping at 5; 4 plain layers, not 8 residual",
             {
                 "wmt_en_de": _LSTM_WMT,
                 "wmt_en_fr": _LSTM_WMT,
@@ -187,8 +189,8 @@ SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
 )
 
 
-def model_words(system: str, size: str, layers: int = 6) -> list[str]:
-    """The words of fairseq-train that make a model.
+def model_options(system: str, size: str, layers: int = 6) -> list[str]:
+    """The options of `fairseq-train` for a model.
 
     Args:
         system: a name of `SYSTEMS`.
@@ -196,45 +198,55 @@ def model_words(system: str, size: str, layers: int = 6) -> list[str]:
         layers: 6, or 12 for ResMLP and Transformer at the WMT sizes and the mix.
 
     Raises:
-        ResMLPError: for a name or a depth that is not there.
+        ResMLPError: for an unknown name or number of layers.
     """
-    require_choice("SYSTEM", system, tuple(SYSTEMS))
-    require_choice("SIZE", size, SIZES)
-    require(layers in LAYERS, "LAYERS", "6 or 12", layers, "choose one of these")
+    _check_names(system, size)
+    if layers not in LAYERS:
+        raise ResMLPError(f"LAYERS must be 6 or 12, not {layers}")
     row = SYSTEMS[system]
-    words = row.models[size].split()
+    options = row.models[size].split()
     if layers == 6:
-        return words
-    require(size in LARGE, "LAYERS", f"6 at the size {size}", layers, "leave it out")
+        return options
+    if size not in LARGE:
+        raise ResMLPError(f"LAYERS must be 6 for models of the size {size}, not {layers}; leave it out")
     if system == "resmlp":
-        return [words[0], f"{words[1]}_12", *words[2:]]
-    require(bool(row.twelve_layers), "LAYERS", f"6 for {system}, whose depth is published", layers, "leave it out")
-    return [*words, *row.twelve_layers.split()]
+        return [options[0], f"{options[1]}_12", *options[2:]]
+    if not row.twelve_layers:
+        raise ResMLPError(
+            f"LAYERS must be 6 for {system}, whose publication fixes the depth, not {layers}; leave it out"
+        )
+    return [*options, *row.twelve_layers.split()]
 
 
-def training_words(system: str, size: str) -> list[str]:
-    """The words of fairseq-train for the optimiser and schedule of a system.
+def training_options(system: str, size: str) -> list[str]:
+    """The options of `fairseq-train` for the optimizer and the schedule of a system.
 
     Raises:
-        ResMLPError: for a name that is not there.
+        ResMLPError: for an unknown name.
     """
-    require_choice("SYSTEM", system, tuple(SYSTEMS))
-    require_choice("SIZE", size, SIZES)
+    _check_names(system, size)
     return SYSTEMS[system].training[size].split()
 
 
+def _check_names(system: str, size: str) -> None:
+    for name, value, known in (("SYSTEM", system, tuple(SYSTEMS)), ("SIZE", size, SIZES)):
+        if value not in known:
+            raise ResMLPError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Prints a system's words for fairseq-train, one a line.")
+    """Prints the options of one system."""
+    parser = argparse.ArgumentParser(description="Prints the options of fairseq-train for a system, one a line.")
     parser.add_argument("system", help=", ".join(SYSTEMS))
     parser.add_argument("size", help=", ".join(SIZES))
     parser.add_argument("--layers", type=int, default=6, help="6 or 12 (default: 6)")
     args = parser.parse_args()
     try:
-        words = [*model_words(args.system, args.size, args.layers), *training_words(args.system, args.size)]
+        options = [*model_options(args.system, args.size, args.layers), *training_options(args.system, args.size)]
     except ResMLPError as error:
         print(f"systems.py: {error}", file=sys.stderr)
         return 2
-    print("\n".join(words))
+    print("\n".join(options))
     return 0
 
 

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.training.fairseq_log import parse_log
 from resmlp_mt.training.run_record import TRAIN
 
@@ -54,15 +54,15 @@ def read_log(text: str) -> TrainingLog:
     """Reads a log. Where a training was resumed, what was done twice counts once, as it was done last.
 
     Raises:
-        ResMLPError: when it holds no validation or too few updates to tell a speed.
+        ResMLPError: when it has no validation, or too few updates for a speed.
     """
     records, _ = parse_log(text.splitlines())
     stretches = {record["update"]: record for record in records if record["kind"] == TRAIN}
     validations = {record["update"]: record for record in records if record.get("subset") == "valid"}
-    said = "train longer: speeds are told every ten updates"
-    require(bool(stretches and validations), "a training", "at least ten updates long, with a validation", "not", said)
+    if not stretches or not validations:
+        raise ResMLPError("the log has no speed or no validation; train for at least ten updates, with a validation")
     speeds = [record["wps"] for record in stretches.values()]
-    speed = statistics.median(speeds[1:] or speeds)  # the first stretch holds what is done once
+    speed = statistics.median(speeds[1:] or speeds)  # the first interval includes what is done once
     tokens = _tokens_by_update(stretches)
     parameters, left_out = _PARAMETERS.search(text), _LEFT_OUT.search(text)
     assert parameters is not None, "fairseq-train always says how many parameters a model has"

@@ -23,7 +23,7 @@ from resmlp_mt.common.allocator import NO_THREAD_CACHE
 from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.side_by_side import print_table, run_child
-from resmlp_mt.experiments.systems import SIZES, model_words, training_words
+from resmlp_mt.experiments.systems import SIZES, model_options, training_options
 
 USER_DIR = Path(__file__).resolve().parents[2] / "resmlp_mt"
 OURS = ("--user-dir", str(USER_DIR), "--criterion", "resmlp_label_smoothed_cross_entropy")
@@ -50,7 +50,7 @@ def measure(arguments: argparse.Namespace, system: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, variables):
         words = [
             *("-m", "fairseq_cli.train", arguments.data, "--task", "translation", *options, "--label-smoothing", "0.1"),
-            *(*model_words(system, arguments.size), *training_words(system, arguments.size)),
+            *(*model_options(system, arguments.size), *training_options(system, arguments.size)),
             *("--max-tokens", arguments.max_tokens, "--max-update", arguments.updates, "--seed", "1", "--cpu"),
             *("--disable-validation", "--no-save", "--num-workers", "0", "--save-dir", folder),
             *("--no-progress-bar", "--log-format", "json", "--log-interval", LOG_INTERVAL),

@@ -3,4 +3,4 @@
 set -euo pipefail
 export STEPS=$1
 [ "$1" != train ] || export NODES=$SLURM_NNODES NODE_RANK=$SLURM_NODEID
-exec "scripts/$2.sh" "${@:3}"
+exec "scripts/recipes/$2.sh" "${@:3}"

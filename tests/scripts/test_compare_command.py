@@ -67,7 +67,7 @@ def test_bad_input_is_one_line_and_status_2(data):
     finished = compare(data, "--updates", 0, "--systems", "resmlp")
     assert (finished.returncode, finished.stderr) == (
         2,
-        "resmlp-mt compare: --updates must be more than 0, but is 0; change it\n",
+        "resmlp-mt compare: --updates must be more than 0, not 0\n",
     )
 
 

@@ -7,18 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fairseq_commands import ROOT
 from toy_bundles import data_folder, raw_lines
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments import training_log
 from resmlp_mt.experiments.compare import command as compare
 from resmlp_mt.experiments.compare import runs as compare_runs
-from resmlp_mt.experiments.compare.contestants import Contestant, changed_system, choose, option_words, own_systems
+from resmlp_mt.experiments.compare.contestants import Contestant, changed_system, choose, command_line, custom_systems
 from resmlp_mt.experiments.compare.figures import draw_comparison
 from resmlp_mt.experiments.compare.runs import Plan, raw_translations
 from resmlp_mt.experiments.compare.table import describe_comparison, summarise
-from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+from resmlp_mt.experiments.recipes.recipe import recipe_names
+from resmlp_mt.experiments.recipes.training_config import parse_options, read_config, train_options
+from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 
 def plan(folder, **changes) -> Plan:
@@ -30,41 +31,41 @@ def plan(folder, **changes) -> Plan:
 
 def test_options_become_words():
     options = {"optimizer": "adam", "no_post_bias": True, "share-all-embeddings": False, "lr": [1, 2], "seed": None}
-    assert option_words(options) == ("--optimizer", "adam", "--no-post-bias", "--lr", "1", "2")
+    assert command_line(options) == ("--optimizer", "adam", "--no-post-bias", "--lr", "1", "2")
 
 
 def test_an_option_overrides_and_a_new_optimiser_takes_the_place_of_the_whole_schedule():
-    model, training = tuple(model_words("resmlp", "tiny")), tuple(training_words("resmlp", "tiny"))
+    model, training = tuple(model_options("resmlp", "tiny")), tuple(training_options("resmlp", "tiny"))
     assert changed_system("resmlp", "tiny", {"dropout": 0.3}) == (*model, *training, "--dropout", "0.3")
     assert changed_system("resmlp", "tiny", {"optimizer": "adagrad"}) == (*model, "--optimizer", "adagrad")
     of_lstm = changed_system("resmlp", "tiny", {}, training_of="lstm")
-    assert of_lstm == (*model, *training_words("lstm", "tiny"))
+    assert of_lstm == (*model, *training_options("lstm", "tiny"))
 
 
-def test_own_systems_come_from_a_file_and_take_part_beside_the_tables(tmp_path):
+def test_custom_systems_from_a_file_join_those_of_the_table(tmp_path):
     (tmp_path / "own.yaml").write_text("affine: {title: 'ResMLP, Affine', options: {norm: affine}}\n")
-    own = own_systems(tmp_path / "own.yaml", "tiny")
+    own = custom_systems(tmp_path / "own.yaml", "tiny")
     chosen = choose(None, "tiny", own)
     assert [c.name for c in chosen] == [*SYSTEMS, "affine"]
     assert chosen[-1].title == "ResMLP, Affine"
-    assert chosen[-1].words[-2:] == ("--norm", "affine")
+    assert chosen[-1].options[-2:] == ("--norm", "affine")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("- a list", "must be a mapping"),
-        ("a: {arch: x}", "must be one of title, base, options, but is 'arch'"),
+        ("a: {arch: x}", "must be one of title, base, options, not 'arch'"),
         ("a: {base: nothing}", "must be one of resmlp"),
-        ("resmlp: {}", "another name than the table's"),
+        ("resmlp: {}", "has this name already"),
         ("a: [", "must be a YAML or JSON file"),
         ("../a: {}", "letters, digits"),
     ],
 )
-def test_a_wrong_file_of_own_systems_is_refused(tmp_path, text, said):
+def test_a_wrong_file_of_custom_systems_is_refused(tmp_path, text, said):
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(ResMLPError, match=said):
-        own_systems(tmp_path / "own.yaml", "tiny")
+        custom_systems(tmp_path / "own.yaml", "tiny")
 
 
 def log_line(update: int, wps: float, wpb: float, **more) -> str:
@@ -127,7 +128,7 @@ def test_translations_are_raw_text_in_the_order_of_the_split(tmp_path):
 
 def test_a_missing_translation_is_never_passed_over(tmp_path):
     said = generated((data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()[:3])
-    with pytest.raises(ResMLPError, match="one for each sentence, but is 2 of 3"):
+    with pytest.raises(ResMLPError, match="wrote 2 translations of 3 sentences"):
         raw_translations(plan(tmp_path), said.replace("H-1\t", "S-1\t"))
 
 
@@ -157,7 +158,7 @@ def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_pa
 def test_a_folder_of_another_training_is_never_mixed_in(tmp_path):
     compare_runs.claim(tmp_path, ["--lr", "1"])
     compare_runs.claim(tmp_path, ["--lr", "1"])
-    with pytest.raises(ResMLPError, match=r"the same settings, but is of others \(1 2\)"):
+    with pytest.raises(ResMLPError, match=r"holds a training with other settings \(1 2\)"):
         compare_runs.claim(tmp_path, ["--lr", "2"])
 
 
@@ -205,10 +206,16 @@ def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path)
     options = made.training(choose(["lightconv"], "tiny", {})[0], 1)
     assert options[options.index("--task") + 1] == "resmlp_translation"
     assert options[options.index("--patience") + 1] == "7"
-    recipe = (ROOT / "scripts" / "recipe.sh").read_text(encoding="utf-8")
-    search = options[options.index("--eval-bleu-args") + 1]
-    assert f"--eval-bleu --eval-bleu-args '{search}'" in recipe
-    assert "--best-checkpoint-metric bleu --maximize-best-checkpoint-metric" in recipe
+    parsed = parse_options(options)
+    for recipe in set(recipe_names()):
+        in_recipe = parse_options(train_options(read_config(recipe)))
+        for option in (
+            "--eval-bleu",
+            "--eval-bleu-args",
+            "--best-checkpoint-metric",
+            "--maximize-best-checkpoint-metric",
+        ):
+            assert parsed[option] == in_recipe[option], recipe
     other = plan(tmp_path).training(choose(["lightconv"], "tiny", {})[0], 1)
     assert other[other.index("--task") + 1] == "translation"
     assert "--eval-bleu" not in other

@@ -23,15 +23,15 @@ def test_a_sweep_changes_one_axis_at_a_time_or_takes_the_grid():
     assert [list(s.values()) for s in alone] == [["1", "affine"], ["2", "affine"], ["1", "layernorm"]]
     assert len(grid) == 4
     assert [sweep.describe(s, alone[0]) for s in alone] == ["starting point", "lr 2", "norm layernorm"]
-    words = sweep.contestant_of("resmlp", "tiny", AXES, alone[2], "x").words
+    words = sweep.contestant_of("resmlp", "tiny", AXES, alone[2], "x").options
     assert words[-4:] == ("--lr", "1", "--norm", "layernorm")
 
 
 @pytest.mark.parametrize("name", ["sweep_multi30k", "sweep_multi30k_combined"])
 def test_the_settings_files_of_multi30k_make_commands_that_fairseq_accepts(name):
-    base, axes = sweep.read_axes(ROOT / "scripts" / f"{name}.yaml")
+    base, axes = sweep.read_axes(ROOT / "scripts" / "recipes" / f"{name}.yaml")
     for setting in sweep.settings_of(axes, grid=False):
-        words = sweep.contestant_of(base, "multi30k", axes, setting, "x").words
+        words = sweep.contestant_of(base, "multi30k", axes, setting, "x").options
         shared = ["data", "--criterion", "resmlp_label_smoothed_cross_entropy", "--task", "translation"]
         options.parse_args_and_arch(options.get_training_parser(), [*shared, *words])
 
@@ -42,7 +42,7 @@ def test_the_settings_files_of_multi30k_make_commands_that_fairseq_accepts(name)
         ("base: resmlp", "axes must be a mapping"),
         ("axes: {lr: 1}", "lr must be a list or a mapping"),
         ("axes: {lr: {fast: 1}}", "lr: fast must be options"),
-        ("axes: {lr: [1]}\nseeds: [1]", "must be one of base, axes, but is 'seeds'"),
+        ("axes: {lr: [1]}\nseeds: [1]", "must be one of base, axes, not 'seeds'"),
     ],
 )
 def test_a_wrong_settings_file_is_refused(tmp_path, text, said):

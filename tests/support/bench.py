@@ -24,6 +24,11 @@ class cuda:
 """
 
 
+def script_of(recipe: str) -> Path:
+    """The script of a recipe; the demos are in scripts/ itself."""
+    return SCRIPTS / f"{recipe}.sh" if recipe.startswith("demo") else SCRIPTS / "recipes" / f"{recipe}.sh"
+
+
 def write_program(path: Path, text: str) -> None:
     """Writes a shell script that can be run."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,9 +53,9 @@ class Bench:
         return self.folder / "run"
 
     def recipe(self, name: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
-        """Runs scripts/NAME.sh with further words and variables."""
+        """Runs the script of a recipe, or scripts/NAME.sh, with further arguments and variables."""
         return subprocess.run(
-            ["bash", SCRIPTS / f"{name}.sh", *map(str, words)],
+            ["bash", script_of(name), *map(str, words)],
             env={**self.environment, **{key: str(value) for key, value in variables.items()}},
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""What `fairseq-train` makes of a recipe's words, and what the recipe's YAML twin says."""
+"""The configurations that `fairseq-train` and `fairseq-hydra-train` make of a recipe."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from argparse import Namespace
 from fairseq import options
 from fairseq.dataclass.initialize import add_defaults, hydra_init
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq_commands import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+
+from resmlp_mt.experiments.recipes.training_config import CONFIG_FOLDER
 
 # Of a configuration, as fairseq has them.
 SECTIONS = (
@@ -34,10 +35,10 @@ def resolved_command(words: list[str]) -> dict:
 
 
 def resolved_yaml(name: str, *overrides: str) -> dict:
-    """The whole configuration that `fairseq-hydra-train` makes of a file in scripts/config."""
+    """The whole configuration that `fairseq-hydra-train` makes of a config of the recipes."""
     GlobalHydra.instance().clear()
     hydra_init(name)
-    with initialize_config_dir(config_dir=str(ROOT / "scripts" / "config"), version_base="1.1"):
+    with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.1"):
         cfg = compose(name, overrides=list(overrides))
     add_defaults(cfg)
     return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)

@@ -206,7 +206,7 @@ def test_line_by_line_a_large_model_gets_the_idle_cpus(model, monkeypatch):
 def test_threads_and_workers_exclude_each_other(model, monkeypatch, capsys):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     assert main(["translate", str(model), "--threads", "2", "--workers", "2"]) == 2
-    assert "--threads must be 1 with several --workers, but is 2; leave one of the two out" in capsys.readouterr().err
+    assert "--threads must be 1 with several --workers, not 2; leave one of the two out" in capsys.readouterr().err
 
 
 def test_a_baseline_is_translated_with_the_same_workers(model, monkeypatch, tmp_path):

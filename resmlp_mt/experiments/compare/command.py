@@ -1,9 +1,9 @@
-"""Trains several systems in the same way on one prepared data set and writes how good and how fast each is.
+"""Trains several systems in the same way on one prepared data set and compares their quality and speed.
 
-All see the same data in the same batches for the same budget; optimiser and schedule are each system's own (the table
-of `resmlp_mt.experiments.systems`), unless --training-of names one for all. Every one is scored in the same way:
-fairseq-generate, sub-words put together by the data's sentencepiece model, sacrebleu on raw references. Interrupted,
-the same command goes on where it was; what is done is not done again. See docs/compare.md.
+All systems get the same data in the same batches for the same budget. Optimizer and schedule are each system's own (the
+table of `resmlp_mt.experiments.systems`), unless --training-of names one for all. All are scored in the same way:
+fairseq-generate, detokenization by the sentencepiece model of the data, sacrebleu on raw references. After an
+interruption the same command resumes; finished steps are not repeated. See docs/compare.md.
 
     python -m data_prep multi30k --pair en-de --vocab-size 8000 --out data/multi30k
     resmlp-mt compare --data data/multi30k --pair en-de --size multi30k --epochs 10 --seeds 1 2 3 \
@@ -19,9 +19,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import check_outputs, write_json, write_text
-from resmlp_mt.experiments.compare.contestants import Contestant, choose, own_systems
+from resmlp_mt.experiments.compare.contestants import Contestant, choose, custom_systems
 from resmlp_mt.experiments.compare.figures import draw_comparison
 from resmlp_mt.experiments.compare.runs import PATIENCE, Plan, measure_generation, train, translate
 from resmlp_mt.experiments.compare.table import describe_comparison, summarise
@@ -29,29 +29,36 @@ from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line
 from resmlp_mt.experiments.processes import CommandError, Commands, run_jobs
 from resmlp_mt.experiments.systems import SIZES, SYSTEMS
 
-MAX_EPOCHS = 200  # of a training until convergence, should it never end by itself
-PICTURES = (".svg", ".png")
-PLACES = ("data", "work", "output", "own")  # of this machine, and so no settings
+MAX_EPOCHS = 200  # limit of a training until convergence
+FIGURES = (".svg", ".png")
+PATHS = ("data", "work", "output", "own")  # of this machine, hence no settings
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what a comparison and a sweep have in common."""
+    """Adds the options that a comparison and a sweep share."""
     parser.add_argument("--data", type=Path, required=True, help="prepared by data_prep, one vocabulary for both sides")
     parser.add_argument("--pair", default="en-de", help="source-target (default: en-de)")
-    parser.add_argument("--work", type=Path, required=True, help="folder of all trainings; keeps what is done")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file; table and pictures go beside it")
-    parser.add_argument("--size", choices=SIZES, default="multi30k", help="of the models (default: multi30k)")
-    parser.add_argument("--max-tokens", type=int, default=2048, help="of a batch, padding included (default: 2048)")
-    parser.add_argument("--update-freq", type=int, default=1, help="batches of an update (default: 1)")
-    parser.add_argument("--average", type=int, default=5, help="of the last checkpoints at most (default: 5)")
-    parser.add_argument("--beam", type=int, default=5, help="of the search (default: 5)")
-    parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1)")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time; speeds then mean little")
-    parser.add_argument("--threads", type=int, default=1, help="of each training and search (default: 1)")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument("--work", type=Path, required=True, help="folder of all trainings, which keeps finished steps")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; table and figures are written beside it")
+    parser.add_argument("--size", choices=SIZES, default="multi30k", help="size of the models (default: multi30k)")
     parser.add_argument(
-        "--options", nargs=argparse.REMAINDER, default=[], help="last: further ones for every fairseq-train, as --bf16"
+        "--max-tokens", type=int, default=2048, help="tokens of a batch, padding included (default: 2048)"
+    )
+    parser.add_argument("--update-freq", type=int, default=1, help="batches in an update (default: 1)")
+    parser.add_argument("--average", type=int, default=5, help="most last checkpoints to average (default: 5)")
+    parser.add_argument("--beam", type=int, default=5, help="beam size (default: 5)")
+    parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="trainings at the same time; speeds are then not comparable"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of each training and search (default: 1)")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    parser.add_argument(
+        "--options",
+        nargs=argparse.REMAINDER,
+        default=[],
+        help="must come last: further options for every fairseq-train, such as --bf16",
     )
 
 
@@ -59,14 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `resmlp-mt compare`."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--updates", type=int, help="of each training")
-    budget.add_argument("--epochs", type=int, help="of each training")
+    budget.add_argument("--updates", type=int, help="budget of each training")
+    budget.add_argument("--epochs", type=int, help="budget of each training")
     budget.add_argument("--tokens", type=int, help="target tokens of each training, turned into updates")
     budget.add_argument(
-        "--minutes", type=float, help="of each training, validations included, as long as a stretch ends"
+        "--minutes", type=float, help="of each training, validations included; ends with the interval it runs out in"
     )
     budget.add_argument(
-        "--until-converged", action="store_true", help="until validation BLEU has stopped rising, see --patience"
+        "--until-converged", action="store_true", help="until validation BLEU stops rising, see --patience"
     )
     parser.add_argument(
         "--patience",
@@ -76,13 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-epochs", type=int, help=f"with --until-converged: of each training at most (default: {MAX_EPOCHS})"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training of each system for each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training of each system for each seed")
     parser.add_argument(
-        "--systems", nargs="+", metavar="NAME", help=f"{', '.join(SYSTEMS)}, or own ones; all unless given"
+        "--systems", nargs="+", metavar="NAME", help=f"{', '.join(SYSTEMS)}, or custom ones (default: all)"
     )
-    parser.add_argument("--own", type=Path, help="YAML or JSON file of own systems, see docs/compare.md")
-    parser.add_argument("--training-of", choices=SYSTEMS, help="whose optimiser and schedule all systems get")
-    parser.add_argument("--baseline", default="transformer", help="whom the others are tested against")
+    parser.add_argument("--own", type=Path, help="YAML or JSON file of custom systems, see docs/compare.md")
+    parser.add_argument(
+        "--training-of", choices=SYSTEMS, help="the system whose optimizer and schedule all systems get"
+    )
+    parser.add_argument("--baseline", default="transformer", help="the system that the others are tested against")
     parser.add_argument(
         "--validate-every", type=int, default=0, help="updates between validations and checkpoints (default: an epoch)"
     )
@@ -93,13 +102,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
-    """What all runs share, from the arguments that a comparison and a sweep have in common."""
+    """The plan that all runs share, from the options that a comparison and a sweep share."""
     for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads"):
         value = getattr(arguments, name)
-        require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
-    require(arguments.resamples >= 2, "--resamples", "at least 2", arguments.resamples, "change it")
-    require(arguments.pair.count("-") == 1, "--pair", "SOURCE-TARGET", repr(arguments.pair), "as en-de")
-    require(arguments.data.is_dir(), "--data", "a folder", arguments.data, "prepare it with `python -m data_prep`")
+        if value < 1:
+            raise ResMLPError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if arguments.resamples < 2:
+        raise ResMLPError(f"--resamples must be at least 2, not {arguments.resamples}")
+    if arguments.pair.count("-") != 1:
+        raise ResMLPError(f"--pair must be SOURCE-TARGET, for instance en-de, not {arguments.pair!r}")
+    if not arguments.data.is_dir():
+        raise ResMLPError(f"--data must be a folder, but {arguments.data} is not; prepare it with `resmlp-mt prepare`")
     source, target = arguments.pair.split("-")
     settings = {
         "data": arguments.data.resolve(),
@@ -118,11 +131,12 @@ def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
     return Plan(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def budget_words(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The words of fairseq-train that end a training where the budget ends."""
+def budget_options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options of `fairseq-train` that end a training where the budget ends."""
     for name in ("updates", "epochs", "tokens", "minutes", "max_epochs"):
         value = getattr(arguments, name)
-        require(value is None or value > 0, f"--{name.replace('_', '-')}", "more than 0", value, "change it")
+        if value is not None and value <= 0:
+            raise ResMLPError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
     if arguments.until_converged:
         return ("--max-epoch", str(arguments.max_epochs or MAX_EPOCHS))
     if arguments.epochs is not None:
@@ -149,19 +163,20 @@ def patience_of(arguments: argparse.Namespace) -> int:
                 raise ResMLPError(f"{option} requires --until-converged; add it or leave {option} out")
         return 0
     patience = PATIENCE if arguments.patience is None else arguments.patience
-    require(patience > 0, "--patience", "more than 0", patience, "change it")
+    if patience <= 0:
+        raise ResMLPError(f"--patience must be more than 0, not {patience}")
     return patience
 
 
 def compare(arguments: argparse.Namespace) -> int:
     """Trains, translates, measures and writes; returns the exit status."""
-    outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *PICTURES)}
+    outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *FIGURES)}
     check_outputs({"--output": arguments.output, **outputs}, {"--own": arguments.own})
-    own = own_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
-    contestants = choose(arguments.systems, arguments.size, own, arguments.training_of)
+    custom = custom_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
+    contestants = choose(arguments.systems, arguments.size, custom, arguments.training_of)
     plan = plan_of(
         arguments,
-        budget=budget_words(arguments),
+        budget=budget_options(arguments),
         validate_every=arguments.validate_every,
         patience=patience_of(arguments),
     )
@@ -175,8 +190,8 @@ def compare(arguments: argparse.Namespace) -> int:
         return {**trained, **translate(plan, contestant, seed, commands), "seed": seed}
 
     jobs = {(c.name, seed): partial(job, c, seed) for seed in arguments.seeds for c in contestants}
-    found = dict(zip(jobs, run_jobs(jobs.values(), arguments.jobs, commands), strict=True))
-    failed = {key: str(run) for key, run in found.items() if isinstance(run, CommandError)}
+    runs = dict(zip(jobs, run_jobs(jobs.values(), arguments.jobs, commands), strict=True))
+    failed = {key: str(run) for key, run in runs.items() if isinstance(run, CommandError)}
     whole = [c for c in contestants if not any(name == c.name for name, _ in failed)]
     rounds = [(c, number) for number in range(1, arguments.speed_rounds + 1) for c in whole]
     measure = partial(measure_generation, plan, commands=commands, seed=arguments.seeds[0])
@@ -186,10 +201,10 @@ def compare(arguments: argparse.Namespace) -> int:
             raise speed
     speeds = {c.name: [s for (who, _), s in zip(rounds, measured, strict=True) if who is c] for c in whole}
 
-    results = [summarise(c, [found[c.name, seed] for seed in arguments.seeds], speeds[c.name]) for c in whole]
+    results = [summarise(c, [runs[c.name, seed] for seed in arguments.seeds], speeds[c.name]) for c in whole]
     report = describe_comparison(results, plan, arguments.baseline)
-    settings = {name: str(value) for name, value in vars(arguments).items() if name not in PLACES}
-    settings |= {"patience": str(plan.patience), "budget": " ".join(plan.budget)}  # what was not given is filled in
+    settings = {name: str(value) for name, value in vars(arguments).items() if name not in PATHS}
+    settings |= {"patience": str(plan.patience), "budget": " ".join(plan.budget)}  # defaults filled in
     machine = watch.finish()
     table = f"{machine_line(machine)}\n\n{report['table']}"
     write_json(
@@ -198,7 +213,7 @@ def compare(arguments: argparse.Namespace) -> int:
     )
     write_text(arguments.output.with_suffix(".md"), table)
     if results:
-        for ending in PICTURES:
+        for ending in FIGURES:
             draw_comparison(arguments.output.with_suffix(ending), results)
     print(table, end="")
     for (name, seed), error in failed.items():
@@ -207,12 +222,12 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def guarded(name: str, work: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Runs a script's work; bad input is one line and status 2, an interrupt 130."""
+    """Runs a command; bad input is one line and status 2, an interrupt 130."""
     try:
         return work(arguments)
     except ResMLPError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; the same command goes on where this one was", file=sys.stderr)
+        print(f"{name}: interrupted; the same command resumes", file=sys.stderr)
         return 130

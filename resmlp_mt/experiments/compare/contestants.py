@@ -1,4 +1,4 @@
-"""Who takes part in a comparison or a sweep: the systems of `systems.py`, and a user's own from a YAML or JSON file."""
+"""The systems of a comparison or a sweep: those of `systems.py`, and custom ones from a YAML or JSON file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from resmlp_mt.common.errors import ResMLPError, require, require_choice
-from resmlp_mt.experiments.systems import SYSTEMS, model_words, training_words
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 _REPLACING_TRAINING = frozenset({"optimizer", "lr-scheduler"})
 _FIELDS = ("title", "base", "options")
@@ -23,116 +23,120 @@ class Contestant:
     """One system that is trained.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         title: for tables.
-        words: of fairseq-train that make the model, its optimiser and its schedule.
+        options: of `fairseq-train`, for the model, its optimizer and its schedule.
     """
 
     name: str
     title: str
-    words: tuple[str, ...]
+    options: tuple[str, ...]
 
 
-def option_words(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Turns options as YAML and JSON hold them into words of a command line.
+def command_line(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Turns options as YAML and JSON hold them into arguments of a command line.
 
     Args:
-        options: by name without dashes in front; True gives a switch, False leaves it out, a list gives several words.
+        options: by name without leading dashes; True gives a switch, False leaves it out, a list several arguments.
     """
-    words: list[str] = []
+    args: list[str] = []
     for name, value in options.items():
         if value is False or value is None:
             continue
-        words.append(f"--{str(name).replace('_', '-')}")
+        args.append(f"--{str(name).replace('_', '-')}")
         if value is not True:
-            words += [str(item) for item in (value if isinstance(value, list) else [value])]
-    return tuple(words)
+            args += [str(item) for item in (value if isinstance(value, list) else [value])]
+    return tuple(args)
 
 
 def changed_system(base: str, size: str, options: Mapping[str, Any], training_of: str | None = None) -> tuple[str, ...]:
-    """The words of a system with some options changed.
+    """The options of a system with some of them changed.
 
     Args:
         base: a name of `systems.SYSTEMS`.
         size: a name of `systems.SIZES`.
-        options: override the base's. One that names an optimiser or a schedule takes the place of the base's optimiser
-            and schedule with all their options, since these would not fit the new ones.
-        training_of: the system whose optimiser and schedule are taken; `base` unless given.
+        options: override the base's. One that names an optimizer or a schedule replaces the base's optimizer and
+            schedule with all their options, which would not fit the new ones.
+        training_of: the system whose optimizer and schedule are taken (default: `base`).
 
     Raises:
-        ResMLPError: for names that are not there.
+        ResMLPError: for unknown names.
     """
     replaces = _REPLACING_TRAINING & {str(name).replace("_", "-") for name in options}
-    training = [] if replaces else training_words(training_of or base, size)
-    return (*model_words(base, size), *training, *option_words(options))
+    training = [] if replaces else training_options(training_of or base, size)
+    return (*model_options(base, size), *training, *command_line(options))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Reads a mapping from a YAML or JSON file.
 
     Raises:
-        ResMLPError: when it cannot be read or holds no mapping.
+        ResMLPError: when it cannot be read or is no mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ResMLPError(f"{path} must be a YAML or JSON file, but is not ({reason}); correct it") from error
-    require(isinstance(content, dict), str(path), "a mapping", type(content).__name__, "see docs/compare.md")
+        raise ResMLPError(f"{path} must be a YAML or JSON file, but cannot be read as one ({reason})") from error
+    if not isinstance(content, dict):
+        raise ResMLPError(f"{path} must be a mapping, not a {type(content).__name__}; see docs/compare.md")
     return content
 
 
-def own_systems(path: Path, size: str, training_of: str | None = None) -> dict[str, Contestant]:
-    """Reads a user's own systems.
+def custom_systems(path: Path, size: str, training_of: str | None = None) -> dict[str, Contestant]:
+    """Reads custom systems.
 
     Args:
         path: of a YAML or JSON file that maps a name to `base` (a system of the table), `title` and `options`.
-        size: of the base.
-        training_of: the system whose optimiser and schedule everybody gets, if any.
+        size: a name of `systems.SIZES`.
+        training_of: the system whose optimizer and schedule all systems get, if any.
 
     Raises:
         ResMLPError: for a file or an entry of another form.
     """
-    found = {}
+    systems = {}
     for name, entry in read_settings(path).items():
         where = f"{path}: {name}"
-        require(
-            isinstance(entry, dict), where, f"a mapping of {', '.join(_FIELDS)}", repr(entry), "see docs/compare.md"
-        )
+        if not isinstance(entry, dict):
+            raise ResMLPError(f"{where} must be a mapping of {', '.join(_FIELDS)}, not {entry!r}; see docs/compare.md")
         for field in entry:
-            require_choice(f"each field of {where}", field, _FIELDS)
+            if field not in _FIELDS:
+                raise ResMLPError(f"each field of {where} must be one of {', '.join(_FIELDS)}, not {field!r}")
         options = entry.get("options") or {}
-        require(isinstance(options, dict), f"{where}: options", "a mapping", repr(options), "give NAME: VALUE")
-        require(
-            bool(re.fullmatch(r"[\w.-]+", str(name))), where, "letters, digits, '.', '_' and '-'", name, "rename it"
-        )
-        require(str(name) not in SYSTEMS, where, "another name than the table's", name, "rename it")
-        words = changed_system(str(entry.get("base", "resmlp")), size, options, training_of)
-        found[str(name)] = Contestant(str(name), str(entry.get("title", name)), words)
-    return found
+        if not isinstance(options, dict):
+            raise ResMLPError(f"{where}: options must be a mapping of NAME: VALUE, not {options!r}")
+        if not re.fullmatch(r"[\w.-]+", str(name)):
+            raise ResMLPError(f"{where}: a name may have letters, digits, '.', '_' and '-'; rename it")
+        if str(name) in SYSTEMS:
+            raise ResMLPError(f"{where}: the table of systems has this name already; rename it")
+        changed = changed_system(str(entry.get("base", "resmlp")), size, options, training_of)
+        systems[str(name)] = Contestant(str(name), str(entry.get("title", name)), changed)
+    return systems
 
 
 def choose(
-    names: Sequence[str] | None, size: str, own: Mapping[str, Contestant], training_of: str | None = None
+    names: Sequence[str] | None, size: str, custom: Mapping[str, Contestant], training_of: str | None = None
 ) -> list[Contestant]:
-    """The systems that take part, in their order.
+    """The systems of a comparison, in order.
 
     Args:
-        names: of the table or of `own`; all of them unless given.
+        names: of the table or of `custom` (default: all).
         size: a name of `systems.SIZES`.
-        own: the user's own systems.
-        training_of: the system whose optimiser and schedule everybody gets, if any.
+        custom: the user's systems.
+        training_of: the system whose optimizer and schedule all systems get, if any.
 
     Raises:
-        ResMLPError: for a name that is not there or is there twice.
+        ResMLPError: for a name that is unknown or repeated.
     """
     table = {
         name: Contestant(name, row.title, changed_system(name, size, {}, training_of)) for name, row in SYSTEMS.items()
     }
-    known = {**table, **own}
+    known = {**table, **custom}
     chosen = list(known) if names is None else list(names)
     for name in chosen:
-        require_choice("each of --systems", name, tuple(known))
-    require(len(set(chosen)) == len(chosen), "--systems", "without repetitions", " ".join(chosen), "name each once")
+        if name not in known:
+            raise ResMLPError(f"each of --systems must be one of {', '.join(known)}, not {name!r}")
+    if len(set(chosen)) != len(chosen):
+        raise ResMLPError(f"--systems must be without repetitions, not {' '.join(chosen)}; name each system once")
     return [known[name] for name in chosen]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.common.data_manifest import read_manifest
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import write_json
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.common.tensor_files import write_checkpoint
 from resmlp_mt.experiments.compare.contestants import Contestant
 from resmlp_mt.experiments.processes import ROOT, Commands, Finished
+from resmlp_mt.experiments.recipes.training_config import read_config, same_options
 from resmlp_mt.experiments.training_log import read_log
 from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
 from resmlp_mt.translation.bundle.packaging import read_segmenter
@@ -29,32 +30,33 @@ from resmlp_mt.translation.evaluation.scores import (
 from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.lines import read_lines
 
-PATIENCE = 10
-# Validation as scripts/recipe.sh has it: greedy search, with a limit for what an untrained model would write.
-VALIDATION_SEARCH = '{"beam": 1, "max_len_a": 2, "max_len_b": 10}'
+# Validation as in the recipes: greedy search, with a length limit for models that have not learned to stop yet.
+_RECIPE = read_config("multi30k")
+PATIENCE = int(_RECIPE["checkpoint.patience"])
+VALIDATION_SEARCH = _RECIPE["task.eval_bleu_args"]
 _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What all runs share.
+    """The settings that all runs share.
 
     Attributes:
         data: prepared by `data_prep`.
         pair: languages, source and target.
         work: folder of all runs.
-        budget: words of fairseq-train that end a training.
-        options: further words of fairseq-train for every system.
+        budget: options of `fairseq-train` that end a training.
+        options: further options of `fairseq-train` for every system.
         max_tokens: of a batch, padding included.
         update_freq: batches of an update.
         validate_every: updates between validations and checkpoints; 0 for every epoch.
         patience: validations without a better BLEU that end a training; 0: validation is of the loss alone.
-        average: how many of the last checkpoints are averaged.
+        average: most last checkpoints that are averaged.
         beam, length_penalty: of the search.
         threads: of each command.
-        split: the one that is translated and scored.
-        resamples: of the bootstrap.
-        on_cpu: whether a GPU is left alone.
+        split: the split that is translated and scored.
+        resamples: bootstrap resamples.
+        on_cpu: do not use a GPU.
     """
 
     data: Path
@@ -75,12 +77,12 @@ class Plan:
     on_cpu: bool = False
 
     def languages(self, task: str = "translation") -> tuple[str, ...]:
-        """The words that every command of fairseq's gets."""
+        """The arguments that every fairseq command gets."""
         cpu = ("--cpu",) if self.on_cpu else ()
         return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", task, *_sides(self.pair), *cpu)
 
     def training(self, contestant: Contestant, seed: int) -> tuple[str, ...]:
-        """The words of fairseq-train, but for the folder."""
+        """The arguments of `fairseq-train`, except the folder for checkpoints."""
         every: tuple[object, ...]
         if self.validate_every:
             every = ("--save-interval-updates", self.validate_every, "--keep-interval-updates", self.average)
@@ -100,7 +102,7 @@ class Plan:
             *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
             *("--num-workers", 0, "--no-progress-bar"),
             *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
-            *(*every, *contestant.words, *self.options, *self.budget, "--seed", seed),
+            *(*every, *contestant.options, *self.options, *self.budget, "--seed", seed),
         )
         return tuple(map(str, words))
 
@@ -111,8 +113,8 @@ class Plan:
             ResMLPError: when there are none, or they are not raw.
         """
         path = self.data / "raw" / f"{self.split}.{self.pair[1]}"
-        said = "prepare the data with `python -m data_prep`"
-        require(path.is_file(), "the raw references", "a file", path, said)
+        if not path.is_file():
+            raise ResMLPError(f"there are no raw references in {path}; prepare the data with `resmlp-mt prepare`")
         lines = read_lines(path)
         refuse_segmented(str(path), lines)
         return lines
@@ -183,15 +185,21 @@ def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**result, "epochs": training.epochs, "converged": training.converged}
 
 
-def claim(folder: Path, words: list[str]) -> None:
-    """Makes sure that a folder belongs to the training of these words."""
+def claim(folder: Path, options: list[str]) -> None:
+    """Makes sure that a folder belongs to the training with these options.
+
+    Raises:
+        ResMLPError: when it belongs to another one.
+    """
     settings = folder / "settings.json"
     if not settings.exists():
-        write_json(settings, {"fairseq-train": words})
-    found = load(settings)["fairseq-train"]
-    other = " ".join(sorted(set(found) ^ set(words)))
-    said = "remove the folder, or choose another with --work"
-    require(found == words, str(folder), "a training with the same settings", f"of others ({other})", said)
+        write_json(settings, {"fairseq-train": options})
+    recorded = load(settings)["fairseq-train"]
+    if not same_options(recorded, options):
+        differing = " ".join(sorted(set(recorded) ^ set(options)))
+        raise ResMLPError(
+            f"{folder} holds a training with other settings ({differing}); remove the folder, or choose another --work"
+        )
 
 
 def _average(folder: Path, count: int) -> None:
@@ -262,8 +270,11 @@ def raw_translations(plan: Plan, said: str) -> list[str]:
     found = re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", said, flags=re.MULTILINE)
     texts = {int(n): segmenter.decode([token_of[piece] for piece in text.split(" ") if piece]) for n, text in found}
     complete = len(found) == len(texts) == max(texts, default=-1) + 1
-    numbers = f"{len(found)} of {max(texts, default=-1) + 1}"
-    require(complete, "fairseq-generate's translations", "one for each sentence", numbers, "remove the run's folder")
+    if not complete:
+        count = max(texts, default=-1) + 1
+        raise ResMLPError(
+            f"fairseq-generate wrote {len(found)} translations of {count} sentences; remove the folder of the run"
+        )
     return [texts[number] for number in range(len(texts))]
 
 

@@ -17,17 +17,17 @@ SCORES = (*METRICS, LOWER_CASED_BLEU)
 
 
 def summarise(contestant: Contestant, runs: Sequence[Mapping[str, Any]], speeds: Sequence[float]) -> dict[str, Any]:
-    """Puts the runs of one system with several seeds together.
+    """Summarises the runs of one system with several seeds.
 
     Args:
         contestant: the system.
-        runs: of each seed, as `compare_runs.train` and `compare_runs.translate` give them, with "seed".
+        runs: of each seed, as `runs.train` and `runs.translate` give them, with "seed".
         speeds: of generation, in target tokens a second, one of each round.
     """
     return {
         "name": contestant.name,
         "title": contestant.title,
-        "words": list(contestant.words),
+        "words": list(contestant.options),
         "runs": [dict(run) for run in runs],
         "generation_tokens_per_second": list(speeds),
     }
@@ -38,7 +38,7 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def mean_in_words(values: Sequence[float], decimals: int = 2) -> str:
+def mean_text(values: Sequence[float], decimals: int = 2) -> str:
     """The mean, and the standard deviation where there are several values."""
     mean, spread = mean_and_spread(values)
     return f"{mean:.{decimals}f}" if spread is None else f"{mean:.{decimals}f} (s {spread:.{decimals}f})"
@@ -108,7 +108,7 @@ def _row(result: Mapping[str, Any], against: Mapping[str, Any] | None) -> list[s
         f"{runs[0]['parameters_without_embeddings']:,}",
         _span([run["epochs"] for run in runs]),
         _span([run["updates"] for run in runs]),
-        f"{mean_in_words([run['training_seconds'] / 60 for run in runs], 1)}{alone}",
+        f"{mean_text([run['training_seconds'] / 60 for run in runs], 1)}{alone}",
         f"{statistics.median(run['tokens_per_second'] for run in runs):,.0f}{alone}",
         f"{statistics.median(run['peak_mib'] for run in runs):,.0f}",
         f"{statistics.median(speeds):,.0f}" if speeds else "-",
@@ -126,7 +126,7 @@ def _span(values: Sequence[float]) -> str:
 
 def _score(scores: Sequence[Mapping[str, Any]]) -> str:
     """A score with its bootstrap interval, or the mean over seeds with their standard deviation."""
-    mean = mean_in_words([score["score"] for score in scores])
+    mean = mean_text([score["score"] for score in scores])
     return mean if len(scores) > 1 else f"{mean} ± {scores[0]['interval']:.2f}"
 
 

@@ -2,9 +2,8 @@
 
     python -m resmlp_mt.experiments.recommend DATA
 
-prints the picks with their reasons and the expected time; `--form words` prints the language pair, the batch and the
-options of fairseq-train for scripts/own.sh, `--form overrides` those of fairseq-hydra-train with
-scripts/config/own.yaml.
+prints the picks with their reasons and the expected time; `--form options` prints the language pair, the batch and the
+options of `fairseq-train`, `--form overrides` those of `fairseq-hydra-train` with the config `custom`.
 
 Without a GPU it picks a model that trains in hours on the processor; --for gpu or --for cpu asks for either. The picks
 lie between settings that are in use for multi30k (29,000 pairs), IWSLT14 (160,000) and WMT14 (4.5 and 40.8 million).
@@ -20,19 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from resmlp_mt.common.data_manifest import DataManifest, read_manifest
-from resmlp_mt.common.errors import ResMLPError, require, require_choice
-from resmlp_mt.experiments.launch import share_batch
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.launch import TOKENS_PER_GPU, share_batch
+from resmlp_mt.experiments.recipes.training_config import HYDRA_ONLY, train_options
 from resmlp_mt.experiments.recommend.operations import training_operations
 from resmlp_mt.experiments.recommend.scales import CPU_OPERATIONS, SCALES, Scale, scale_of
 from resmlp_mt.experiments.recommend.training_time import gpu_line, measure_speed, number, time_line
 
-TOKENS_PER_GPU = 4096  # as scripts/recipe.sh
-VALIDATIONS = 50  # of a whole training
+VALIDATIONS = 50  # in a whole training
 PATIENCE = 10  # validations without a better BLEU that end it
 _POSITIONS = 8  # the size of A is a multiple of it
-_PIECES = 10_000  # of a vocabulary, if the manifest does not say how many it has
-# Of fairseq's Adagrad, which has no configuration of its own and so no defaults.
-_HYDRA_ONLY = {"adagrad": {"optimizer.lr": "${optimization.lr}", "optimizer.weight_decay": 0.0}}
+_PIECES = 10_000  # size of a vocabulary, if the manifest does not state it
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,11 @@ class Data:
     """What the picks depend on.
 
     Attributes:
-        pairs: of the training data.
-        target_tokens: of the training data.
-        joint: whether both languages have one vocabulary.
-        max_subwords: of the longest training sentence.
-        pieces: of the target's vocabulary.
+        pairs: number of training pairs.
+        target_tokens: number of target tokens in the training data.
+        joint: whether both languages share one vocabulary.
+        max_subwords: length of the longest training sentence.
+        pieces: size of the target vocabulary.
     """
 
     pairs: int
@@ -59,8 +56,8 @@ class Pick:
     """One choice.
 
     Attributes:
-        settings: of fairseq, by section and name: {"model.dropout": 0.3}.
-        reason: why.
+        settings: fairseq's, by section and name: {"model.dropout": 0.3}.
+        reason: one line.
     """
 
     settings: dict[str, Any]
@@ -72,13 +69,15 @@ class Recommendation:
     """All choices for a data set.
 
     Attributes:
+        device: "gpu" or "cpu".
         batch: target tokens of an update.
-        passes: through the data, at most.
-        operations: of the whole training, at most.
-        scale: what the choices were made from.
-        picks: the choices, the batch's reason among them.
+        passes: most passes through the data.
+        operations: most operations of the whole training.
+        scale: the row of the table that the choices come from.
+        picks: the choices, the reason for the batch among them.
     """
 
+    device: str
     batch: int
     passes: float
     operations: float
@@ -87,23 +86,19 @@ class Recommendation:
 
     @property
     def settings(self) -> dict[str, Any]:
+        """All settings, by section and name."""
         return {name: value for pick in self.picks for name, value in pick.settings.items()}
 
-    def words(self) -> list[str]:
-        """As options of fairseq-train, the batch left out."""
-        words = []
-        for key, value in self.settings.items():
-            section, _, name = key.partition(".")
-            option = section if name == "_name" else name
-            words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
-        return words
+    def options(self) -> list[str]:
+        """As options of `fairseq-train`, without the batch."""
+        return train_options(self.settings)
 
     def overrides(self) -> list[str]:
-        """As overrides of fairseq-hydra-train, for one process."""
+        """As overrides of `fairseq-hydra-train`, for one process."""
         tokens, update_freq = share_batch(self.batch, TOKENS_PER_GPU, 1)
         lists = {"optimization.update_freq": update_freq, "optimization.lr": self.settings["optimization.lr"]}
         optimizer = self.settings["optimizer._name"]
-        plain = {**self.settings, **_HYDRA_ONLY.get(optimizer, {}), "dataset.max_tokens": tokens}
+        plain = {**self.settings, **HYDRA_ONLY.get(optimizer, {}), "dataset.max_tokens": tokens}
         return [
             *(_override(name, value) for name, value in plain.items() if name not in lists),
             *(f"{name}=[{value}]" for name, value in lists.items()),
@@ -111,7 +106,7 @@ class Recommendation:
 
 
 def _override(name: str, value: Any) -> str:
-    # own.yaml does not name the settings of the model and the optimizer: a plus adds one.
+    # custom.yaml does not name the settings of the model and the optimizer: a plus adds one.
     is_added = name.startswith(("model.", "optimizer.")) and not name.endswith("._name")
     quoted = f"'{value}'" if "(" in str(value) else value
     return f"{'+' * is_added}{name}={quoted}"
@@ -125,10 +120,10 @@ def recommend(data: Data, device: str) -> Recommendation:
         device: "gpu" or "cpu".
 
     Raises:
-        ResMLPError: when there is nothing to train on.
+        ResMLPError: when the data are empty.
     """
-    is_empty = data.pairs < 1 or data.target_tokens < 1
-    require(not is_empty, "the training data", "at least one pair", "empty", "prepare it again")
+    if data.pairs < 1 or data.target_tokens < 1:
+        raise ResMLPError("the training data are empty; prepare them again")
     scale = scale_of(data.pairs, device)
     length = math.ceil(data.target_tokens / data.pairs)
     per_token = training_operations(scale.dim, scale.hidden, scale.layers, data.pieces, length)
@@ -139,6 +134,7 @@ def recommend(data: Data, device: str) -> Recommendation:
     updates = max(VALIDATIONS, math.ceil(tokens / scale.batch))
     passes = updates * scale.batch / data.target_tokens
     return Recommendation(
+        device,
         scale.batch,
         passes,
         updates * scale.batch * per_token,
@@ -172,7 +168,7 @@ def _model_picks(data: Data, scale: Scale) -> tuple[Pick, ...]:
         ),
         Pick(
             {"model.dropout": scale.dropout},
-            f"dropout {scale.dropout}: for a model of this size and a training until BLEU no longer rises",
+            f"dropout {scale.dropout}: for a model of this size that is trained until BLEU stops rising",
         ),
     )
 
@@ -181,9 +177,9 @@ def _training_picks(data: Data, scale: Scale, updates: int, passes: float, is_li
     warmup = min(scale.warmup, updates // 4)
     interval = updates // VALIDATIONS
     rate = scale.style.rate
-    limit = ", as many as a processor manages in hours" if is_limited else ""
+    limit = ", what a CPU computes in hours" if is_limited else ""
     return (
-        Pick({}, f"{scale.batch:,} target tokens an update: larger batches pay with more data"),
+        Pick({}, f"{scale.batch:,} target tokens an update: larger batches help with more data"),
         Pick(
             {"optimization.max_update": updates},
             f"at most {updates:,} updates: {number(passes)} passes through {data.target_tokens:,} target tokens{limit}",
@@ -221,44 +217,69 @@ def pair_of(folder: Path) -> str:
 def _manifest(folder: Path) -> DataManifest:
     manifest = read_manifest(folder)
     if manifest is None:
-        raise ResMLPError(
-            f"DATA must be a folder prepared by `python -m data_prep`, but is {folder}; prepare it, or name another"
-        )
+        raise ResMLPError(f"DATA must be a folder prepared by `resmlp-mt prepare`, but {folder} has no manifest.json")
     return manifest
 
 
 def device_of_machine() -> str:
-    """ "gpu" where torch has one, as `launch` looks for them, otherwise "cpu"."""
+    """ "gpu" where torch sees one, like the launcher, otherwise "cpu"."""
     import torch
 
     return "gpu" if torch.cuda.device_count() else "cpu"
 
 
+def recommend_for(folder: Path, device: str | None = None) -> Recommendation:
+    """Picks everything for a prepared folder.
+
+    Args:
+        folder: prepared by `resmlp-mt prepare`.
+        device: "gpu" or "cpu"; by default what this machine has.
+
+    Raises:
+        ResMLPError: when the folder is not prepared, or for an unknown device.
+    """
+    data = read_data(folder)
+    device = device or device_of_machine()
+    if device not in SCALES:
+        raise ResMLPError(f"--for must be one of {', '.join(SCALES)}, not {device!r}")
+    return recommend(data, device)
+
+
+def explain(folder: Path, chosen: Recommendation) -> list[str]:
+    """Lines for the user: a reason for each pick, the expected time here, and for a CPU model the picks for a GPU."""
+    machine = device_of_machine()
+    speed = measure_speed(machine)
+    lines = [*(pick.reason for pick in chosen.picks), time_line(chosen.operations, chosen.scale, speed)]
+    if chosen.device == "cpu":
+        larger = recommend(read_data(folder), "gpu")
+        is_same = larger.scale == chosen.scale
+        lines.append(gpu_line(larger.operations, larger.passes, None if is_same else larger.scale, speed))
+    return lines
+
+
 def main() -> int:
+    """Prints the picks for a prepared folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="prepared folder")
-    parser.add_argument("--form", choices=("reasons", "words", "overrides"), default="reasons")
-    parser.add_argument("--for", dest="device", metavar="{gpu,cpu}", help="default: what this machine has")
+    parser.add_argument(
+        "--form",
+        choices=("reasons", "options", "overrides"),
+        default="reasons",
+        type=lambda form: "options" if form == "words" else form,  # its name up to version 0.1.1
+        help="what to print (default: reasons)",
+    )
+    parser.add_argument("--for", dest="device", metavar="{gpu,cpu}", help="device (default: what this machine has)")
     args = parser.parse_args()
     try:
-        data, pair = read_data(args.data), pair_of(args.data)
-        machine = device_of_machine()
-        device = args.device or machine
-        require_choice("--for", device, tuple(SCALES))
-        chosen = recommend(data, device)
+        chosen = recommend_for(args.data, args.device)
+        if args.form == "options":
+            lines = [pair_of(args.data), str(chosen.batch), *chosen.options()]
+        elif args.form == "overrides":
+            lines = chosen.overrides()
+        else:
+            lines = explain(args.data, chosen)
     except ResMLPError as error:
         print(f"recommend.py: {error}", file=sys.stderr)
         return 2
-    if args.form == "reasons":
-        speed = measure_speed(machine)
-        lines = [*(pick.reason for pick in chosen.picks), time_line(chosen.operations, chosen.scale, speed)]
-        if device == "cpu":
-            larger = recommend(data, "gpu")
-            is_same = larger.scale == chosen.scale
-            lines.append(gpu_line(larger.operations, larger.passes, None if is_same else larger.scale, speed))
-    elif args.form == "words":
-        lines = [pair, str(chosen.batch), *chosen.words()]
-    else:
-        lines = chosen.overrides()
     print("\n".join(lines))
     return 0

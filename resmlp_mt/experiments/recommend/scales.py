@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Of small models that are trained until validation BLEU no longer rises. The sweep's 0.1 is for 10 passes.
-CONVERGENCE_DROPOUT = 0.2
+from resmlp_mt.experiments.recipes.training_config import batch_of, read_config
+
+_MULTI30K = read_config("multi30k")
+# Of small models that are trained until validation BLEU stops rising: the value of the recipe for multi30k.
+CONVERGENCE_DROPOUT = float(_MULTI30K["model.dropout"])
 
 
 @dataclass(frozen=True)
 class Style:
-    """Settings that were tried together and go together.
+    """Settings that were tried together.
 
     Attributes:
-        model: of fairseq, by section and name.
-        model_reason: why.
-        optimizer: its settings; the schedule (inverse square root) and clipping at 1.0 are those of all.
-        optimizer_reason: why.
+        model: settings of the model, by section and name.
+        model_reason: one line.
+        optimizer: settings of the optimizer; all styles share the inverse square root schedule and clipping at 1.0.
+        optimizer_reason: one line.
         rate: peak of the learning rate.
     """
 
@@ -32,9 +35,9 @@ class Style:
 SWEPT = Style(
     {"model.norm": "layernorm", "model.layer_scale": 1.0, "model.positional_embeddings": "sinusoidal"},
     "LayerNorm, LayerScale 1, sinusoidal positions: best in the sweep on multi30k (docs/results.md)",
-    {"optimizer._name": "adagrad"},
+    {"optimizer._name": _MULTI30K["optimizer._name"]},
     "Adagrad, as in the sweep on multi30k",
-    0.2,
+    float(_MULTI30K["optimization.lr"][0]),
 )
 PAPER_MODEL = Style(
     {"model.norm": "affine"},
@@ -47,17 +50,17 @@ PAPER_MODEL = Style(
 
 @dataclass(frozen=True)
 class Scale:
-    """What suits data sets from a number of pairs on.
+    """The settings for data sets of at least some number of pairs.
 
     Attributes:
-        pairs: the least number.
-        known: how many well-known data sets have.
-        dim, hidden, layers, heads: of the model.
-        style: of model and optimizer.
-        dropout: the less data, the more, for models of one dim.
+        pairs: the least number of pairs.
+        known: the comparison with well-known data sets, for the reason.
+        dim, hidden, layers, heads: sizes of the model.
+        style: settings of model and optimizer.
+        dropout: higher for less data, among models of one dim.
         warmup: updates until the learning rate is at its peak.
         batch: target tokens of an update.
-        epochs: passes through the data, if validation does not end the training before.
+        epochs: passes through the data, if validation does not end the training earlier.
     """
 
     pairs: int
@@ -74,15 +77,27 @@ class Scale:
 
     @property
     def size(self) -> str:
-        """Of the model, for people."""
+        """The size of the model in words."""
         return f"{self.layers}+{self.layers} layers of {self.dim}/{self.hidden}"
 
 
 _SMALL = (
     Scale(0, "fewer than multi30k's 29,000", 128, 512, 2, 4, SWEPT, CONVERGENCE_DROPOUT, 500, 1024, 100),
-    Scale(10_000, "about as many as multi30k's 29,000", 128, 512, 3, 4, SWEPT, CONVERGENCE_DROPOUT, 1000, 2048, 100),
+    Scale(
+        10_000,
+        "about as many as multi30k's 29,000",
+        128,
+        512,
+        3,
+        4,
+        SWEPT,
+        CONVERGENCE_DROPOUT,
+        int(_MULTI30K["lr_scheduler.warmup_updates"]),
+        batch_of(_MULTI30K),
+        int(_MULTI30K["optimization.max_epoch"]),
+    ),
 )
-# From one row to the next, model, warm-up and batch grow or stay, and passes shrink or stay.
+# From one row to the next, model, warm-up and batch never shrink, and passes never grow.
 SCALES: Mapping[str, tuple[Scale, ...]] = {
     "gpu": (
         *_SMALL,
@@ -125,11 +140,11 @@ SCALES: Mapping[str, tuple[Scale, ...]] = {
     ),
 }
 
-# A training on a CPU takes at most 12 hours at 50 GFLOP/s, which two cores with AVX2 keep up. It is the same number on
-# every machine, since the same data must get the same settings when a training goes on.
+# A training on a CPU takes at most 12 hours at 50 GFLOP/s, which two cores with AVX2 sustain. The number is the same on
+# every machine, because a training must get the same settings when it resumes.
 CPU_OPERATIONS = 12 * 3600 * 50e9
 
 
 def scale_of(pairs: int, device: str) -> Scale:
-    """The last row for a device ("gpu" or "cpu") that a number of pairs reaches."""
+    """The row for a number of pairs and a device ("gpu" or "cpu")."""
     return [scale for scale in SCALES[device] if pairs >= scale.pairs][-1]

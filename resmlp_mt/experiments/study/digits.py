@@ -42,7 +42,7 @@ SUPERVISED = (
     *("--repeated-augmentation", "1", "--rand-augment", "none", "--random-erasing", "0", "--mixup", "0"),
     *("--cutmix", "0", "--flip", "0", "--crop-scale", "0.7", "--batch-size", "50", "--validate-interval", "1000"),
 )
-# scripts/dino_digits.sh says why.
+# scripts/recipes/dino_digits.sh says why.
 DINO = (
     *("--task", "resmlp_dino", "--criterion", "resmlp_dino", "--layer-scale", "1", "--local-crops", "2"),
     *("--local-crop-size", "6", "--crop-split", "0.6", "--smallest-crop", "0.3", "--flip", "0", "--colours", "0.5"),

@@ -1,0 +1,79 @@
+"""A recipe: the training of `config/NAME.yaml` and what surrounds it, of `recipes.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.experiments.recipes.training_config import read_config
+
+CUSTOM = "custom"  # any prepared folder, with settings picked by its size
+BEAM = 4  # the paper's
+TABLE = Path(__file__).parent / "recipes.yaml"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One entry of `recipes.yaml`, which says what each field means, with its training.
+
+    Attributes:
+        name: of the recipe.
+        config: its training, "section.name" to value.
+        system_options: further options of `fairseq-train`, for the model and optimizer of another system.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    data: str
+    run: str
+    average: int
+    corpus: str = ""
+    prepare: Mapping[str, Any] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()
+    size: str = ""
+    text: str = ""
+    lenpen: float = 1.0
+    tokenised: bool = False
+    until_converged: tuple[str, ...] = ()
+    interactive: bool = False
+    system_options: tuple[str, ...] = ()
+
+    @property
+    def pair(self) -> str:
+        """The languages that the recipe is for, for example "en-de"."""
+        return f"{self.config['task.source_lang']}-{self.config['task.target_lang']}"
+
+
+def _table() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The names of all recipes that translate."""
+    return tuple(_table())
+
+
+def load_recipe(name: str) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        ResMLPError: when there is none of this name.
+    """
+    table = _table()
+    if name not in table:
+        raise ResMLPError(f"there is no recipe {name!r}; choose one of {', '.join(table)}")
+    entry = dict(table[name])
+    for key in ("sets", "until_converged"):
+        entry[key] = tuple(entry.get(key, ()))
+    return Recipe(name, read_config(name), **entry)
+
+
+def recipe_of_size(size: str) -> Recipe:
+    """The recipe whose models are of a size of `systems.SIZES`."""
+    name = next(name for name, entry in _table().items() if entry.get("size") == size)
+    return load_recipe(name)

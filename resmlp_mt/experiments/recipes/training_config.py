@@ -1,0 +1,107 @@
+"""Reads the training of a recipe, `config/NAME.yaml`, and writes it as options of `fairseq-train`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from resmlp_mt.common.errors import ResMLPError
+
+CONFIG_FOLDER = Path(__file__).parent / "config"
+
+# fairseq's Adagrad has no configuration of its own, hence no defaults: Hydra must be given these, fairseq-train not.
+HYDRA_ONLY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"adagrad": {"optimizer.lr": "${optimization.lr}", "optimizer.weight_decay": 0.0}}
+)
+# The launcher chooses these by the machine and the folders.
+OF_THE_LAUNCHER = ("task.data", "dataset.max_tokens", "optimization.update_freq")
+# What differs between systems; everything else of a recipe is the same for all of them.
+OF_THE_MODEL = ("model.",)
+OF_THE_OPTIMIZER = ("optimizer.", "optimization.lr", "optimization.clip_norm", "lr_scheduler.")
+OF_THE_SYSTEM = (*OF_THE_MODEL, *OF_THE_OPTIMIZER)
+
+_MISSING = "???"
+_OPTION_OF_NAME = {"model": "arch"}
+
+
+def config_names() -> tuple[str, ...]:
+    """The names of all configs."""
+    return tuple(sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml")))
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """Reads a config as a flat mapping.
+
+    Args:
+        name: of the recipe.
+
+    Returns:
+        "section.name" to value. Values are the text of the file ("1e-7" stays "1e-7"), or a list of such texts.
+
+    Raises:
+        ResMLPError: when there is no such config.
+    """
+    if name not in config_names():
+        raise ResMLPError(f"there is no recipe {name!r}; choose one of {', '.join(config_names())}")
+    text = (CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    sections = yaml.load(text, Loader=yaml.BaseLoader)  # builds strings alone
+    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def batch_of(config: Mapping[str, Any]) -> int:
+    """Target tokens of an update, on whatever number of processes."""
+    return int(config["dataset.max_tokens"]) * int(config["optimization.update_freq"][0])
+
+
+def select(config: Mapping[str, Any], prefixes: Sequence[str], without: Collection[str] = ()) -> dict[str, Any]:
+    """The settings whose names start with one of the prefixes, except those in `without`."""
+    return {key: value for key, value in config.items() if key.startswith(tuple(prefixes)) and key not in without}
+
+
+def leave_out(config: Mapping[str, Any], prefixes: Sequence[str]) -> dict[str, Any]:
+    """The settings whose names start with none of the prefixes."""
+    return {key: value for key, value in config.items() if not key.startswith(tuple(prefixes))}
+
+
+def train_options(config: Mapping[str, Any]) -> list[str]:
+    """Writes settings as options of `fairseq-train`.
+
+    Settings that are not given (`???`), that repeat another one (`${...}`), or that only Hydra needs are left out.
+
+    Args:
+        config: "section.name" to value: text, number, True for a switch, or a list.
+    """
+    hydra_only = HYDRA_ONLY.get(str(config.get("optimizer._name")), {})
+    options = []
+    for key, value in config.items():
+        section, _, name = key.partition(".")
+        first = value[0] if isinstance(value, list) else value
+        if key in hydra_only or first == _MISSING or "${" in str(first) or first is False or first == "false":
+            continue
+        option = _OPTION_OF_NAME.get(section, section) if name == "_name" else name
+        options.append(f"--{option.replace('_', '-')}")
+        if first is not True and first != "true":
+            options.append(str(first))
+    return options
+
+
+def parse_options(args: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The values of each option of a command line; the last one counts, as in argparse."""
+    parsed: dict[str, tuple[str, ...]] = {}
+    option = ""
+    for arg in args:
+        if arg.startswith("--"):
+            option = arg
+            parsed[option] = ()
+        else:
+            parsed[option] = (*parsed.get(option, ()), arg)
+    return parsed
+
+
+def same_options(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Whether two command lines ask for the same, in whatever order."""
+    return parse_options(one) == parse_options(other)
