@@ -150,5 +150,5 @@ def test_a_full_standard_output_is_one_line(monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["doctor"]) == 2
     assert capsys.readouterr().err == (
-        "resmlp-mt doctor: the standard output must be writable, but is not (No space left on device); make room\n"
+        "resmlp-mt doctor: cannot write to the standard output (No space left on device)\n"
     )

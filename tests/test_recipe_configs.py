@@ -5,11 +5,13 @@ import json
 
 import pytest
 
+from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.launch import Job
 from resmlp_mt.experiments.recipes.command import add_arguments, run, split_data
 from resmlp_mt.experiments.recipes.recipe import CUSTOM, load_recipe, recipe_names, recipe_of_size
 from resmlp_mt.experiments.recipes.training_config import (
+    CONFIG_FOLDER,
     batch_of,
     config_names,
     parse_options,
@@ -176,3 +178,24 @@ def test_bad_options_are_one_sentence(args, message, prepared):
 
 def test_custom_is_no_corpus():
     assert not load_recipe(CUSTOM).corpus
+
+
+def test_prepare_is_data_prep_under_another_name(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: resmlp-mt prepare ")
+    assert main(["prepare", "files", "--pair", "ende", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("data_prep: --pair must be SRC-TGT")
+
+
+def test_only_train_takes_arguments_that_it_does_not_know(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "run", "--unknown"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --unknown" in capsys.readouterr().err
+
+
+def test_an_installed_package_has_the_recipes():
+    text = (CONFIG_FOLDER.parents[3] / "setup.py").read_text(encoding="utf-8")
+    assert all(f'"{folder}/*.yaml"' in text for folder in ("experiments/recipes", "experiments/recipes/config"))

@@ -78,7 +78,7 @@ def test_so_is_one_of_data_prep(capsys):
 def test_a_closed_standard_output_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["translate", str(model)]) == 2
-    assert capsys.readouterr().err.startswith("resmlp-mt: the standard output must be open, but is closed")
+    assert capsys.readouterr().err.startswith("resmlp-mt: the standard output is closed")
 
 
 def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe", choices=recipe_names(), default=CUSTOM, help="settings to train with (default: picked by the data)"
     )
     parser.add_argument("--run", type=Path, metavar="DIR", help="checkpoints and results (default: below runs/)")
-    parser.add_argument("--minutes", type=float, help="stop training after this time, all interruptions left out")
+    parser.add_argument(
+        "--minutes", type=float, help="stop training after this time; the time before an interruption counts"
+    )
     parser.add_argument("--epochs", type=int, help="end after so many passes through the data, not at convergence")
     parser.add_argument(
         "--for", dest="device", metavar="{gpu,cpu}", help="device to pick a model for (default: what this machine has)"

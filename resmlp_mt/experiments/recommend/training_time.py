@@ -10,8 +10,8 @@ from resmlp_mt.experiments.measure.machine import highest, measure_peak, usable_
 from resmlp_mt.experiments.recommend.operations import GPU_EFFICIENCY, efficiency, training_hours
 from resmlp_mt.experiments.recommend.scales import Scale
 
-_SECONDS = 0.3  # of each measurement
-_MOST_THREADS = 8  # that the products of small models are divided among
+_SECONDS = 0.3  # length of each measurement
+_MOST_THREADS = 8  # that the matmuls of small models are divided among
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Speed:
         return training_hours(operations, self.gflops, reached)
 
     @property
-    def words(self) -> str:
-        """The peak, for people."""
+    def text(self) -> str:
+        """The peak, as text."""
         if self.gflops is None:
             return "not measured"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -61,14 +61,14 @@ def time_line(operations: float, scale: Scale, speed: Speed) -> str:
         return f"expected time: unknown, since this machine's speed was not measured ({operations:.1e} operations)"
     return (
         f"expected time: at most {duration(hours)}, within a factor of two ({operations:.1e} operations; "
-        f"the peak here and now is {speed.words})"
+        f"the peak here and now is {speed.text})"
     )
 
 
 def gpu_line(operations: float, passes: float, scale: Scale | None, speed: Speed) -> str:
-    """One line: the training that would be picked for a GPU; without a scale, it is the same as here."""
+    """One line: the picks for a GPU; `scale` is None where they are the same as here."""
     if scale is None:
-        return "for a GPU the picks are the same: the data are few"
+        return "for a GPU the picks are the same, since there is little data"
     line = f"for a GPU (--for gpu): {scale.size}, at most {number(passes)} passes"
     hours = None if speed.device == "gpu" else speed.hours(operations, scale.dim)
     return line if hours is None else f"{line}; without one that would take {duration(hours)}"
@@ -80,7 +80,7 @@ def number(value: float) -> str:
 
 
 def duration(hours: float) -> str:
-    """Hours in the unit that suits them."""
+    """Hours in a suitable unit."""
     if hours < 1:
         return f"{max(1, math.ceil(60 * hours))} minutes"
     return f"{number(hours)} hours" if hours < 48 else f"{number(hours / 24)} days"
