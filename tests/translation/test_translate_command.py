@@ -279,7 +279,7 @@ def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
     assert "--resume must be used with a file" in capsys.readouterr().err
     assert main([*words, str(full)]) == 2
     said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
-    assert capsys.readouterr().err == f"{said} or name another place\n"
+    assert capsys.readouterr().err == f"{said} or choose another path\n"
     assert main([*words, str(null), "--html", str(null)]) == 0
     assert null.is_char_device()
 
