@@ -30,9 +30,9 @@ class DinoCriterionConfig(FairseqDataclass):
 class DinoCriterion(FairseqCriterion):
     """Cross-entropy between teacher and student over pairs of crops, in nats an image, see `dino_loss`.
 
-    It logs what tells a collapse, both in nats: `teacher_entropy`, of the teacher's output for a picture, and
+    It logs what tells a collapse, both in nats: `teacher_entropy`, of the teacher's output for an image, and
     `mean_entropy`, of its mean over a batch. Where both come near ln(outputs), all outputs are uniform; where both come
-    near 0, all pictures get the same one. Learning has the first low and the second high.
+    near 0, all images get the same one. Learning has the first low and the second high.
 
     Args:
         task: `ResMLPDinoTask`.
@@ -69,7 +69,7 @@ class DinoCriterion(FairseqCriterion):
             reduce: not read; losses are always summed.
 
         Returns:
-            The loss summed over the batch, the number of pictures, and what to log.
+            The loss summed over the batch, the number of images, and what to log.
         """
         views = model(**sample["net_input"])
         temperature = linear_warmup(*self.teacher_temperature, model.num_updates, self.warmup)

@@ -15,7 +15,7 @@ from omegaconf import II
 from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.crop_dataset import CropDataset
 from resmlp_mt.fairseq_plugin.dino_criterion import NAME
-from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, PictureConfig
+from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, ImageConfig
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.data.datasets import load_dataset
 from resmlp_mt.vision.data.multi_crop import MultiCrop, MultiCropSettings
@@ -28,12 +28,12 @@ KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
 
 
 @dataclass
-class ResMLPDinoConfig(PictureConfig):
+class ResMLPDinoConfig(ImageConfig):
     """Settings of the task. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
-    local_crops: int = option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
+    local_crops: int = option(8, "small crops of an image, beside the two large ones (paper: 8; 0 for none)")
     local_crop_size: int = option(96, "side of a small crop in pixels, a multiple of the patch size (paper: 96)")
-    crop_split: float = option(0.4, "share of a picture; large crops cover more, small ones less (authors: 0.4)")
+    crop_split: float = option(0.4, "share of an image; large crops cover more, small ones less (authors: 0.4)")
     smallest_crop: float = option(0.05, "smallest share that a small crop covers (paper: 0.05)")
     flip: float = option(0.5, "probability of mirroring left and right (authors: 0.5)")
     colours: float = option(1.0, "strength of the changes of colour, 0 for none (paper: 1)")
@@ -48,7 +48,7 @@ class ResMLPDinoConfig(PictureConfig):
         None, "with --weight-decay-end: schedule where --weight-decay is not 0 (paper: 0.04)"
     )
     weight_decay_end: Optional[float] = option(None, "weight decay at the end, reached by a cosine (paper: 0.4)")
-    knn_pictures: int = option(10000, "training pictures that validation's k-NN looks among; 0 for no k-NN")
+    knn_pictures: int = option(10000, "training images that validation's k-NN looks among; 0 for no k-NN")
     max_update: int = II("optimization.max_update")
     num_workers: int = II("dataset.num_workers")
 
@@ -117,7 +117,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         return ResMLPDinoModel(student, DinoHead(student.settings.dim, *sizes))
 
     def load_dataset(self, split: str, **unused: Any) -> None:
-        """Loads the pictures of a split."""
+        """Loads the images of a split."""
         images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
         self.datasets[split] = CropDataset(
             images, self.preprocessing, self._multi_crop, self.cfg.seed, self._skips_corrupt, split == "train"
@@ -135,7 +135,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         """fairseq's step; the outputs for a batch that stands in for a missing one do not move the centre."""
         loss, count, logged = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if not ignore_grad:
-            model.observe(criterion.teacher_logits)
+            model.accumulate_centre(criterion.teacher_logits)
         return loss, count, logged
 
     def optimizer_step(self, optimizer, model, update_num):
@@ -155,7 +155,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         model.update_centre(cfg.centre_momentum)
 
     def valid_step(self, sample, model, criterion, ema_model=None):
-        """fairseq's step; adds how many pictures the k-NN on the teacher's features gets right."""
+        """fairseq's step; adds how many images the k-NN on the teacher's features gets right."""
         loss, count, logged = super().valid_step(sample, model, criterion)
         if self.cfg.knn_pictures and count:
             bank = self._bank_of(model)
@@ -168,19 +168,19 @@ class ResMLPDinoTask(ImageClassificationTask):
         return loss, count, logged
 
     def _bank_of(self, model: ResMLPDinoModel) -> Features:
-        """The teacher's features of training pictures, evenly spread over the set, once per validation."""
+        """The teacher's features of training images, evenly spread over the set, once per validation."""
         if self._bank is None or self._bank[0] != model.num_updates:
             images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, "train", self.cfg.download)
             step = -(-len(images) // self.cfg.knn_pictures)
             transform = self.preprocessing.evaluation_transform()
-            chosen = range(0, len(images), step)
+            indices = range(0, len(images), step)
             bank = extract_features(
                 model.teacher,
                 images,
                 transform,
                 64,
                 self.cfg.num_workers,
-                chosen,
+                indices,
                 skip_corrupt=self._skips_corrupt,
             )
             self._bank = model.num_updates, bank

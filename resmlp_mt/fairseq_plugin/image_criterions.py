@@ -12,7 +12,7 @@ from torch import Tensor
 from resmlp_mt.common.errors import require
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.vision.training.distillation import Teacher, load_teacher
-from resmlp_mt.vision.training.losses import count_right, cross_entropy, soft_distillation
+from resmlp_mt.vision.training.losses import count_correct, cross_entropy, soft_distillation
 
 CROSS_ENTROPY = "resmlp_image_cross_entropy"
 DISTILLATION = "resmlp_image_distillation"
@@ -64,7 +64,7 @@ class ImageCrossEntropy(FairseqCriterion):
         count = target.size(0)
         logged = {"loss": loss.detach(), "sample_size": count, "nsentences": count, "ntokens": count}
         if target.dim() == 1 or not self.training:
-            logged |= {f"top{k}": count_right(logits.detach(), target, k) for k in (1, 5)}
+            logged |= {f"top{k}": count_correct(logits.detach(), target, k) for k in (1, 5)}
         return loss, count, logged
 
     def loss(self, logits: Tensor, sample: dict[str, Any]) -> Tensor:

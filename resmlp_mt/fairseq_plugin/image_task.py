@@ -27,32 +27,32 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class PictureConfig(FairseqDataclass):
-    """Settings of a task on pictures: which they are, and what training starts from."""
+class ImageConfig(FairseqDataclass):
+    """Settings of a task on images: which they are, and what training starts from."""
 
     data: str = option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
     dataset_name: ChoiceEnum(tuple(DATASETS)) = option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
     download: bool = option(False, "fetch what is missing of the data set")
-    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "stop at a picture that cannot be read, or go on")  # noqa: RUF009
+    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "stop at an image that cannot be read, or go on")  # noqa: RUF009
     image_size: Optional[int] = option(None, "side of the images in pixels; the data set's own unless given")
     channels: Optional[int] = option(None, "3 for RGB, 1 for grey; the data set's own unless given")
-    crop: Optional[float] = option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
+    crop: Optional[float] = option(None, "share of the resized image that evaluation sees (paper: 0.9)")
     interpolation: ChoiceEnum(INTERPOLATIONS) = option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
     init_from: Optional[str] = option(None, "a bundle or checkpoint to start from; another head or size may be new")
     seed: int = II("common.seed")
 
 
 @dataclass
-class ImageClassificationConfig(PictureConfig):
+class ImageClassificationConfig(ImageConfig):
     """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
 
-    repeated_augmentation: int = option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
+    repeated_augmentation: int = option(3, "times that an image stands in a batch, changed anew each time (DeiT: 3)")
     rand_augment: str = option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
     random_erasing: float = option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
     mixup: float = option(0.8, "alpha of mixup, 0 for none (DeiT: 0.8)")
     cutmix: float = option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
     flip: float = option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
-    crop_scale: float = option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
+    crop_scale: float = option(0.08, "smallest share of an image that a random crop keeps (DeiT: 0.08)")
 
 
 @register_task(NAME, dataclass=ImageClassificationConfig)
@@ -64,7 +64,7 @@ class ImageClassificationTask(FairseqTask):
 
     Attributes:
         classes: names of the classes.
-        preprocessing: of the pictures.
+        preprocessing: of the images.
         uses_ema: with --store-ema, validation scores the averaged weights, too: ema_top1 and its kin.
 
     Raises:
@@ -137,7 +137,7 @@ class ImageClassificationTask(FairseqTask):
         require(same, f"the classes of {self.cfg.data}", where, found, "give the data set that it was trained with")
 
     def load_dataset(self, split: str, **unused: Any) -> None:
-        """Loads the pictures of a split; the training split comes with augmentation."""
+        """Loads the images of a split; the training split comes with augmentation."""
         images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
         augmentation = self._augmentation() if split == "train" else None
         skip_corrupt = str(self.cfg.corrupt_images) == "skip"
@@ -171,7 +171,7 @@ class ImageClassificationTask(FairseqTask):
         """Makes the iterator of one epoch; each epoch has its own batches.
 
         fairseq's would keep the batches of the first epoch, and workers that never learn of a new one. Batches hold
-        `max_sentences` pictures, the last one what is left.
+        `max_sentences` images, the last one what is left.
 
         Raises:
             ResMLPError: no batch size is given.

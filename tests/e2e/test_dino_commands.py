@@ -131,7 +131,7 @@ def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pict
     assert all(score["pictures"] == VALID for score in scores.values())
     low, high = scores["5"]["interval"]
     assert low < scores["5"]["top1"] < high or scores["5"]["top1"] in (0.0, 100.0)
-    assert f"{TRAIN} training pictures" in capsys.readouterr().out
+    assert f"{TRAIN} training images" in capsys.readouterr().out
 
     untrained = []
     for file in ("checkpoint1.pt", "checkpoint_last.pt"):

@@ -159,7 +159,10 @@ def test_mixing_matrices_are_those_of_the_layers_in_their_order_and_apart_from_g
 
 @pytest.mark.parametrize(
     ("shape", "said"),
-    [((3, 2, 15, 15), r"images must be \(batch, 2, 15, 21\), but is \(2, 15, 15\)"), ((3, 3, 15, 21), "resize")],
+    [
+        ((3, 2, 15, 15), r"the images have shape \(2, 15, 15\), but the model takes \(2, 15, 21\)"),
+        ((3, 3, 15, 21), "resize"),
+    ],
 )
 def test_images_of_another_size_are_refused(shape, said):
     with pytest.raises(ResMLPError, match=said):

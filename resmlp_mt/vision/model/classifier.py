@@ -1,4 +1,4 @@
-"""The image classifier: patches, mixing over patches and MLP over channels many times, pooling, a linear head.
+"""The image classifier: patch embedding, layers of token mixing and channel MLP, pooling, linear head.
 
 Source: arXiv:2105.03404, section 2.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.nn.affine import Affine, build_norm
 from resmlp_mt.nn.channel_mlp import ChannelMLP
 from resmlp_mt.nn.class_mlp import ClassLayer
@@ -24,15 +24,15 @@ from resmlp_mt.nn.patch_embed import PatchEmbed
 from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.vision.model.config import ClassifierConfig
-from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
+from resmlp_mt.vision.model.interpolation import interpolate_class_weights, interpolate_mixing
 
 CLASS_LAYERS = 2  # arXiv:2105.03404, section 2, as in CaiT
 
 
 class MixerLayer(nn.Module):
-    """One mixing and one channel block: (patches, batch, dim) to (patches, batch, dim).
+    """One mixing block and one MLP block: (patches, batch, dim) to (patches, batch, dim).
 
-    Note: of the ablation without mixing the paper says no more; here the whole mixing block is left out.
+    Note: the paper does not describe the ablation without mixing further; here the whole mixing block is omitted.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -57,7 +57,7 @@ class MixerLayer(nn.Module):
         return self.channels(self.mixing(x))
 
     def fold(self) -> None:
-        """Folds the Affine transformations, but for those around the sublayers of the ablations."""
+        """Folds the Affine transformations, except those around the mixing sublayers of the ablations."""
         self.channels.fold()
         if isinstance(self.mixing, ResidualBlock) and isinstance(self.mixing.sublayer, FullTokenMixing):
             self.mixing.fold()
@@ -71,7 +71,7 @@ class ClassifierModel(nn.Module):
     """A ResMLP image classifier with random parameters.
 
     Args:
-        settings: its size and kind.
+        settings: size and options.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -89,15 +89,15 @@ class ClassifierModel(nn.Module):
         self._initialise()
 
     def _class_layer(self) -> ClassLayer:
-        chosen = self.settings
+        settings = self.settings
         return ClassLayer(
-            chosen.patches,
-            chosen.dim,
-            _channel_mlp(chosen),
-            chosen.norm,
-            chosen.layer_scale,
-            chosen.post_bias,
-            chosen.init_std,
+            settings.patches,
+            settings.dim,
+            _channel_mlp(settings),
+            settings.norm,
+            settings.layer_scale,
+            settings.post_bias,
+            settings.init_std,
         )
 
     def _head(self) -> nn.Module:
@@ -105,13 +105,13 @@ class ClassifierModel(nn.Module):
         return nn.Linear(self.settings.dim, classes) if classes else nn.Identity()
 
     def _initialise(self) -> None:
-        """Starts the linear layers as the authors do (deit, resmlp_models.py): all but the patch embedding's."""
+        """Initializes all linear layers but the patch embedding as the authors do (deit, resmlp_models.py)."""
         for module in (self.layers, self.class_layers, self.head):
-            self._start_linears(module)
+            self._initialise_linears(module)
         if self.class_embedding is not None:
             nn.init.trunc_normal_(self.class_embedding, std=self.settings.init_std)
 
-    def _start_linears(self, module: nn.Module) -> None:
+    def _initialise_linears(self, module: nn.Module) -> None:
         for layer in module.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=self.settings.init_std)
@@ -119,32 +119,33 @@ class ClassifierModel(nn.Module):
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image, roughly: each weight of a matrix is used for each patch."""
+        """Approximate multiply-adds of one image: each weight of a matrix is used once per patch."""
         return self.settings.patches * sum(p.numel() for p in self.parameters() if p.dim() > 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images (batch, channels, height, width) to logits (batch, num_classes).
 
         Raises:
-            ResMLPError: if the images are not of the settings' size and channels.
+            ResMLPError: if the images do not have the settings' size and channels.
         """
         return self.head(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Maps images (batch, channels, height, width) to what the head sees, (batch, dim).
+        """Maps images (batch, channels, height, width) to the input of the head, (batch, dim).
 
         Raises:
-            ResMLPError: if the images are not of the settings' size and channels.
+            ResMLPError: if the images do not have the settings' size and channels.
         """
         expected = (self.settings.channels, *self.settings.size)
         shape = tuple(images.shape[1:])
-        require(shape == expected, "images", f"(batch, {', '.join(map(str, expected))})", shape, "resize them")
+        if shape != expected:
+            raise ResMLPError(f"the images have shape {shape}, but the model takes {expected}; resize them")
         return self._pool(self._patches(images))
 
     def _patches(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images)  # (patches, batch, dim)
         if torch.is_autocast_enabled(images.device.type):
-            x = x.float()  # what all layers add to: a small LayerScale adds less than 16 bits can hold
+            x = x.float()  # the residual stream: updates with a small LayerScale would vanish in 16 bits
         for layer in self.layers:
             x = layer(x)
         return x
@@ -155,16 +156,16 @@ class ClassifierModel(nn.Module):
             for layer in self.class_layers:
                 embedding = layer(embedding, x)
             return self.norm(embedding[0])
-        # The mean of what an Affine gives is what it gives for the mean, at a patches-th of the cost.
+        # An Affine commutes with the mean, so it is applied to one vector instead of all patches.
         return self.norm(x.mean(0)) if isinstance(self.norm, Affine) else self.norm(x).mean(0)
 
     def features_at_any_size(self, images: Tensor) -> Tensor:
-        """`features` of images of any size that the patches divide, through interpolated mixing matrices.
+        """`features` of images of any multiple of the patch size, with interpolated mixing matrices.
 
-        Differentiable down to the parameters; meant for DINO's local crops. See `interpolate_mixing` for the method.
+        Differentiable with respect to the parameters; used for DINO's local crops. See `interpolate_mixing`.
 
         Raises:
-            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+            ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
         """
         height, width = images.shape[-2:]
         if (height, width) == self.settings.size:
@@ -175,10 +176,10 @@ class ClassifierModel(nn.Module):
         return functional_call(shape, tensors, (images,))
 
     def at_image_size(self, image_size: int | tuple[int, int]) -> ClassifierModel:
-        """A copy for images of another size, its mixing matrices interpolated (see `interpolate_mixing`).
+        """A copy for images of another size, with interpolated mixing matrices (see `interpolate_mixing`).
 
         Raises:
-            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+            ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
         """
         changed = self.settings.at_image_size(image_size)
         with torch.random.fork_rng(devices=[]):
@@ -190,7 +191,7 @@ class ClassifierModel(nn.Module):
         return copy
 
     def _tensors_at(self, changed: ClassifierConfig) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers for other settings that differ in the grid."""
+        """Parameters and buffers for settings that differ only in the grid."""
         grids = (self.settings.grid, changed.grid)
         tensors = self.state_dict(keep_vars=True)
         for name, module in self.named_modules():
@@ -198,25 +199,25 @@ class ClassifierModel(nn.Module):
                 names = f"{name}.weight", f"{name}.bias"
                 tensors[names[0]], tensors[names[1]] = interpolate_mixing(module.weight, module.bias, *grids)
             elif isinstance(module, ClassLayer):
-                weight = torch.cat((module.weight[:1], interpolate_gathering(module.weight[1:], *grids)))
+                weight = torch.cat((module.weight[:1], interpolate_class_weights(module.weight[1:], *grids)))
                 tensors[f"{name}.weight"] = weight
         yield from tensors.items()
 
     def replace_head(self, num_classes: int) -> None:
-        """Puts a new head with random parameters in the place of the old one; 0 for none."""
+        """Replaces the head by a new one with random parameters, or removes it if `num_classes` is 0."""
         example = next(self.parameters())
         self.settings = replace(self.settings, num_classes=num_classes)
         self.head = self._head().to(device=example.device, dtype=example.dtype)
-        self._start_linears(self.head)
+        self._initialise_linears(self.head)
 
     def mixing_matrices(self) -> list[Tensor]:
-        """A of each layer, detached, (patches, patches); none where something else mixes the patches."""
+        """A of each layer with linear mixing, detached, (patches, patches)."""
         return [module.weight.detach() for module in self.modules() if isinstance(module, FullTokenMixing)]
 
     def fold(self) -> None:
-        """Makes it fast for inference, and no longer trainable: the outputs stay, the work shrinks.
+        """Optimizes the model for inference; it can no longer be trained. The outputs stay the same up to rounding.
 
-        Affine transformations and LayerScale go into the linear layers and the mixing matrices beside them.
+        Affine transformations and LayerScale are folded into the neighbouring linear layers and mixing matrices.
         """
         self.eval().requires_grad_(False)
         for layer in self.layers:
@@ -226,6 +227,6 @@ class ClassifierModel(nn.Module):
 
 @lru_cache(maxsize=8)
 def _shape_of(settings: ClassifierConfig) -> ClassifierModel:
-    """A classifier without memory of its own, to be called with the parameters of another."""
+    """A classifier without storage, to be called with the parameters of another."""
     with without_memory():
         return ClassifierModel(settings)
