@@ -20,23 +20,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Unreadable:
-    """Takes the place of an image that could not be opened: an exception of a worker would arrive as a traceback."""
+    """Replaces an image that cannot be read; an exception in a worker would become a traceback."""
 
     message: str
 
 
 class ImageDataset(FairseqDataset):
-    """Images as fairseq's iterators want them.
+    """Images for fairseq's iterators.
 
-    What training draws for an image depends on the seed, the epoch and the image's number alone, so that neither
-    the number of workers nor an interruption changes a training.
+    The augmentation of an image depends only on the seed, the epoch and the image's number, so a training does not
+    depend on the number of workers or on interruptions.
 
     Args:
         images: images and labels.
-        preprocessing: of the images.
-        augmentation: of training; None for evaluation.
-        seed: of the training.
-        skip_corrupt: leave out images that cannot be read, with a warning, instead of reporting the first.
+        preprocessing: preprocessing of the images.
+        augmentation: augmentation for training; None for evaluation.
+        seed: seed of the training.
+        skip_corrupt: skip images that cannot be read with a warning, instead of reporting the first.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ImageDataset(FairseqDataset):
         return len(self.images)
 
     def __getitem__(self, number: int) -> dict[str, Any] | Unreadable:
-        """Opens and changes image `number` modulo the number of images; more stand for its repetitions."""
+        """Reads and augments image `number` modulo the number of images; larger numbers are its repetitions."""
         index = int(number) % len(self.images)
         try:
             image, label = self.images[index]
@@ -80,11 +80,11 @@ class ImageDataset(FairseqDataset):
         return 1
 
     def size(self, index: int) -> int:
-        """Every image is as large as any other."""
+        """All images have the same size."""
         return 1
 
     def ordered_indices(self) -> np.ndarray:
-        """The epoch's order of images: shuffled and repeated in training, as stored in evaluation."""
+        """The order of an epoch: shuffled and repeated in training, unchanged in evaluation."""
         if self.augmentation is None:
             return np.arange(len(self.images), dtype=np.int64)
         return repeated_order(len(self.images), self.augmentation.repetitions, self.seed, self.epoch)
@@ -94,8 +94,8 @@ class ImageDataset(FairseqDataset):
 
         Returns:
             "id" (batch,), "net_input" with "images" (batch, channels, height, width), "target" (batch,) labels or
-            (batch, num_classes) shares, "nsentences" and "ntokens", both the number of images. Nothing when there is
-            no image, "refused" with what is to be said when one cannot be read.
+            (batch, num_classes) probabilities, "nsentences" and "ntokens", both the number of images. An empty
+            dictionary if there are no images; only "refused", the error message, if an image cannot be read.
         """
         for sample in samples:
             if isinstance(sample, Unreadable):

@@ -210,7 +210,7 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
 
 
 def architecture_of(settings: ClassifierConfig) -> str | None:
-    """The registered architecture with these settings, or None; images, classes, drop path and LayerScale may differ."""
+    """The registered architecture with these settings, or None; image size, classes, drop path, LayerScale ignored."""
     ignored = ("image_size", "num_classes", "drop_path", "layer_scale")
     compared = {name: value for name, value in asdict(settings).items() if name not in ignored}
     for name, changes in VISION_ARCHITECTURES.items():

@@ -176,10 +176,10 @@ def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures,
 
 def test_without_a_number_of_updates_the_schedules_are_missed_in_one_line():
     task = ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", max_update=0))
-    with pytest.raises(ResMLPError, match="--max-update must be above 0"):
+    with pytest.raises(ResMLPError, match="schedules require --max-update"):
         task.optimizer_step(None, None, 0)
 
 
 def test_half_a_schedule_of_weight_decay_is_refused():
-    with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end must be given together"):
+    with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end require each other"):
         ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", weight_decay_end=0.4))

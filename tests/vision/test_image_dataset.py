@@ -194,12 +194,12 @@ class TestTask:
         assert Preprocessing(**state["preprocessing"]) == task().preprocessing
 
     def test_a_model_of_other_classes_is_refused(self):
-        with pytest.raises(ResMLPError, match="those that the model was trained with"):
+        with pytest.raises(ResMLPError, match="than those that the model was trained with"):
             task().load_state_dict({"classes": ["cat", "dog"]})
         task().load_state_dict(task().state_dict())
 
     def test_a_missing_batch_size_is_named(self):
-        with pytest.raises(ResMLPError, match="--batch-size must be given"):
+        with pytest.raises(ResMLPError, match="image tasks require --batch-size"):
             task().get_batch_iterator(dataset())
 
     def test_averaged_weights_are_scored_beside_the_trained_ones(self):
