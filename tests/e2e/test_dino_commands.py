@@ -170,7 +170,7 @@ def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures,
     ]
     checkpoint = trained[0] / "checkpoint_last.pt"
     finished = run("fairseq-train", pictures, *words, "--init-from", checkpoint)
-    said = f"2 layers, their mixing interpolated from 4 x 4 to 6 x 6 patches from {checkpoint}; new: a head of 3"
+    said = f"2 layers, mixing interpolated from 4 x 4 to 6 x 6 patches, from {checkpoint}; new head with 3 classes"
     assert said in finished.stdout + finished.stderr
 
 
