@@ -27,10 +27,10 @@ from fairseq_commands import ROOT, USER_DIR, environment, note_threads_at_the_en
 from omegaconf import OmegaConf
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import apply_patches
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 
-repair_all()
+apply_patches()
 
 
 class TestTheLastBatch:
@@ -247,8 +247,8 @@ group = cfg.distributed_training
 group.distributed_init_method, group.distributed_rank = f"file://{sys.argv[1]}/meeting", 0
 group.distributed_world_size, group.distributed_no_spawn, group.distributed_backend = 1, True, "gloo"
 if sys.argv[2] == "True":
-    from resmlp_mt.fairseq_plugin.patches.running import let_processes_part_in_order
-    let_processes_part_in_order()
+    from resmlp_mt.fairseq_plugin.patches.running import destroy_process_groups_before_exit
+    destroy_process_groups_before_exit()
 utils.call_main(cfg, train)
 """
     note_threads_at_the_end(monkeypatch, tmp_path / "site")
@@ -278,8 +278,8 @@ class Batches:
 for size in (10**6, 2):  # a loader at work, and one that waits for room
     next(BufferedIterator(size, Batches()))
 if sys.argv[1] == "True":
-    from resmlp_mt.fairseq_plugin.patches import repair_all
-    repair_all()
+    from resmlp_mt.fairseq_plugin.patches import apply_patches
+    apply_patches()
 """
     words = [sys.executable, "-c", program, str(repaired)]
     finished = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment())
@@ -299,14 +299,14 @@ def test_repairing_twice_changes_nothing():
         return [vars(owner).copy() for owner in (*owners, fconv)], sys.excepthook
 
     before = repaired()
-    repair_all()
+    apply_patches()
     assert repaired() == before
 
 
 def test_a_taken_name_is_noticed():
     assert_registered({"resmlp": dict}, "resmlp", dict)
     for registry in ({"resmlp": list}, {}):
-        with pytest.raises(ResMLPError, match="fairseq's resmlp must be"):
+        with pytest.raises(ResMLPError, match="fairseq knows resmlp as"):
             assert_registered(registry, "resmlp", dict)
 
 

@@ -9,9 +9,9 @@ import torch
 from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
 from torch.utils.data import Dataset
 
-from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import apply_patches
 
-repair_all()
+apply_patches()
 
 SECONDS = 120  # after which a thread that should have ended fails its test
 

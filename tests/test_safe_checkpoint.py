@@ -19,9 +19,9 @@ from fairseq.data import Dictionary
 from fairseq.models import fconv
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import apply_patches
 
-repair_all()
+apply_patches()
 
 FAIRSEQ = Path(fairseq.__file__).parent
 

@@ -1,4 +1,4 @@
-"""`resmlp-mt vision SUBCOMMAND ...`: finds the subcommand for images and runs it."""
+"""`resmlp-mt vision SUBCOMMAND ...`: runs a subcommand for images."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import importlib
 
 from resmlp_mt.common.command_line import CommandParser
 
-# subcommand -> what it does. The module `resmlp_mt.cli.vision_NAME` has add_arguments(parser) and run(args) -> status,
+# subcommand -> summary. The module `resmlp_mt.cli.vision_NAME` has add_arguments(parser) and run(args) -> status,
 # and is imported only when its subcommand is used.
 SUBCOMMANDS: dict[str, str] = {
-    "convert": "carry weights over between deit, timm and this toolkit, also for another image size",
-    "predict": "classify pictures",
-    "evaluate": "measure a classifier on a labelled data set",
-    "knn": "classify by the nearest neighbours of features",
-    "linear-probe": "train a linear layer on features",
+    "convert": "convert weights between deit, timm and this toolkit, also to another image size",
+    "predict": "classify images",
+    "evaluate": "measure the accuracy of a classifier on a labelled data set",
+    "knn": "classify by the nearest neighbours of frozen features",
+    "linear-probe": "train a linear layer on frozen features",
 }
 
 
-class _LaterParser(CommandParser):
-    """The parser of one subcommand, which imports the module with its options when it is used."""
+class _LazyParser(CommandParser):
+    """The parser of one subcommand; imports the module with its options on first use."""
 
     def parse_known_args(self, args=None, namespace=None):
         if self.get_default("run_vision") is None:
@@ -33,7 +33,7 @@ class _LaterParser(CommandParser):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the subcommands."""
     kinds = parser.add_subparsers(
-        dest="vision_subcommand", metavar="SUBCOMMAND", required=True, parser_class=_LaterParser
+        dest="vision_subcommand", metavar="SUBCOMMAND", required=True, parser_class=_LazyParser
     )
     for name, summary in SUBCOMMANDS.items():
         kinds.add_parser(name, help=summary, description=summary)

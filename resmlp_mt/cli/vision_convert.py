@@ -1,4 +1,4 @@
-"""`resmlp-mt vision convert`: weights from deit or timm to ours and back, also for another image size."""
+"""`resmlp-mt vision convert`: converts weights of deit and timm to bundles and back, also to another image size."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import check_outputs, unreadable
 from resmlp_mt.vision.bundle import (
     CONFIG,
     CORE,
     PARAMETERS,
     LoadedClassifier,
-    assemble,
+    build_classifier,
     classifier_files,
     load_classifier,
     save_classifier,
@@ -27,18 +27,26 @@ IMAGENET = "imagenet-1k"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     parser.add_argument(
-        "source", type=Path, help="deit's or timm's weights (.pth or .safetensors), a bundle of ours, or a checkpoint"
+        "source",
+        type=Path,
+        help="deit's or timm's weights (.pth or .safetensors), a bundle, or a checkpoint of fairseq-train",
     )
-    parser.add_argument("out", type=Path, help="folder of a bundle, or with --to a .safetensors or .pth file")
-    parser.add_argument("--to", choices=("ours", *LAYOUTS), default="ours", help="whose form (default: ours)")
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="interpolate the mixing matrices for it")
+    parser.add_argument("out", type=Path, help="folder of the bundle; with --to a .safetensors or .pth file")
     parser.add_argument(
-        "--classes", metavar="FILE", help=f"names of the classes, one a line, or {IMAGENET} (default: their numbers)"
+        "--to", choices=("ours", *LAYOUTS), default="ours", help="layout of the output; ours: a bundle (default: ours)"
+    )
+    parser.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="interpolate the mixing matrices to this image size"
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="FILE",
+        help=f"file with one class name per line, or {IMAGENET} (default: the class numbers)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Converts."""
+    """Converts the weights and prints the architecture."""
     names = None if args.classes in (None, IMAGENET) else Path(args.classes)
     written = [args.out / CONFIG, args.out / PARAMETERS] if args.to == "ours" else args.out
     check_outputs({"OUT": written}, {"SOURCE": classifier_files(args.source), "--classes": names})
@@ -54,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_foreign(args.out, to_foreign(classifier, args.to))
     settings = classifier.settings
-    name = architecture_of(settings) or f"{settings.depth} layers of {settings.dim} channels"
+    name = architecture_of(settings) or f"{settings.depth} layers of dim {settings.dim}"
     rows, columns = settings.grid
     print(f"{args.out}: {name}, {rows} x {columns} patches of {settings.patch_size}, {settings.num_classes} classes")
     return 0
 
 
 def _load(path: Path) -> LoadedClassifier:
-    """Reads what is ours as it is; other weights get the paper's preprocessing, and numbers for names of classes."""
+    """Reads a bundle or checkpoint; weights of deit and timm get the paper's preprocessing and numbered classes."""
     if path.is_dir():
         return load_classifier(path)
     tensors = read_foreign(path)
@@ -71,8 +79,10 @@ def _load(path: Path) -> LoadedClassifier:
         settings, parameters = from_foreign(tensors)
     except ResMLPError as error:
         raise ResMLPError(f"{path}: {error}") from error
-    images = Preprocessing(settings.size[0]).with_channels(settings.channels)
-    return assemble(settings, parameters, [str(number) for number in range(settings.num_classes)], images)
+    preprocessing = Preprocessing(settings.size[0]).with_channels(settings.channels)
+    return build_classifier(
+        settings, parameters, [str(number) for number in range(settings.num_classes)], preprocessing
+    )
 
 
 def _read_names(source: str, count: int) -> list[str]:
@@ -83,14 +93,14 @@ def _read_names(source: str, count: int) -> list[str]:
         names = [info.index_to_description(index) for index in range(info.num_classes())]
     else:
         path = Path(source)
-        require(path.is_file(), "--classes", f"a file or {IMAGENET}", path, "check the name")
+        if not path.is_file():
+            raise ResMLPError(f"the file {path} of --classes does not exist; check the name, or give {IMAGENET}")
         try:
             names = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         except OSError as error:
             raise unreadable(path, error) from error
         except UnicodeDecodeError as error:
-            raise ResMLPError(f"{path} must be UTF-8 text, but is not; save it as UTF-8") from error
-    require(
-        len(names) == count, "--classes", f"{count} names, as the head has classes", len(names), "name another file"
-    )
+            raise ResMLPError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    if len(names) != count:
+        raise ResMLPError(f"--classes has {len(names)} names, but the head has {count} classes; give another file")
     return names

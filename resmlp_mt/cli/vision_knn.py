@@ -1,4 +1,4 @@
-"""`resmlp-mt vision knn`: classifies pictures by the nearest neighbours of a frozen network's features."""
+"""`resmlp-mt vision knn`: classifies images by the nearest neighbours of a frozen network's features."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Classifies, and prints the share of right ones for each number of neighbours."""
+    """Classifies the split and prints the accuracy for each number of neighbours."""
     frozen_features.check_outputs(args.model, {"--json": args.json})
     loaded = frozen_features.load(args)
     transform = loaded.preprocessing.evaluation_transform()
-    pictures = [load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split)]
-    frozen_features.check_outputs(args.model, {"--json": args.json}, *pictures)
-    bank, queries = (frozen_features.extract(args, loaded, images, transform) for images in pictures)
-    found = classify(
+    splits = [load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split)]
+    frozen_features.check_outputs(args.model, {"--json": args.json}, *splits)
+    bank, queries = (frozen_features.extract(args, loaded, images, transform) for images in splits)
+    predictions = classify(
         queries.vectors.to(args.device),
         bank.vectors.to(args.device),
         bank.targets(),
-        len(pictures[0].classes),
+        len(splits[0].classes),
         tuple(args.k),
     )
     scores = {
-        k: frozen_features.score(queries.count_right(classes), len(queries.labels)) for k, classes in found.items()
+        k: frozen_features.score(queries.count_correct(classes), len(queries.labels))
+        for k, classes in predictions.items()
     }
-    print(f"{args.dataset_name} {args.split} among {len(bank.labels)} training pictures, temperature {TEMPERATURE}")
-    for k, scored in scores.items():
-        print(f"k = {k:3}  {frozen_features.describe(scored)}")
+    print(f"{args.dataset_name} {args.split} among {len(bank.labels)} training images, temperature {TEMPERATURE}")
+    for k, row in scores.items():
+        print(f"k = {k:3}  {frozen_features.describe(row)}")
     if args.json:
         files.write_json(args.json, {"dataset": args.dataset_name, "split": args.split, "k": scores})
     return 0

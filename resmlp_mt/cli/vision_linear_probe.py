@@ -9,7 +9,7 @@ import torch
 
 from resmlp_mt.cli import frozen_features
 from resmlp_mt.common import files
-from resmlp_mt.common.errors import require_number, require_whole_number
+from resmlp_mt.common.errors import ResMLPError, require_whole_number
 from resmlp_mt.vision.bundle import CONFIG, PARAMETERS, LoadedClassifier, save_classifier
 from resmlp_mt.vision.data.augmentation import Augmentation
 from resmlp_mt.vision.data.datasets import load_dataset
@@ -29,30 +29,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(_DEFAULTS.rates),
         metavar="RATE",
-        help="learning rates for a batch of 256; held-out training pictures choose (default: %(default)s)",
+        help="learning rates for a batch of 256; chosen on held-out training images (default: %(default)s)",
     )
     parser.add_argument(
         "--views",
         type=int,
         default=1,
-        help="of each training picture: the one that evaluation sees, and random crops for the rest (default: 1)",
+        help="views of each training image: the evaluation crop, and random crops for the rest (default: 1)",
     )
-    parser.add_argument("--flip", type=float, default=0.5, help="probability of mirroring a crop (default: 0.5)")
+    parser.add_argument(
+        "--flip", type=float, default=0.5, help="probability of a horizontal flip of a crop (default: 0.5)"
+    )
     parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a bundle: the network with its new head")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a bundle of the network with its new head")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, and prints the share of right ones."""
+    """Trains the probe and prints its accuracy."""
     settings = ProbeSettings(args.epochs, args.probe_batch_size, tuple(args.rates), seed=args.seed)
     require_whole_number("--views", args.views, 1, 1000, "1 means no random crops")
-    require_number("--flip", args.flip, 0, 1, "give a probability")
+    if not 0 <= args.flip <= 1:
+        raise ResMLPError(f"--flip is a probability and must be between 0 and 1, but is {args.flip:g}")
     bundle = None if args.out is None else [args.out / CONFIG, args.out / PARAMETERS]
     outputs = {"--json": args.json, "--out": bundle}
     frozen_features.check_outputs(args.model, outputs)
     loaded = frozen_features.load(args)
-    train, measured = (load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split))
-    frozen_features.check_outputs(args.model, outputs, train, measured)
+    train, evaluated = (load_dataset(args.dataset_name, args.root, split) for split in ("train", args.split))
+    frozen_features.check_outputs(args.model, outputs, train, evaluated)
     plain = loaded.preprocessing.evaluation_transform()
     transforms = [plain]
     if args.views > 1:
@@ -63,25 +66,25 @@ def run(args: argparse.Namespace) -> int:
     ]
     views = torch.stack([features.vectors for features in trained])
     probe = train_probe(views, trained[0].targets(), len(train.classes), settings, args.device)
-    features = frozen_features.extract(args, loaded, measured, plain)
+    features = frozen_features.extract(args, loaded, evaluated, plain)
     with torch.no_grad():
-        found = probe.head(features.vectors).argmax(1)
-    scored = frozen_features.score(features.count_right(found), len(features.labels))
-    print(f"{args.dataset_name} {args.split}: {frozen_features.describe(scored)}")
+        predictions = probe.head(features.vectors).argmax(1)
+    score = frozen_features.score(features.count_correct(predictions), len(features.labels))
+    print(f"{args.dataset_name} {args.split}: {frozen_features.describe(score)}")
     print(_describe(probe, views.size(1)))
     if args.json:
-        report = {"dataset": args.dataset_name, "split": args.split, **scored, "rate": probe.rate}
+        report = {"dataset": args.dataset_name, "split": args.split, **score, "rate": probe.rate}
         files.write_json(args.json, report)
     if args.out:
         _save(args.out, loaded, probe, train.classes)
     return 0
 
 
-def _describe(probe: Probe, pictures: int) -> str:
-    chosen = f"linear layer trained on {pictures} pictures, learning rate {probe.rate:g}"
-    if probe.held_out_share is None:
-        return chosen
-    return f"{chosen}, the best on held-out training pictures ({100 * probe.held_out_share:.2f}% right)"
+def _describe(probe: Probe, image_count: int) -> str:
+    text = f"linear layer trained on {image_count} images, learning rate {probe.rate:g}"
+    if probe.held_out_accuracy is None:
+        return text
+    return f"{text}, the best on held-out training images ({100 * probe.held_out_accuracy:.2f}% correct)"
 
 
 def _save(folder: Path, loaded: LoadedClassifier, probe: Probe, classes: list[str]) -> None:

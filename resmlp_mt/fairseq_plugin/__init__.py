@@ -28,6 +28,6 @@ def register() -> None:
     from resmlp_mt.fairseq_plugin import patches
 
     allocator.keep_freed_memory()
-    patches.repair_all()
+    patches.apply_patches()
     for name in _REGISTERING_MODULES:
         importlib.import_module(f"{__name__}.{name}")

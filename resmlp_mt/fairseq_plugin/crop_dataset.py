@@ -17,25 +17,25 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 @dataclass
 class _Shown:
-    """What becomes of a picture: its crops, and for the k-NN of validation the picture as an evaluation sees it."""
+    """What becomes of an image: its crops, and for the k-NN of validation the image as an evaluation sees it."""
 
     crops: Crops
     whole: Tensor
 
 
 class CropDataset(ImageDataset):
-    """Pictures as crops, for training and validation; in validation the same ones each time.
+    """Images as crops, for training and validation; in validation the same ones each time.
 
     Args:
-        images: pictures and labels.
-        preprocessing: of the large crops and of whole pictures.
-        multi_crop: from a picture to its crops.
+        images: images and labels.
+        preprocessing: of the large crops and of whole images.
+        multi_crop: from an image to its crops.
         seed: of the training.
-        skip_corrupt: leave out pictures that cannot be read, with a warning, instead of reporting the first.
-        is_training: shuffle the pictures; otherwise show them whole, too.
+        skip_corrupt: leave out images that cannot be read, with a warning, instead of reporting the first.
+        is_training: shuffle the images; otherwise show them whole, too.
     """
 
-    transform: Any  # from a picture to `_Shown`
+    transform: Any  # from an image to `_Shown`
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class CropDataset(ImageDataset):
 
         Returns:
             As `ImageDataset` does, but "net_input" holds "global_crops" (2, batch, channels, size, size) and
-            "local_crops" (local_crops, batch, channels, local_size, local_size) or None; "whole" holds the pictures of
+            "local_crops" (local_crops, batch, channels, local_size, local_size) or None; "whole" holds the images of
             a validation (batch, channels, size, size).
         """
         shown = [sample["image"] for sample in samples if isinstance(sample, dict)]
@@ -71,7 +71,7 @@ class CropDataset(ImageDataset):
 
 
 class _Show:
-    """From a picture to what is shown of it; a class, since workers receive it pickled."""
+    """From an image to what is shown of it; a class, since workers receive it pickled."""
 
     def __init__(self, multi_crop: MultiCrop, whole: Any) -> None:
         self.multi_crop, self.whole = multi_crop, whole

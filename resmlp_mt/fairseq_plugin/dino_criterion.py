@@ -9,7 +9,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.training.dino import dino_loss, entropy, linear_warmup, teacher_probabilities
 
@@ -18,21 +18,21 @@ NAME = "resmlp_dino"
 
 @dataclass
 class DinoCriterionConfig(FairseqDataclass):
-    """Settings of DINO's loss. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
+    """Options of DINO's loss. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
-    student_temperature: float = option(0.1, "of the student's softmax (paper: 0.1)")
-    teacher_temperature: float = option(0.04, "of the teacher's softmax after the warm-up (paper: 0.07; authors: 0.04)")
-    teacher_temperature_start: float = option(0.04, "of the teacher's softmax at the start (paper: 0.04)")
-    teacher_temperature_updates: int = option(0, "updates of its warm-up, on a line (paper: 30 epochs)")
+    student_temperature: float = option(0.1, "temperature of the student's softmax (paper: 0.1)")
+    teacher_temperature: float = option(0.04, "teacher's temperature after the warm-up (paper: 0.07; authors: 0.04)")
+    teacher_temperature_start: float = option(0.04, "initial temperature of the teacher's softmax (paper: 0.04)")
+    teacher_temperature_updates: int = option(0, "updates of its linear warm-up (paper: 30 epochs)")
 
 
 @register_criterion(NAME, dataclass=DinoCriterionConfig)
 class DinoCriterion(FairseqCriterion):
     """Cross-entropy between teacher and student over pairs of crops, in nats an image, see `dino_loss`.
 
-    It logs what tells a collapse, both in nats: `teacher_entropy`, of the teacher's output for a picture, and
-    `mean_entropy`, of its mean over a batch. Where both come near ln(outputs), all outputs are uniform; where both come
-    near 0, all pictures get the same one. Learning has the first low and the second high.
+    Logs two entropies that show a collapse, in nats: `teacher_entropy` of the teacher's output for an image, and
+    `mean_entropy` of its mean over a batch. If both approach ln(out_dim), all outputs are uniform; if both approach 0,
+    all images have the same output. In a healthy training the first is low and the second high.
 
     Args:
         task: `ResMLPDinoTask`.
@@ -40,7 +40,7 @@ class DinoCriterion(FairseqCriterion):
             `DinoCriterionConfig`.
 
     Raises:
-        ResMLPError: a temperature is not above 0.
+        ResMLPError: if a temperature is not above 0.
     """
 
     teacher_logits: Tensor  # of the last batch, for the centre
@@ -55,7 +55,8 @@ class DinoCriterion(FairseqCriterion):
     ) -> None:
         super().__init__(task)
         lowest = min(student_temperature, teacher_temperature, teacher_temperature_start)
-        require(lowest > 0, "a temperature", "above 0", lowest, "the paper's are 0.1 and 0.04 to 0.07")
+        if not lowest > 0:
+            raise ResMLPError(f"temperatures must be above 0, but one is {lowest}; the paper uses 0.1 and 0.04 to 0.07")
         self.student_temperature = student_temperature
         self.teacher_temperature = (teacher_temperature_start, teacher_temperature)
         self.warmup = teacher_temperature_updates
@@ -66,10 +67,10 @@ class DinoCriterion(FairseqCriterion):
         Args:
             model: `ResMLPDinoModel`.
             sample: from the task.
-            reduce: not read; losses are always summed.
+            reduce: ignored; losses are always summed.
 
         Returns:
-            The loss summed over the batch, the number of pictures, and what to log.
+            The loss summed over the batch, the number of images, and what to log.
         """
         views = model(**sample["net_input"])
         temperature = linear_warmup(*self.teacher_temperature, model.num_updates, self.warmup)
@@ -89,7 +90,7 @@ class DinoCriterion(FairseqCriterion):
 
     @staticmethod
     def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
-        """Adds up what the batches of all processes logged."""
+        """Aggregates the logging outputs of all batches and processes."""
         count = sum(log["sample_size"] for log in logging_outputs)
         for name in ("loss", "teacher_entropy", "mean_entropy", "knn_top1"):
             if count and any(name in log for log in logging_outputs):
@@ -98,7 +99,7 @@ class DinoCriterion(FairseqCriterion):
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
-        """They can: sums and counts."""
+        """Returns True: all values are sums and counts."""
         return True
 
 

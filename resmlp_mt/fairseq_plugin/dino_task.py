@@ -12,10 +12,10 @@ from fairseq.models import BaseFairseqModel
 from fairseq.tasks import TASK_REGISTRY, register_task
 from omegaconf import II
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.crop_dataset import CropDataset
 from resmlp_mt.fairseq_plugin.dino_criterion import NAME
-from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, PictureConfig
+from resmlp_mt.fairseq_plugin.image_task import ImageClassificationTask, ImageConfig
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 from resmlp_mt.vision.data.datasets import load_dataset
 from resmlp_mt.vision.data.multi_crop import MultiCrop, MultiCropSettings
@@ -28,27 +28,27 @@ KNN_NEIGHBOURS = 20  # arXiv:2104.14294, section 4.1
 
 
 @dataclass
-class ResMLPDinoConfig(PictureConfig):
+class ResMLPDinoConfig(ImageConfig):
     """Settings of the task. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
 
-    local_crops: int = option(8, "small crops of a picture, beside the two large ones (paper: 8; 0 for none)")
+    local_crops: int = option(8, "small crops of an image, beside the two large ones (paper: 8; 0 for none)")
     local_crop_size: int = option(96, "side of a small crop in pixels, a multiple of the patch size (paper: 96)")
-    crop_split: float = option(0.4, "share of a picture; large crops cover more, small ones less (authors: 0.4)")
+    crop_split: float = option(0.4, "share of an image; large crops cover more, small ones less (authors: 0.4)")
     smallest_crop: float = option(0.05, "smallest share that a small crop covers (paper: 0.05)")
-    flip: float = option(0.5, "probability of mirroring left and right (authors: 0.5)")
+    flip: float = option(0.5, "probability of a horizontal flip (authors: 0.5)")
     colours: float = option(1.0, "strength of the changes of colour, 0 for none (paper: 1)")
     blur: float = option(1.0, "strength of the blur, 0 for none (paper: 1)")
     head_dim: int = option(65536, "outputs of the projection (paper: 65536)")
-    head_hidden_dim: int = option(2048, "hidden channels of the projection (paper: 2048)")
-    head_bottleneck_dim: int = option(256, "channels before the projection's last layer (paper: 256)")
-    frozen_head_epochs: int = option(1, "epochs in which the projection's last layer stays as it is (authors: 1)")
+    head_hidden_dim: int = option(2048, "hidden dim of the projection (paper: 2048)")
+    head_bottleneck_dim: int = option(256, "input dim of the projection's last layer (paper: 256)")
+    frozen_head_epochs: int = option(1, "epochs in which the projection's last layer is frozen (authors: 1)")
     teacher_momentum: float = option(0.996, "of the teacher's average at the start; a cosine to 1 (paper: 0.996)")
     centre_momentum: float = option(0.9, "of the average of the teacher's outputs (authors: 0.9)")
     weight_decay_start: Optional[float] = option(
         None, "with --weight-decay-end: schedule where --weight-decay is not 0 (paper: 0.04)"
     )
     weight_decay_end: Optional[float] = option(None, "weight decay at the end, reached by a cosine (paper: 0.4)")
-    knn_pictures: int = option(10000, "training pictures that validation's k-NN looks among; 0 for no k-NN")
+    knn_pictures: int = option(10000, "training images for the k-NN of the validation; 0 for no k-NN")
     max_update: int = II("optimization.max_update")
     num_workers: int = II("dataset.num_workers")
 
@@ -86,16 +86,12 @@ class ResMLPDinoTask(ImageClassificationTask):
         super().__init__(cfg)
         self.state.merge_state_dict({"classes": []})  # a checkpoint's network has no head, and may meet other classes
         ends = (cfg.weight_decay_start, cfg.weight_decay_end)
-        require(
-            (ends[0] is None) == (ends[1] is None),
-            "--weight-decay-start and --weight-decay-end",
-            "given together",
-            ends,
-            "give both or neither",
-        )
+        if (ends[0] is None) != (ends[1] is None):
+            raise ResMLPError("--weight-decay-start and --weight-decay-end require each other; give both or neither")
         for name in ("teacher_momentum", "centre_momentum"):
             value = getattr(cfg, name)
-            require(0 <= value <= 1, f"--{name.replace('_', '-')}", "between 0 and 1", value, "see the paper's")
+            if not 0 <= value <= 1:
+                raise ResMLPError(f"--{name.replace('_', '-')} must be between 0 and 1, but is {value}")
         crops = (cfg.local_crops, cfg.local_crop_size, cfg.crop_split, cfg.smallest_crop, cfg.flip)
         self._multi_crop = MultiCrop(MultiCropSettings(*crops, cfg.colours, cfg.blur), self.preprocessing)
         self._epoch = 1
@@ -117,7 +113,7 @@ class ResMLPDinoTask(ImageClassificationTask):
         return ResMLPDinoModel(student, DinoHead(student.settings.dim, *sizes))
 
     def load_dataset(self, split: str, **unused: Any) -> None:
-        """Loads the pictures of a split."""
+        """Loads the images of a split."""
         images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
         self.datasets[split] = CropDataset(
             images, self.preprocessing, self._multi_crop, self.cfg.seed, self._skips_corrupt, split == "train"
@@ -132,17 +128,17 @@ class ResMLPDinoTask(ImageClassificationTask):
         self._epoch = epoch
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None):
-        """fairseq's step; the outputs for a batch that stands in for a missing one do not move the centre."""
+        """Runs fairseq's step; dummy batches do not affect the centre."""
         loss, count, logged = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if not ignore_grad:
-            model.observe(criterion.teacher_logits)
+            model.accumulate_centre(criterion.teacher_logits)
         return loss, count, logged
 
     def optimizer_step(self, optimizer, model, update_num):
-        """Updates the student, then the teacher and the centre, as the schedules have it for this update."""
+        """Updates the student, then the teacher and the centre, with the schedules' values for this update."""
         cfg = self.cfg
-        said = "say how many updates there are, for DINO's schedules"
-        require(cfg.max_update > 0, "--max-update", "above 0", cfg.max_update, said)
+        if not cfg.max_update > 0:
+            raise ResMLPError("DINO's schedules require --max-update, the number of updates of the training")
         if cfg.weight_decay_end is not None:
             decay = cosine_schedule(cfg.weight_decay_start, cfg.weight_decay_end, update_num, cfg.max_update)
             for group in optimizer.optimizer.param_groups:
@@ -155,32 +151,32 @@ class ResMLPDinoTask(ImageClassificationTask):
         model.update_centre(cfg.centre_momentum)
 
     def valid_step(self, sample, model, criterion, ema_model=None):
-        """fairseq's step; adds how many pictures the k-NN on the teacher's features gets right."""
+        """Runs fairseq's step and counts the images that a k-NN on the teacher's features classifies correctly."""
         loss, count, logged = super().valid_step(sample, model, criterion)
         if self.cfg.knn_pictures and count:
             bank = self._bank_of(model)
             features = model.teacher.features(sample["whole"]).float().cpu()
             k = min(KNN_NEIGHBOURS, len(bank.labels))
-            found = classify(features, bank.vectors, bank.targets(), len(self.classes), (k,))[k]
+            guesses = classify(features, bank.vectors, bank.targets(), len(self.classes), (k,))[k]
             target = sample["target"].cpu()
-            right = found.eq(target) if target.dim() == 1 else target.gather(1, found[:, None])[:, 0] > 0
-            logged["knn_top1"] = right.sum().item()
+            correct = guesses.eq(target) if target.dim() == 1 else target.gather(1, guesses[:, None])[:, 0] > 0
+            logged["knn_top1"] = correct.sum().item()
         return loss, count, logged
 
     def _bank_of(self, model: ResMLPDinoModel) -> Features:
-        """The teacher's features of training pictures, evenly spread over the set, once per validation."""
+        """The teacher's features of training images, evenly spread over the set, once per validation."""
         if self._bank is None or self._bank[0] != model.num_updates:
             images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, "train", self.cfg.download)
             step = -(-len(images) // self.cfg.knn_pictures)
             transform = self.preprocessing.evaluation_transform()
-            chosen = range(0, len(images), step)
+            indices = range(0, len(images), step)
             bank = extract_features(
                 model.teacher,
                 images,
                 transform,
                 64,
                 self.cfg.num_workers,
-                chosen,
+                indices,
                 skip_corrupt=self._skips_corrupt,
             )
             self._bank = model.num_updates, bank

@@ -23,8 +23,8 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from torch.utils.data._utils import signal_handling
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
-from resmlp_mt.fairseq_plugin.patches.running import part_at_exit
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
+from resmlp_mt.fairseq_plugin.patches.running import destroy_process_groups_at_exit
 from resmlp_mt.fairseq_plugin.run import Run, training_modules
 from resmlp_mt.training.nonfinite import PARAMETER, Finding, NonFiniteInspector
 from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_data, send_to_children
@@ -42,10 +42,10 @@ def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs
     weakref.finalize(self, _forget, _run)
     _run.stop.listen()
     _run.choose_threads()
-    put_around(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
+    wrap_function(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
     for module in training_modules():
-        put_around(module, "validate_and_save", save_and_stop_when_asked)
-        put_around(module, "train", end_when_asked)
+        wrap_function(module, "validate_and_save", save_and_stop_when_asked)
+        wrap_function(module, "train", end_when_asked)
 
 
 def _forget(run: Run) -> None:
@@ -62,7 +62,7 @@ def begin_record(original: Callable[..., Any], cfg: Any, self: Trainer, **option
     return found
 
 
-def count_in_checkpoint(original: Callable[..., Any], self: Trainer, filename: str, extra_state: dict[str, Any]) -> Any:
+def save_run_state(original: Callable[..., Any], self: Trainer, filename: str, extra_state: dict[str, Any]) -> Any:
     """Around `Trainer.save_checkpoint`: what a restart must know and fairseq forgets."""
     return original(self, filename, {**extra_state, **_run.state()} if _run else extra_state)
 
@@ -111,13 +111,13 @@ class RecordingBar(progress_bar.BaseProgressBar):
         self.bar.update_config(config)
 
 
-def record_what_is_shown(original: Callable[..., Any], iterator: Any, *args: Any, **kwargs: Any) -> Any:
+def record_progress(original: Callable[..., Any], iterator: Any, *args: Any, **kwargs: Any) -> Any:
     """Around `progress_bar.progress_bar`, as fairseq's own writers for TensorBoard and others."""
     bar = original(iterator, *args, **kwargs)
     return RecordingBar(bar, _run, kwargs.get("epoch")) if _run and _run.is_master else bar
 
 
-def note_the_lowest_rate(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
+def detect_lowest_learning_rate(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
     """Around `Trainer.lr_step`, after whose epoch fairseq compares the learning rate with --stop-min-lr."""
     rate = original(self, *args, **kwargs)
     if _run:
@@ -139,7 +139,7 @@ def vote_on_stopping(
     return outputs, sums
 
 
-def save_before_validating_on(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
+def save_during_validation(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
     """Around `Trainer.valid_step`: a signal during a validation saves at once, and the validation goes on."""
     found = original(self, *args, **kwargs)
     if _run:
@@ -171,7 +171,7 @@ def save_and_stop_when_asked(
         _run.ended(f"stopped by {_run.stop.name}")
         _run.stopped = ends = True
     if ends:
-        part_at_exit()
+        destroy_process_groups_at_exit()
     return valid_losses, ends
 
 
@@ -181,7 +181,7 @@ def end_when_asked(original: Callable[..., Any], cfg: Any, self: Trainer, task: 
     if _run:
         _run.finished_after_epoch(epoch_itr.next_epoch_idx)
     if _run and _run.stopped:
-        _run.say_how_to_go_on()
+        _run.log_resume_hint()
         if cfg.checkpoint.write_checkpoints_asynchronously:
             PathManager.async_close()
         raise SystemExit(EXIT_STATUS)
@@ -232,13 +232,13 @@ def stop_spawned_processes(original: Callable[..., Any], fn: Any, *args: Any, **
         raise
 
 
-put_around(Trainer, "__init__", begin_run)
-put_around(Trainer, "save_checkpoint", count_in_checkpoint)
-put_around(Trainer, "lr_step", note_the_lowest_rate)
-put_around(Trainer, "valid_step", save_before_validating_on)
-put_around(Trainer, "_reduce_and_log_stats", finish_update)
-put_around(Trainer, "_aggregate_logging_outputs", vote_on_stopping)
-put_around(trainer, "NanDetector", name_the_layer)
-put_around(checkpoint_utils, "load_checkpoint", begin_record)
-put_around(progress_bar, "progress_bar", record_what_is_shown)
-put_around(torch.multiprocessing, "spawn", stop_spawned_processes)
+wrap_function(Trainer, "__init__", begin_run)
+wrap_function(Trainer, "save_checkpoint", save_run_state)
+wrap_function(Trainer, "lr_step", detect_lowest_learning_rate)
+wrap_function(Trainer, "valid_step", save_during_validation)
+wrap_function(Trainer, "_reduce_and_log_stats", finish_update)
+wrap_function(Trainer, "_aggregate_logging_outputs", vote_on_stopping)
+wrap_function(trainer, "NanDetector", name_the_layer)
+wrap_function(checkpoint_utils, "load_checkpoint", begin_record)
+wrap_function(progress_bar, "progress_bar", record_progress)
+wrap_function(torch.multiprocessing, "spawn", stop_spawned_processes)

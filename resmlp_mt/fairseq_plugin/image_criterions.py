@@ -9,43 +9,44 @@ from fairseq.criterions import CRITERION_REGISTRY, FairseqCriterion, register_cr
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.vision.training.distillation import Teacher, load_teacher
-from resmlp_mt.vision.training.losses import count_right, cross_entropy, soft_distillation
+from resmlp_mt.vision.training.losses import count_correct, cross_entropy, soft_distillation
 
 CROSS_ENTROPY = "resmlp_image_cross_entropy"
 DISTILLATION = "resmlp_image_distillation"
-AVERAGED = "ema_"  # before the name of what the averaged weights score
+AVERAGED = "ema_"  # prefix of metrics of the averaged weights
 
 
 @dataclass
 class ImageCrossEntropyConfig(FairseqDataclass):
-    """Settings of the cross-entropy of images."""
+    """Options of the cross-entropy of images."""
 
     label_smoothing: float = field(
-        default=0.1, metadata={"help": "share of the target that all classes get, in training (DeiT: 0.1)"}
+        default=0.1, metadata={"help": "label smoothing epsilon, in training only (DeiT: 0.1)"}
     )
 
 
 @register_criterion(CROSS_ENTROPY, dataclass=ImageCrossEntropyConfig)
 class ImageCrossEntropy(FairseqCriterion):
-    """Cross-entropy in nats an image, against labels or soft targets; smoothed only in training.
+    """Cross-entropy in nats per image, with labels or soft targets; label smoothing only in training.
 
-    It counts how often the best class is right, or one of the best five: "top1" and "top5", in percent; in training
-    only where targets are labels, since mixed images have no right answer.
+    Logs the accuracy "top1" and "top5" in percent; in training only for hard labels, since mixed images have no single
+    correct class.
 
     Args:
         task: an image task.
         label_smoothing: see `ImageCrossEntropyConfig`.
 
     Raises:
-        ResMLPError: label smoothing is no share.
+        ResMLPError: if label smoothing is outside [0, 1).
     """
 
     def __init__(self, task: Any, label_smoothing: float) -> None:
         super().__init__(task)
-        require(0 <= label_smoothing < 1, "--label-smoothing", "at least 0 and below 1", label_smoothing, "DeiT: 0.1")
+        if not 0 <= label_smoothing < 1:
+            raise ResMLPError(f"--label-smoothing {label_smoothing} is outside [0, 1); DeiT uses 0.1")
         self.label_smoothing = label_smoothing
 
     def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict[str, Any]]:
@@ -54,7 +55,7 @@ class ImageCrossEntropy(FairseqCriterion):
         Args:
             model: (batch, channels, height, width) to logits (batch, num_classes).
             sample: from the task.
-            reduce: not read; losses are always summed.
+            reduce: ignored; losses are always summed.
 
         Returns:
             The loss summed over the batch, the number of images, and what to log.
@@ -64,7 +65,7 @@ class ImageCrossEntropy(FairseqCriterion):
         count = target.size(0)
         logged = {"loss": loss.detach(), "sample_size": count, "nsentences": count, "ntokens": count}
         if target.dim() == 1 or not self.training:
-            logged |= {f"top{k}": count_right(logits.detach(), target, k) for k in (1, 5)}
+            logged |= {f"top{k}": count_correct(logits.detach(), target, k) for k in (1, 5)}
         return loss, count, logged
 
     def loss(self, logits: Tensor, sample: dict[str, Any]) -> Tensor:
@@ -73,7 +74,7 @@ class ImageCrossEntropy(FairseqCriterion):
 
     @staticmethod
     def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:
-        """Adds up what the batches of all processes logged."""
+        """Aggregates the logging outputs of all batches and processes."""
         count = sum(log["sample_size"] for log in logging_outputs)
         for name in ("loss", "top1", "top5", *(AVERAGED + k for k in ("loss", "top1", "top5"))):
             if count and any(name in log for log in logging_outputs):
@@ -83,7 +84,7 @@ class ImageCrossEntropy(FairseqCriterion):
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
-        """They can: sums and counts."""
+        """Returns True: all values are sums and counts."""
         return True
 
 
@@ -95,16 +96,16 @@ class ImageDistillationConfig(ImageCrossEntropyConfig):
         default="", metadata={"help": "a classifier's folder, a fairseq checkpoint, or the name of a timm model"}
     )
     teacher_weights: Optional[str] = field(
-        default=None, metadata={"help": "file with a timm teacher's state dict; its published weights unless given"}
+        default=None, metadata={"help": "file with a timm teacher's state dict (default: its published weights)"}
     )
     distillation: ChoiceEnum(("hard", "soft")) = field(
-        default="hard", metadata={"help": "learn the teacher's best class, or its distribution (the paper: hard)"}
+        default="hard", metadata={"help": "target: the teacher's best class, or its distribution (paper: hard)"}
     )
     distillation_weight: float = field(
-        default=0.5, metadata={"help": "share of the teacher's loss (DeiT, hard: 0.5; soft: 0.1)"}
+        default=0.5, metadata={"help": "weight of the teacher's loss (DeiT, hard: 0.5; soft: 0.1)"}
     )
     distillation_temperature: float = field(
-        default=3.0, metadata={"help": "that soft distillation divides logits by (DeiT: 3)"}
+        default=3.0, metadata={"help": "temperature of soft distillation (DeiT: 3)"}
     )
 
 
@@ -116,11 +117,11 @@ class ImageDistillation(ImageCrossEntropy):
 
     Source: arXiv:2012.12877, equations 2 and 3; arXiv:2105.03404, section 3.1, takes the hard form.
 
-    Note: DeiT's student has two heads, one a loss. ResMLP's has one, and neither paper nor code say how the two labels
-    come together: here that head learns from both losses, each with half the weight. The teacher sees the student's
-    images, mixed and erased as they are, and its label is the best class of the mixed image, never smoothed.
+    Note: DeiT's student has one head per loss. ResMLP has a single head, and neither paper nor code say how the two
+    losses are combined; here the head is trained with both, each with weight 0.5. The teacher gets the student's
+    augmented images, and its label is the best class of the mixed image, without smoothing.
 
-    The teacher is loaded with the first training batch, is frozen, and is no part of checkpoints.
+    The teacher is loaded with the first training batch, is frozen, and is not saved in checkpoints.
 
     Args:
         task: an image task.
@@ -128,7 +129,7 @@ class ImageDistillation(ImageCrossEntropy):
             `ImageDistillationConfig`.
 
     Raises:
-        ResMLPError: no teacher is given, or a setting is out of range.
+        ResMLPError: if no teacher is given, or an option is out of range.
     """
 
     def __init__(
@@ -142,23 +143,16 @@ class ImageDistillation(ImageCrossEntropy):
         distillation_temperature: float,
     ) -> None:
         super().__init__(task, label_smoothing)
-        require(bool(teacher), "--teacher", "given for distillation", "missing", "name a checkpoint or a timm model")
-        require(
-            0 <= distillation_weight <= 1,
-            "--distillation-weight",
-            "between 0 and 1",
-            distillation_weight,
-            "DeiT's is 0.5",
-        )
-        require(
-            distillation_temperature > 0,
-            "--distillation-temperature",
-            "above 0",
-            distillation_temperature,
-            "DeiT's is 3",
-        )
+        if not teacher:
+            raise ResMLPError("distillation requires --teacher; give a checkpoint or the name of a timm model")
+        if not 0 <= distillation_weight <= 1:
+            raise ResMLPError(f"--distillation-weight {distillation_weight} is outside [0, 1]; DeiT uses 0.5")
+        if not distillation_temperature > 0:
+            raise ResMLPError(
+                f"--distillation-temperature must be above 0, but is {distillation_temperature}; DeiT uses 3"
+            )
         self._source = (teacher, teacher_weights)
-        self._teacher: Optional[Teacher] = None  # no module: no parameter of it is trained, converted, or saved
+        self._teacher: Optional[Teacher] = None  # not a submodule, so it is not trained, converted or saved
         self.is_hard = str(distillation) == "hard"
         self.weight = distillation_weight
         self.temperature = distillation_temperature

@@ -11,7 +11,7 @@ import torch
 from fairseq.data import FairseqDataset
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.data.augmentation import Augmentation, mix, repeated_order, seeded_generators
 from resmlp_mt.vision.data.image_sets import ImageSet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
@@ -20,23 +20,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Unreadable:
-    """Takes the place of a picture that could not be opened: an exception of a worker would arrive as a traceback."""
+    """Replaces an image that cannot be read; an exception in a worker would become a traceback."""
 
     message: str
 
 
 class ImageDataset(FairseqDataset):
-    """Pictures as fairseq's iterators want them.
+    """Images for fairseq's iterators.
 
-    What training draws for a picture depends on the seed, the epoch and the picture's number alone, so that neither
-    the number of workers nor an interruption changes a training.
+    The augmentation of an image depends only on the seed, the epoch and the image's number, so a training does not
+    depend on the number of workers or on interruptions.
 
     Args:
-        images: pictures and labels.
-        preprocessing: of the pictures.
-        augmentation: of training; None for evaluation.
-        seed: of the training.
-        skip_corrupt: leave out pictures that cannot be read, with a warning, instead of reporting the first.
+        images: images and labels.
+        preprocessing: preprocessing of the images.
+        augmentation: augmentation for training; None for evaluation.
+        seed: seed of the training.
+        skip_corrupt: skip images that cannot be read with a warning, instead of reporting the first.
     """
 
     def __init__(
@@ -66,25 +66,25 @@ class ImageDataset(FairseqDataset):
         return len(self.images)
 
     def __getitem__(self, number: int) -> dict[str, Any] | Unreadable:
-        """Opens and changes picture `number` modulo the number of pictures; more stand for its repetitions."""
+        """Reads and augments image `number` modulo the number of images; larger numbers are its repetitions."""
         index = int(number) % len(self.images)
         try:
-            picture, label = self.images[index]
+            image, label = self.images[index]
         except ResMLPError as error:
             return Unreadable(str(error))
-        with drawing_from(self.seed, self.epoch, int(number)):
-            return {"id": index, "number": int(number), "image": self.transform(picture), "label": label}
+        with seeded_generators(self.seed, self.epoch, int(number)):
+            return {"id": index, "number": int(number), "image": self.transform(image), "label": label}
 
     def num_tokens(self, index: int) -> int:
-        """Every picture counts as one token."""
+        """Every image counts as one token."""
         return 1
 
     def size(self, index: int) -> int:
-        """Every picture is as large as any other."""
+        """All images have the same size."""
         return 1
 
     def ordered_indices(self) -> np.ndarray:
-        """The epoch's order of pictures: shuffled and repeated in training, as stored in evaluation."""
+        """The order of an epoch: shuffled and repeated in training, unchanged in evaluation."""
         if self.augmentation is None:
             return np.arange(len(self.images), dtype=np.int64)
         return repeated_order(len(self.images), self.augmentation.repetitions, self.seed, self.epoch)
@@ -94,8 +94,8 @@ class ImageDataset(FairseqDataset):
 
         Returns:
             "id" (batch,), "net_input" with "images" (batch, channels, height, width), "target" (batch,) labels or
-            (batch, num_classes) shares, "nsentences" and "ntokens", both the number of images. Nothing when there is
-            no picture, "refused" with what is to be said when one cannot be read.
+            (batch, num_classes) probabilities, "nsentences" and "ntokens", both the number of images. An empty
+            dictionary if there are no images; only "refused", the error message, if an image cannot be read.
         """
         for sample in samples:
             if isinstance(sample, Unreadable):
@@ -107,7 +107,7 @@ class ImageDataset(FairseqDataset):
             return {}
         images, target = torch.stack([sample["image"] for sample in read]), self._target(read)
         if self.augmentation is not None and (self.augmentation.mixup or self.augmentation.cutmix):
-            with drawing_from(self.seed, self.epoch, read[0]["number"], 1):  # 1: not what the picture itself drew
+            with seeded_generators(self.seed, self.epoch, read[0]["number"], 1):  # 1: not what the image itself drew
                 images, target = mix(images, target, len(self.images.classes), self.augmentation)
         ids = torch.tensor([sample["id"] for sample in read])
         count = len(read)

@@ -1,4 +1,4 @@
-"""Image classification as a fairseq task: which images, and how they become batches."""
+"""Image classification as a fairseq task: data sets, augmentation, batches."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import logging
@@ -11,7 +11,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import TASK_REGISTRY, FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.image_criterions import AVERAGED
 from resmlp_mt.fairseq_plugin.image_dataset import ImageDataset
 from resmlp_mt.fairseq_plugin.registration import assert_registered, option
@@ -27,32 +27,32 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class PictureConfig(FairseqDataclass):
-    """Settings of a task on pictures: which they are, and what training starts from."""
+class ImageConfig(FairseqDataclass):
+    """Options of an image task: data set, preprocessing, initial parameters."""
 
-    data: str = option(MISSING, "folder of the data set; any, such as ., for one that comes with a package")
+    data: str = option(MISSING, "folder of the data set; ignored for data sets that come with a package")
     dataset_name: ChoiceEnum(tuple(DATASETS)) = option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
-    download: bool = option(False, "fetch what is missing of the data set")
-    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "stop at a picture that cannot be read, or go on")  # noqa: RUF009
-    image_size: Optional[int] = option(None, "side of the images in pixels; the data set's own unless given")
-    channels: Optional[int] = option(None, "3 for RGB, 1 for grey; the data set's own unless given")
-    crop: Optional[float] = option(None, "share of the resized picture that evaluation sees (paper: 0.9)")
-    interpolation: ChoiceEnum(INTERPOLATIONS) = option("bicubic", "of resizing (paper: bicubic)")  # noqa: RUF009
-    init_from: Optional[str] = option(None, "a bundle or checkpoint to start from; another head or size may be new")
+    download: bool = option(False, "download missing files of the data set")
+    corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "images that cannot be read: stop, or skip them")  # noqa: RUF009
+    image_size: Optional[int] = option(None, "side of the images in pixels (default: the data set's)")
+    channels: Optional[int] = option(None, "3 for RGB, 1 for grey (default: the data set's)")
+    crop: Optional[float] = option(None, "evaluation crop as a fraction of the resized image (paper: 0.9)")
+    interpolation: ChoiceEnum(INTERPOLATIONS) = option("bicubic", "interpolation of resizing (paper: bicubic)")  # noqa: RUF009
+    init_from: Optional[str] = option(None, "bundle or checkpoint to initialize from; classes and size may differ")
     seed: int = II("common.seed")
 
 
 @dataclass
-class ImageClassificationConfig(PictureConfig):
-    """Settings of the task. The defaults of augmentation are DeiT's (arXiv:2012.12877, table 9), as the paper's are."""
+class ImageClassificationConfig(ImageConfig):
+    """Options of the task. The augmentation defaults are DeiT's (arXiv:2012.12877, table 9), as in the paper."""
 
-    repeated_augmentation: int = option(3, "times that a picture stands in a batch, changed anew each time (DeiT: 3)")
-    rand_augment: str = option("rand-m9-mstd0.5-inc1", "timm's description of RandAugment, or none")
+    repeated_augmentation: int = option(3, "copies of an image in a batch, each augmented independently (DeiT: 3)")
+    rand_augment: str = option("rand-m9-mstd0.5-inc1", "timm's RandAugment policy, or none")
     random_erasing: float = option(0.25, "probability of filling a rectangle with noise (DeiT: 0.25)")
     mixup: float = option(0.8, "alpha of mixup, 0 for none (DeiT: 0.8)")
     cutmix: float = option(1.0, "alpha of CutMix, 0 for none (DeiT: 1)")
-    flip: float = option(0.5, "probability of mirroring left and right (DeiT: 0.5)")
-    crop_scale: float = option(0.08, "smallest share of a picture that a random crop keeps (DeiT: 0.08)")
+    flip: float = option(0.5, "probability of a horizontal flip (DeiT: 0.5)")
+    crop_scale: float = option(0.08, "smallest fraction of the image area that a random crop keeps (DeiT: 0.08)")
 
 
 @register_task(NAME, dataclass=ImageClassificationConfig)
@@ -64,11 +64,11 @@ class ImageClassificationTask(FairseqTask):
 
     Attributes:
         classes: names of the classes.
-        preprocessing: of the pictures.
-        uses_ema: with --store-ema, validation scores the averaged weights, too: ema_top1 and its kin.
+        preprocessing: of the images.
+        uses_ema: with --store-ema, validation also evaluates the averaged weights (ema_top1, ...).
 
     Raises:
-        ResMLPError: the data set is missing or damaged, or settings do not fit together.
+        ResMLPError: if the data set is missing or damaged, or options are inconsistent.
     """
 
     uses_ema = True
@@ -88,10 +88,10 @@ class ImageClassificationTask(FairseqTask):
         return cls(cfg)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Makes the model; with --init-from a new one begins with the parameters of another.
+        """Builds the model; --init-from initializes a new one from a trained model.
 
         Raises:
-            ResMLPError: what it begins with cannot be read or does not fit.
+            ResMLPError: if the trained model cannot be read or does not match.
         """
         model = super().build_model(cfg, from_checkpoint)
         if self.cfg.init_from and not from_checkpoint:
@@ -115,29 +115,31 @@ class ImageClassificationTask(FairseqTask):
 
     @property
     def source_dictionary(self) -> None:
-        """Images have no words."""
+        """None: images have no dictionary."""
 
     @property
     def target_dictionary(self) -> None:
-        """Images have no words."""
+        """None: images have no dictionary."""
 
     def max_positions(self) -> None:
-        """Images have no length."""
+        """None: images have no length limit."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Called by fairseq's commands that load a trained model.
 
         Raises:
-            ResMLPError: the model was trained with other classes than the data has.
+            ResMLPError: if the model was trained with other classes than the data set has.
         """
         trained = state_dict.get("classes", self.classes)
-        same = trained == self.classes
-        where = f"those that the model was trained with ({len(trained)}: {', '.join(trained[:3])}...)"
-        found = f"{len(self.classes)}: {', '.join(self.classes[:3])}..."
-        require(same, f"the classes of {self.cfg.data}", where, found, "give the data set that it was trained with")
+        if trained != self.classes:
+            raise ResMLPError(
+                f"{self.cfg.data} has other classes ({len(self.classes)}: {', '.join(self.classes[:3])}...) than those "
+                f"that the model was trained with ({len(trained)}: {', '.join(trained[:3])}...); give the data set "
+                "that it was trained with"
+            )
 
     def load_dataset(self, split: str, **unused: Any) -> None:
-        """Loads the pictures of a split; the training split comes with augmentation."""
+        """Loads the images of a split; the training split comes with augmentation."""
         images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
         augmentation = self._augmentation() if split == "train" else None
         skip_corrupt = str(self.cfg.corrupt_images) == "skip"
@@ -168,16 +170,17 @@ class ImageClassificationTask(FairseqTask):
         skip_remainder_batch: bool = False,
         **unused: Any,
     ) -> EpochBatchIterator:
-        """Makes the iterator of one epoch; each epoch has its own batches.
+        """Builds the iterator of one epoch; each epoch has new batches.
 
-        fairseq's would keep the batches of the first epoch, and workers that never learn of a new one. Batches hold
-        `max_sentences` pictures, the last one what is left.
+        fairseq's own iterator would keep the batches of the first epoch, and its workers would not see a new epoch.
+        Batches contain `max_sentences` images; the last one may be smaller.
 
         Raises:
-            ResMLPError: no batch size is given.
+            ResMLPError: if no batch size is given.
         """
         size = max_sentences or 0
-        require(size > 0, "--batch-size", "given for images", "missing", "say how many a batch holds")
+        if size <= 0:
+            raise ResMLPError("image tasks require --batch-size; give the number of images per batch")
         dataset.set_epoch(epoch)
         order = dataset.ordered_indices()
         return EpochBatchIterator(
@@ -197,13 +200,13 @@ class ImageClassificationTask(FairseqTask):
     def train_step(
         self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None
     ):  # fairseq's own signature
-        """fairseq's step, after a look at whether the batch could be read."""
-        _require_readable(sample)
+        """Checks that the batch could be read, then runs fairseq's step."""
+        _check_readable(sample)
         return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
     def valid_step(self, sample, model, criterion, ema_model=None):
-        """fairseq's step; the averaged weights are scored beside the trained ones."""
-        _require_readable(sample)
+        """Runs fairseq's step, also for the averaged weights if there are any."""
+        _check_readable(sample)
         loss, count, logged = super().valid_step(sample, model, criterion)
         if ema_model is not None:
             _, _, averaged = super().valid_step(sample, ema_model, criterion)
@@ -211,7 +214,7 @@ class ImageClassificationTask(FairseqTask):
         return loss, count, logged
 
 
-def _require_readable(sample: dict[str, Any]) -> None:
+def _check_readable(sample: dict[str, Any]) -> None:
     if "refused" in sample:
         raise ResMLPError(sample["refused"])
 

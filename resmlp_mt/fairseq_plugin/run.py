@@ -208,7 +208,7 @@ class Run:
                 torch.distributed.barrier()  # whoever ends first ends the others: not while one writes
         return asked
 
-    def say_how_to_go_on(self) -> None:
+    def log_resume_hint(self) -> None:
         """Says where the training stopped and what makes it go on."""
         if not self.is_master:
             return

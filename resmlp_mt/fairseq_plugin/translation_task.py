@@ -17,7 +17,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from sacrebleu.metrics import BLEU
 
 from resmlp_mt.common.data_manifest import read_manifest
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 from resmlp_mt.translation.bundle.packaging import read_segmenter
 from resmlp_mt.translation.evaluation.scores import bleu_tokenizer
@@ -72,19 +72,21 @@ class ResMLPTranslationTask(TranslationTask):
             self._segmenter = read_segmenter(self._data, cfg.target_lang, list(tgt_dict.symbols), manifest)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **options: Any) -> None:
-        """Loads a split; with --eval-bleu, one that is not trained on brings its raw references.
+        """Loads a split; with --eval-bleu, also the raw references of validation and test splits.
 
         Raises:
-            ResMLPError: when there are none, or not as many as sentences.
+            ResMLPError: if the references are missing, or their number differs from the number of sentences.
         """
         super().load_dataset(split, epoch, combine, **options)
         if self.cfg.eval_bleu and split != self.cfg.train_subset:
             path = self._data / "raw" / f"{split}.{self.cfg.target_lang}"
-            said = "prepare the data with `python -m data_prep`, or put the raw references there"
-            require(path.is_file(), "the raw references for --eval-bleu", "a file", path, said)
+            remedy = "prepare the data with `python -m data_prep`, or copy the raw references there"
+            if not path.is_file():
+                raise ResMLPError(f"the raw references {path} for --eval-bleu are missing; {remedy}")
             references = read_lines(path)
             pairs = len(self.datasets[split])
-            require(len(references) == pairs, str(path), f"{pairs} lines long, as the split", len(references), said)
+            if len(references) != pairs:
+                raise ResMLPError(f"{path} has {len(references)} lines, but the split has {pairs}; {remedy}")
             self.datasets[split] = WithReferences(self.datasets[split], references)
 
     def _inference_with_bleu(self, generator, sample: dict[str, Any], model):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 
 Array = NDArray[np.float64]
 
@@ -80,13 +80,16 @@ class Stack:
         return self.grid[0] > 1
 
     def first(self, length: int) -> Stack:
-        """The same of the first `length` positions of a sentence, as a sentence of that length meets it.
+        """Returns the submatrices of the first `length` positions, which a sentence of that length uses.
 
         Raises:
-            ResMLPError: unless A has so many positions.
+            ResMLPError: if `length` is below 2 or above the size of A.
         """
-        rule = f"from 2 to {self.positions}, the positions of the {self.name}'s matrices"
-        require(2 <= length <= self.positions, "the length", rule, length, "choose another --length")
+        if not 2 <= length <= self.positions:
+            raise ResMLPError(
+                f"--length must be from 2 to {self.positions}, the number of positions of the {self.name}, but is "
+                f"{length}"
+            )
         layers = [
             Layer(
                 layer.mixing[:length, :length],
@@ -104,24 +107,23 @@ def find_stacks(parameters: Mapping[str, Tensor], grid: tuple[int, int] | None =
     """Finds the layers of a model by the names of its parameters.
 
     Args:
-        parameters: of a translation model or an image classifier, from a checkpoint or a bundle, not folded.
+        parameters: parameters of a translation model or an image classifier that is not folded.
         grid: rows and columns of the patches of an image classifier; None for sentences.
 
     Returns:
         The stacks in the order of the parameters.
 
     Raises:
-        ResMLPError: when there are no mixing matrices, or they are not what a layer holds.
+        ResMLPError: if there are no mixing matrices, or the parameters of a layer are inconsistent.
     """
-    found: dict[str, dict[int, dict[str, Tensor]]] = {}
+    by_stack: dict[str, dict[int, dict[str, Tensor]]] = {}
     for name, value in parameters.items():
         if isinstance(value, Tensor) and (match := _NAME.fullmatch(name)):
             stack = (match["stack"] or _UNNAMED).removesuffix(".")
-            found.setdefault(stack, {}).setdefault(int(match["layer"]), {})[match["rest"]] = value
-    stacks = [_stack(name, layers, grid) for name, layers in found.items()]
-    require(
-        bool(stacks), "the model", "a ResMLP with mixing matrices", "without any", "name a model that mixes linearly"
-    )
+            by_stack.setdefault(stack, {}).setdefault(int(match["layer"]), {})[match["rest"]] = value
+    stacks = [_stack(name, layers, grid) for name, layers in by_stack.items()]
+    if not stacks:
+        raise ResMLPError("the model contains no mixing matrices; name a model that mixes linearly")
     return stacks
 
 
@@ -132,7 +134,8 @@ def _stack(name: str, by_number: dict[int, dict[str, Tensor]], grid: tuple[int, 
     grid = grid or (1, positions)
     for layer in layers:
         expected = (grid[0] * grid[1],) * 2
-        require(layer.mixing.shape == expected, f"A of {name}", f"of shape {expected}", layer.mixing.shape, "check it")
+        if layer.mixing.shape != expected:
+            raise ResMLPError(f"A of {name} has shape {layer.mixing.shape} instead of {expected}; check the model")
     reached = [np.flatnonzero(layer.bias) for layer in layers if layer.bias is not None]
     trained = max((int(places[-1]) + 1 for places in reached if len(places)), default=None)
     return Stack(name, layers, causal, grid, trained)
@@ -140,9 +143,11 @@ def _stack(name: str, by_number: dict[int, dict[str, Tensor]], grid: tuple[int, 
 
 def _layer(name: str, parameters: Mapping[str, Tensor], causal: bool) -> Layer:
     mixing = _matrix(name, parameters, "mixing.sublayer.weight", 2)
-    require(mixing.shape[0] == mixing.shape[1], f"A of {name}", "square", mixing.shape, "name another model")
+    if mixing.shape[0] != mixing.shape[1]:
+        raise ResMLPError(f"A of {name} has shape {mixing.shape} and is not square; give another model")
     bias = _matrix(name, parameters, "mixing.sublayer.bias", 1) if "mixing.sublayer.bias" in parameters else None
-    require(bias is None or len(bias) == len(mixing), f"b of {name}", "as long as A", "not", "name another model")
+    if bias is not None and len(bias) != len(mixing):
+        raise ResMLPError(f"b of {name} has {len(bias)} elements and is not as long as A; give another model")
     return Layer(
         mixing=np.tril(mixing) if causal else mixing,
         bias=bias,
@@ -159,25 +164,29 @@ def _gain(name: str, parameters: Mapping[str, Tensor]) -> float | None:
     for key in ("mixing.pre.alpha", "mixing.pre.weight"):  # of an Affine or a LayerNorm; there may be neither
         if key in parameters:
             before = _matrix(name, parameters, key, 1)
-            require(before.shape == scale.shape, f"{key} of {name}", "as long as alpha'", "not", "name another model")
+            if before.shape != scale.shape:
+                raise ResMLPError(f"{key} of {name} is not as long as mixing.post.alpha; give another model")
             scale = scale * before
     return float(np.abs(scale).mean())
 
 
 def _matrix(name: str, parameters: Mapping[str, Tensor], key: str, dimensions: int) -> Array:
-    """A parameter as numbers. What a bad file may hold in its place is refused before it takes memory."""
+    """A parameter as a NumPy array. Invalid parameters are rejected before memory is allocated."""
     value = parameters.get(key)
     if value is None:
-        raise ResMLPError(f"{name} must hold {key}, but does not; name a model that mixes linearly")
+        raise ResMLPError(f"{name} has no {key}; name a model that mixes linearly")
     shape = tuple(value.shape)
-    fits = value.dim() == dimensions and value.is_floating_point() and value.numel() > 0
-    require(fits, f"{key} of {name}", f"{dimensions}-dimensional numbers", f"of shape {shape}", "name another model")
+    if value.dim() != dimensions or not value.is_floating_point() or value.numel() == 0:
+        raise ResMLPError(
+            f"{key} of {name} has shape {shape} and type {value.dtype}, but must be a floating-point tensor of "
+            f"{dimensions} dimensions; give another model"
+        )
     stored = value.untyped_storage().nbytes()
-    whole = stored >= value.numel() * value.element_size()
-    require(whole, f"{key} of {name}", "stored whole", f"{stored} bytes for {shape}", "name another model")
+    if stored < value.numel() * value.element_size():
+        raise ResMLPError(f"{key} of {name} has shape {shape}, but only {stored} bytes are stored; give another model")
     numbers = value.detach().double().numpy()
-    finite = bool(np.isfinite(numbers).all())
-    require(
-        finite, f"{key} of {name}", "finite", "partly nan or infinite", "the training diverged; go back before that"
-    )
+    if not np.isfinite(numbers).all():
+        raise ResMLPError(
+            f"{key} of {name} contains NaN or infinity, so the training diverged; give an earlier checkpoint"
+        )
     return numbers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.training.fairseq_log import parse_log
 from resmlp_mt.training.provenance import RUN, read_run
 from resmlp_mt.training.run_record import METRICS, TRAIN, VALID, read_records
@@ -64,19 +64,14 @@ def read_histories(paths: Sequence[Path], names: Sequence[str] | None) -> list[H
 
     Args:
         paths: folders of checkpoints, or logs of fairseq's.
-        names: for readers; by default the names of the folders or logs, told apart by those above them.
+        names: display names; default: names of the folders or logs, with parent folders where needed to be unique.
 
     Raises:
-        ResMLPError: when one holds no training, or there are not as many names.
+        ResMLPError: if one contains no training, or the names are not unique or not as many.
     """
     names = list(names) if names else _names(paths)
-    require(
-        len(names) == len(paths) == len(set(names)),
-        "--names",
-        f"{len(paths)} different names, one for each RUN",
-        " ".join(names),
-        "count again",
-    )
+    if not len(names) == len(paths) == len(set(names)):
+        raise ResMLPError(f"--names takes {len(paths)} different names, one for each RUN, but got {' '.join(names)}")
     return [_read(path, name) for path, name in zip(paths, names, strict=True)]
 
 
@@ -88,7 +83,7 @@ def run_files(paths: Sequence[Path]) -> list[Path]:
 def _names(paths: Sequence[Path]) -> list[str]:
     whole = [path.absolute() for path in paths]
     most = max(len(path.parts) for path in whole)
-    for count in range(1, most):  # as many of the last parts as tell them apart
+    for count in range(1, most):  # the shortest suffixes that are unique
         names = ["/".join(path.parts[-count:]) for path in whole]
         if len(set(names)) == len(names):
             break
@@ -101,9 +96,8 @@ def _read(path: Path, name: str) -> History:
     else:
         records, settings = parse_log(_log_lines(path))
         run = {"settings": settings} if settings else {}
-    require(
-        bool(records), str(path), "a training", "without any record of one", f"name a folder with {METRICS}, or a log"
-    )
+    if not records:
+        raise ResMLPError(f"{path} is without any record of a training; give a folder with {METRICS}, or a log")
     validations = [record for record in records if record.get("kind") == VALID]
     first = validations[0].get("subset") if validations else None
     return History(

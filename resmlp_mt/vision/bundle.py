@@ -1,6 +1,6 @@
-"""A classifier's bundle: a folder with all that classifying needs, and nothing that is run when it is read.
+"""Bundles of classifiers: a folder with everything that inference needs. Reading one runs no code from it.
 
-`model.safetensors` the parameters; `config.json` settings, names of the classes, and preprocessing of the pictures.
+`model.safetensors` holds the parameters; `config.json` holds settings, class names and preprocessing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from resmlp_mt.common import files
 from resmlp_mt.common.config import check_revision, parse_config, parse_stored_config
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.common.tensor_files import write_safetensors
 from resmlp_mt.common.version import __version__
@@ -26,20 +26,20 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-FORMAT = 1  # the revision: one more when an older version would misread what is written
+FORMAT = 1  # format revision; incremented when older versions would misread the files
 CONFIG, PARAMETERS = "config.json", "model.safetensors"
-CORE = "core."  # what `resmlp_mt.fairseq_plugin.image_model.ResMLPVisionModel` puts before our names
+CORE = "core."  # prefix of parameter names in checkpoints of `resmlp_mt.fairseq_plugin.image_model.ResMLPVisionModel`
 _LARGEST_CONFIG_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
 class LoadedClassifier:
-    """A classifier with what belongs to it.
+    """A classifier with its class names and preprocessing.
 
     Attributes:
-        classifier: in evaluation mode, on the CPU, in 32 bits.
-        classes: their names, in the order of the logits; none for a classifier without head.
-        preprocessing: of the pictures.
+        classifier: the model, in evaluation mode, on the CPU, in float32.
+        classes: class names in the order of the logits; empty for a classifier without head.
+        preprocessing: preprocessing of its input images.
     """
 
     classifier: ClassifierModel
@@ -48,7 +48,7 @@ class LoadedClassifier:
 
 
 def classifier_files(path: Path) -> list[Path]:
-    """The files that a classifier is read from: a bundle's in their folder, or a checkpoint."""
+    """Lists the files of a classifier: those in a bundle's folder, or the checkpoint."""
     return [path / CONFIG, path / PARAMETERS] if path.is_dir() else [path]
 
 
@@ -58,16 +58,16 @@ def save_classifier(
     """Writes a bundle.
 
     Args:
-        folder: a new one, or that of an older bundle.
-        classifier: not folded.
-        classes: names of the classes, as many as the head has.
-        preprocessing: of the pictures that it was trained on.
+        folder: a new folder, or an existing bundle to overwrite.
+        classifier: a classifier that is not folded.
+        classes: class names, one for each output of the head.
+        preprocessing: preprocessing that the classifier was trained with.
 
     Raises:
-        ResMLPError: when the folder holds something else or cannot be written, or the parts do not fit together.
+        ResMLPError: if the folder contains other files or cannot be written, or the arguments are inconsistent.
     """
-    taken = folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CONFIG).is_file()))
-    require(not taken, str(folder), "a new folder or a classifier's", "something else", "name another")
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CONFIG).is_file())):
+        raise ResMLPError(f"{folder} exists and is not a classifier's bundle; give another folder")
     _check_parts(classifier.settings, classes, preprocessing)
     parameters = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
     _check_shapes(classifier.settings, {name: tuple(value.shape) for name, value in parameters.items()})
@@ -92,22 +92,27 @@ def load_classifier(path: Path, network: str = CORE) -> LoadedClassifier:
 
     Args:
         path: the folder or the checkpoint.
-        network: what stands before its names in a checkpoint that holds several, see `self_distillation`.
+        network: prefix of the parameter names in a checkpoint with several networks, see `self_distillation`.
 
     Raises:
-        ResMLPError: when it is missing, damaged, holds something else, or asks to run code.
+        ResMLPError: if the file is missing or damaged, contains something else, or tries to run code.
     """
     if path.is_dir():
         return _load_bundle(path)
-    require(path.is_file(), "the classifier", "a bundle's folder or a checkpoint", path, "check the name")
+    if not path.is_file():
+        raise ResMLPError(f"there is no bundle or checkpoint of a classifier at {path}; check the name")
     return _load_checkpoint(path, network)
 
 
 def _load_bundle(folder: Path) -> LoadedClassifier:
     file = folder / CONFIG
-    require(file.is_file(), "the classifier", f"a folder with a {CONFIG}", folder, "see `resmlp-mt vision convert`")
+    if not file.is_file():
+        raise ResMLPError(
+            f"{folder} is not a classifier's bundle: it contains no {CONFIG}; make one with `resmlp-mt vision convert`"
+        )
     try:
-        require(file.stat().st_size <= _LARGEST_CONFIG_BYTES, str(file), "a small file", "too large", "get it again")
+        if file.stat().st_size > _LARGEST_CONFIG_BYTES:
+            raise ResMLPError(f"larger than {_LARGEST_CONFIG_BYTES} bytes")
         content = json.loads(file.read_text(encoding="utf-8"))
         check_revision(content["format"], FORMAT)
         settings = parse_config(ClassifierConfig, content["settings"])
@@ -117,12 +122,12 @@ def _load_bundle(folder: Path) -> LoadedClassifier:
     except OSError as error:
         raise files.unreadable(file, error) from error
     except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
-        said = error if isinstance(error, ResMLPError) else f"{type(error).__name__}: {str(error)[:200]}"
-        raise ResMLPError(f"{file} must be a classifier's configuration, but is not ({said}); get it again") from error
+        reason = error if isinstance(error, ResMLPError) else f"{type(error).__name__}: {str(error)[:200]}"
+        raise ResMLPError(f"{file} is not the configuration of a classifier ({reason}); get a new copy") from error
     parameters = folder / PARAMETERS
-    whole = parameters.is_file() and files.file_digest(parameters) == digest
-    require(whole, str(parameters), "the file written with the configuration", "missing or altered", "get it again")
-    return assemble(settings, read_tensors(parameters), classes, preprocessing)
+    if not parameters.is_file() or files.file_digest(parameters) != digest:
+        raise ResMLPError(f"{parameters} is missing or does not match the digest in {CONFIG}; get a new copy")
+    return build_classifier(settings, read_tensors(parameters), classes, preprocessing)
 
 
 def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
@@ -139,32 +144,32 @@ def _load_checkpoint(path: Path, network: str) -> LoadedClassifier:
         head = core.get("head.weight")
         of_task = {**images, "num_classes": 0 if head is None else head.size(0)}
         settings = parse_stored_config(ClassifierConfig, model, of_task)
-        return assemble(settings, core, classes, preprocessing)
+        return build_classifier(settings, core, classes, preprocessing)
     except ResMLPError as error:
         raise ResMLPError(f"{path}: {error}") from error
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ResMLPError(
-            f"{path} must be a checkpoint of image classification, but is not ({type(error).__name__}: {error}); "
-            "name another, or see `resmlp-mt vision convert` for other weights"
+            f"{path} is not a checkpoint of an image classifier ({type(error).__name__}: {error}); "
+            "give another, or import weights of other formats with `resmlp-mt vision convert`"
         ) from error
 
 
-def assemble(
+def build_classifier(
     settings: ClassifierConfig, parameters: Mapping[str, Tensor], classes: Sequence[str], preprocessing: Preprocessing
 ) -> LoadedClassifier:
-    """Makes a classifier from its parts.
+    """Builds a classifier from settings and parameters.
 
     Raises:
-        ResMLPError: when the parts do not fit together.
+        ResMLPError: if the arguments are inconsistent.
     """
     _check_parts(settings, classes, preprocessing)
     _check_shapes(settings, {name: tuple(value.shape) for name, value in parameters.items()})
     with without_memory():
         classifier = ClassifierModel(settings)
-    held = {
+    state = {
         name: value if name.endswith("num_batches_tracked") else value.float() for name, value in parameters.items()
     }
-    classifier.load_state_dict(held, assign=True)
+    classifier.load_state_dict(state, assign=True)
     return LoadedClassifier(classifier.eval(), list(classes), preprocessing)
 
 
@@ -172,21 +177,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Reads a safetensors file.
 
     Raises:
-        ResMLPError: when it is none.
+        ResMLPError: if it is not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as content:
             return {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ResMLPError(f"{path} must be a safetensors file, but is not ({error}); get it again") from error
+        raise ResMLPError(f"{path} is not a valid safetensors file ({error}); get a new copy") from error
 
 
 def read_preprocessing(content: Mapping[str, Any]) -> Preprocessing:
-    """Makes a preprocessing from what a file holds.
+    """Reads the preprocessing from the content of a file.
 
     Raises:
-        ResMLPError: when a value is out of range.
-        TypeError, ValueError: when one is unknown or of another type.
+        ResMLPError: if a value is out of range.
+        TypeError, ValueError: if a value is missing or has the wrong type.
     """
     return Preprocessing(
         image_size=content["image_size"],
@@ -200,33 +205,46 @@ def read_preprocessing(content: Mapping[str, Any]) -> Preprocessing:
 
 def _read_classes(content: Any) -> list[str]:
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
-        raise TypeError("the classes are no list of names")
+        raise TypeError("the classes are not a list of names")
     return content
 
 
 def _check_parts(settings: ClassifierConfig, classes: Sequence[str], preprocessing: Preprocessing) -> None:
-    count, sides, shades = settings.num_classes, settings.size, settings.channels
-    require(len(classes) == count, "the classes", f"as many as the head's {count}", len(classes), "give their names")
-    side, channels = preprocessing.image_size, preprocessing.channels
-    require((side, side) == sides, "the preprocessing's image size", str(sides), side, "make them equal")
-    require(channels == shades, "the preprocessing's channels", str(shades), channels, "make them equal")
+    if len(classes) != settings.num_classes:
+        raise ResMLPError(
+            f"there are {len(classes)} class names, but the head has {settings.num_classes} outputs; give one for each"
+        )
+    side = preprocessing.image_size
+    if (side, side) != settings.size:
+        raise ResMLPError(f"the preprocessing makes images of {side} pixels, but the model's size is {settings.size}")
+    if preprocessing.channels != settings.channels:
+        raise ResMLPError(
+            f"the preprocessing makes images of {preprocessing.channels} channels, but the model has "
+            f"{settings.channels}"
+        )
 
 
 def _check_shapes(settings: ClassifierConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Compares parameters with the settings before memory is taken for them.
+    """Compares parameter shapes with the settings, before memory is allocated.
 
     Raises:
-        ResMLPError: names the first difference.
+        ResMLPError: names the first mismatch.
     """
-    remedy = "the settings are not those of these parameters"
-    require(settings.depth <= len(shapes), "depth", f"at most the {len(shapes)} parameters", settings.depth, remedy)
+    if settings.depth > len(shapes):
+        raise ResMLPError(f"the settings do not match the parameters: depth {settings.depth}, {len(shapes)} parameters")
     try:
         with without_memory():
             expected = {name: tuple(value.shape) for name, value in ClassifierModel(settings).state_dict().items()}
     except (RuntimeError, OverflowError) as error:
-        raise ResMLPError(f"the settings must describe a classifier, but do not ({error}); get it again") from error
+        raise ResMLPError(f"the settings do not describe a classifier ({error}); get a new copy") from error
     for name, shape in expected.items():
-        found = shapes.get(name, "missing")
-        require(found == shape, f"the parameter {name}", f"of shape {shape}", found, remedy)
+        if name not in shapes:
+            raise ResMLPError(f"the settings do not match the parameters: the parameter {name} is missing")
+        if shapes[name] != shape:
+            raise ResMLPError(
+                f"the settings do not match the parameters: the parameter {name} has shape {shapes[name]} instead of "
+                f"{shape}"
+            )
     unknown = sorted(set(shapes) - set(expected))
-    require(not unknown, "the parameters", "those of the settings", f"with {unknown[:1]} beside them", remedy)
+    if unknown:
+        raise ResMLPError(f"the settings do not match the parameters: the parameter {unknown[0]} is unknown")

@@ -1,4 +1,4 @@
-"""Images in, classes out."""
+"""The public API for image classification: `Classifier`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, load_classifier
 from resmlp_mt.vision.data.images import convert_image, open_image
-from resmlp_mt.vision.inference.prediction import in_batches, make_ready
+from resmlp_mt.vision.inference.prediction import prepare_for_inference, read_batches
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +63,7 @@ class Classifier:
     ) -> None:
         if not loaded.classes:
             raise ResMLPError("the model has no head and cannot classify; name another model")
-        self.model = make_ready(loaded.classifier, device, fold)
+        self.model = prepare_for_inference(loaded.classifier, device, fold)
         self.classes = loaded.classes
         self.preprocessing = loaded.preprocessing
         self.batch_size = batch_size
@@ -113,7 +113,7 @@ class Classifier:
                 return str(error)
 
         done = 0
-        for batch in in_batches(images, read, self.batch_size, self.workers):
+        for batch in read_batches(images, read, self.batch_size, self.workers):
             tensors = [result for result in batch if isinstance(result, Tensor)]
             guesses = iter(self._guesses(torch.stack(tensors), top_k) if tensors else [])
             for image, result in zip(images[done:], batch, strict=False):

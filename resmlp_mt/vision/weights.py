@@ -1,7 +1,7 @@
-"""Weights of deit and timm: their names for our parameters, and the settings that tensors tell of.
+"""Converts weights of deit and timm: parameter names, shapes, and settings inferred from the tensors.
 
-Published are ResMLP-S12, S24, S36 and B24/8, plain and distilled, S12 and S24 of DINO, and B24/8 pre-trained on
-ImageNet-22k; all have the same layers and differ in size and head alone. Source: facebookresearch/deit,
+Published weights: ResMLP-S12, S24, S36 and B24/8, plain and distilled; S12 and S24 trained with DINO; B24/8 pre-trained
+on ImageNet-22k. All have the same layers and differ only in size and head. Source: facebookresearch/deit,
 resmlp_models.py; timm, models/mlp_mixer.py.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.common.tensor_files import write_checkpoint, write_safetensors
 from resmlp_mt.nn.skeleton import without_memory
@@ -26,7 +26,7 @@ from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-# Our name of a part -> theirs; {} is the number of a layer.
+# Our name of a module -> theirs; {} is the layer index.
 LAYOUTS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     {
         "deit": {
@@ -54,17 +54,18 @@ LAYOUTS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     }
 )
 PATCHES = "patch_embed.proj.weight"
-_WRAPPERS = ("model", "state_dict", "teacher")  # where training programs put a model's parameters in a checkpoint
-_PREFIXES = ("module.", "backbone.")  # what they put before the names
+_WRAPPERS = ("model", "state_dict", "teacher")  # keys under which checkpoints store the parameters
+_PREFIXES = ("module.", "backbone.")  # prefixes of their names
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """Reads deit's or timm's parameters from a .safetensors file or a torch checkpoint; nothing in it is run.
+    """Reads deit's or timm's parameters from a .safetensors file or a torch checkpoint, without running code from it.
 
     Raises:
-        ResMLPError: when the file is missing or damaged, asks to run code, or holds no parameters.
+        ResMLPError: if the file is missing or damaged, tries to run code, or contains no parameters.
     """
-    require(path.is_file(), "the weights", "a file", path, "check the name")
+    if not path.is_file():
+        raise ResMLPError(f"the weights file {path} does not exist; check the name")
     content: Any = read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -72,7 +73,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise ResMLPError(f"{path} must hold a model's parameters by name, but does not; name another file")
+        raise ResMLPError(f"{path} does not contain the parameters of a model by name; give another file")
     for prefix in _PREFIXES:
         if content and all(name.startswith(prefix) for name in content):
             content = {name.removeprefix(prefix): value for name, value in content.items()}
@@ -80,35 +81,40 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def from_foreign(tensors: Mapping[str, Tensor]) -> tuple[ClassifierConfig, dict[str, Tensor]]:
-    """Translates deit's or timm's parameters into ours.
+    """Converts deit's or timm's parameters to ours.
 
     Args:
-        tensors: by their names.
+        tensors: the tensors by deit's or timm's names.
 
     Returns:
-        The settings that the tensors tell of, and the parameters by the names in `ClassifierModel`.
+        The settings inferred from the tensors, and the parameters by the names in `ClassifierModel`.
 
     Raises:
-        ResMLPError: when names are unknown or missing, or shapes do not fit together.
+        ResMLPError: if names are unknown or missing, or shapes are inconsistent.
     """
     layout = next((name for name, parts in LAYOUTS.items() if f"{parts['patch_embed.proj']}.weight" in tensors), None)
     if layout is None:
         raise ResMLPError(
-            f"the weights must be deit's or timm's of a ResMLP, with {' or '.join(map(_patches, LAYOUTS))}, but begin "
-            f"with {', '.join(sorted(tensors)[:3])}; name another file"
+            f"these are not ResMLP weights of deit or timm: there is no {' or '.join(map(_patches, LAYOUTS))}, the "
+            f"names begin with {', '.join(sorted(tensors)[:3])}; give another file"
         )
     settings = _infer(tensors, layout)
     with without_memory():
         expected = ClassifierModel(settings).state_dict()
-    named = {_translate(name, layout): name for name in expected}
+    named = {_foreign_name(name, layout): name for name in expected}
     unknown, missing = sorted(set(tensors) - set(named)), sorted(set(named) - set(tensors))
-    require(not unknown, f"{layout}'s names", "those of a ResMLP", f"with {', '.join(unknown)}", "name another file")
-    require(not missing, f"{layout}'s names", f"with {', '.join(missing)}", "without", "name another file")
+    if unknown:
+        raise ResMLPError(f"{layout}'s ResMLP has no parameters {', '.join(unknown)}; give another file")
+    if missing:
+        raise ResMLPError(f"the parameters {', '.join(missing)} of {layout}'s ResMLP are missing; give another file")
     parameters = {}
     for theirs, ours in named.items():
         value, shape = tensors[theirs], tuple(expected[ours].shape)
-        rule = f"of {math.prod(shape)} numbers as {settings.grid} patches of {settings.dim} channels have it"
-        require(value.numel() == math.prod(shape), theirs, rule, tuple(value.shape), "get the file again")
+        if value.numel() != math.prod(shape):
+            raise ResMLPError(
+                f"{theirs} has shape {tuple(value.shape)}, but needs {math.prod(shape)} elements for "
+                f"{settings.grid} patches and dim {settings.dim}; get a new copy of the file"
+            )
         parameters[ours] = value.float().reshape(shape)
     return settings, parameters
 
@@ -118,32 +124,35 @@ def _patches(layout: str) -> str:
 
 
 def to_foreign(classifier: ClassifierModel, layout: str) -> dict[str, Tensor]:
-    """Translates our parameters into deit's or timm's.
+    """Converts our parameters to deit's or timm's.
 
     Args:
-        classifier: not folded.
+        classifier: a classifier that is not folded.
         layout: one of `LAYOUTS`.
 
     Raises:
-        ResMLPError: when they have no such model.
+        ResMLPError: if deit and timm have no such model.
     """
     settings = classifier.settings
-    has = {"norm": "affine", "mixing": "linear", "pooling": "average", "activation": "gelu", "post_bias": False}
-    for name, value in has.items():
-        found = getattr(settings, name)
-        require(found == value, name, f"{value}, as {layout}'s models have it", found, "keep this one in our form")
-    translated = {}
+    supported = {"norm": "affine", "mixing": "linear", "pooling": "average", "activation": "gelu", "post_bias": False}
+    for name, value in supported.items():
+        actual = getattr(settings, name)
+        if actual != value:
+            raise ResMLPError(
+                f"{layout}'s models have {name} {value}, but this one has {actual}; convert it to a bundle instead"
+            )
+    converted = {}
     for ours, value in classifier.state_dict().items():
         if ours == PATCHES:
             value = value.view(settings.dim, settings.channels, settings.patch_size, settings.patch_size)
         elif layout == "timm" and re.search(r"(pre|^norm)\.(alpha|beta)$", ours):
             value = value.view(1, 1, -1)
-        translated[_translate(ours, layout)] = value.detach().cpu().contiguous()
-    return translated
+        converted[_foreign_name(ours, layout)] = value.detach().cpu().contiguous()
+    return converted
 
 
 def write_foreign(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes parameters to a .safetensors file, or, with another ending, with torch.
+    """Writes parameters to a .safetensors file, or with torch for other file extensions.
 
     Raises:
         ResMLPError: when the file cannot be written.
@@ -154,21 +163,24 @@ def write_foreign(path: Path, tensors: dict[str, Tensor]) -> None:
         write_checkpoint(path, tensors)
 
 
-def _translate(ours: str, layout: str) -> str:
-    """Their name of one of our parameters."""
+def _foreign_name(ours: str, layout: str) -> str:
+    """The name of one of our parameters in a layout."""
     number = re.search(r"\.(\d+)\.", ours)
     general = ours if number is None else ours.replace(number[0], ".{}.", 1)
     for part, theirs in LAYOUTS[layout].items():
         if general == part or general.startswith(f"{part}."):
-            found = theirs + general.removeprefix(part)
-            return found if number is None else found.format(number[1])
-    raise AssertionError(ours)  # `to_foreign` lets only such settings pass as have no other parameters
+            name = theirs + general.removeprefix(part)
+            return name if number is None else name.format(number[1])
+    raise AssertionError(ours)  # `to_foreign` rejects settings with other parameters
 
 
 def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
     parts = LAYOUTS[layout]
     patches = tensors[_patches(layout)]
-    require(patches.dim() == 4, _patches(layout), "of 4 axes", tuple(patches.shape), "name another file")
+    if patches.dim() != 4:
+        raise ResMLPError(
+            f"{_patches(layout)} must have 4 dimensions, but has shape {tuple(patches.shape)}; give another file"
+        )
     dim, channels, side, _ = patches.shape
     numbers = [int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d{1,4})\.", name))]
     first = {part: theirs.format(0) for part, theirs in parts.items()}
@@ -176,12 +188,13 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
     hidden = tensors.get(f"{first['layers.{}.channels.sublayer']}.fc1.bias")
     if not numbers or mixing is None or hidden is None:
         raise ResMLPError(
-            f"{layout}'s weights must have mixing and MLP of a first block, but lack one; name another file"
+            f"the mixing or the MLP of the first block of {layout}'s weights is missing; give another file"
         )
     rows = math.isqrt(mixing.numel())
-    require(rows * rows == mixing.numel(), "the number of patches", "a square", mixing.numel(), "name another file")
+    if rows * rows != mixing.numel():
+        raise ResMLPError(f"the weights have {mixing.numel()} patches, which is not a square; give another file")
     head = tensors.get("head.weight")
-    found = ClassifierConfig(
+    settings = ClassifierConfig(
         image_size=rows * side,
         patch_size=side,
         channels=channels,
@@ -190,20 +203,18 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
         hidden_ratio=hidden.numel() / dim,
         num_classes=0 if head is None else head.size(0),
     )
-    name = architecture_of(found)
-    return (
-        found
-        if name is None
-        else replace(found, layer_scale=ClassifierConfig(**VISION_ARCHITECTURES[name]).layer_scale)
-    )
+    name = architecture_of(settings)
+    if name is None:
+        return settings
+    return replace(settings, layer_scale=ClassifierConfig(**VISION_ARCHITECTURES[name]).layer_scale)
 
 
 def architecture_of(settings: ClassifierConfig) -> str | None:
-    """The registered architecture of the same size and kind, whatever its images and classes, or None."""
-    free = ("image_size", "num_classes", "drop_path", "layer_scale")
-    wanted = {name: value for name, value in asdict(settings).items() if name not in free}
+    """The registered architecture with these settings, or None; image size, classes, drop path, LayerScale ignored."""
+    ignored = ("image_size", "num_classes", "drop_path", "layer_scale")
+    compared = {name: value for name, value in asdict(settings).items() if name not in ignored}
     for name, changes in VISION_ARCHITECTURES.items():
         row = asdict(ClassifierConfig(**changes))
-        if all(row[key] == value for key, value in wanted.items()):
+        if all(row[key] == value for key, value in compared.items()):
             return name
     return None

@@ -60,4 +60,4 @@ def test_a_training_without_raw_references_is_refused_in_one_line(tmp_path):
     words = ["--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save"]
     finished = run("fairseq-train", data, *words, check=False)
     assert finished.returncode != 0
-    assert "test.tgt must be 20 lines long, as the split, but is 19" in finished.stderr.splitlines()[-1]
+    assert "test.tgt has 19 lines, but the split has 20" in finished.stderr.splitlines()[-1]

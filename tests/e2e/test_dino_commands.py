@@ -131,7 +131,7 @@ def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pict
     assert all(score["pictures"] == VALID for score in scores.values())
     low, high = scores["5"]["interval"]
     assert low < scores["5"]["top1"] < high or scores["5"]["top1"] in (0.0, 100.0)
-    assert f"{TRAIN} training pictures" in capsys.readouterr().out
+    assert f"{TRAIN} training images" in capsys.readouterr().out
 
     untrained = []
     for file in ("checkpoint1.pt", "checkpoint_last.pt"):
@@ -170,16 +170,16 @@ def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures,
     ]
     checkpoint = trained[0] / "checkpoint_last.pt"
     finished = run("fairseq-train", pictures, *words, "--init-from", checkpoint)
-    said = f"2 layers, their mixing interpolated from 4 x 4 to 6 x 6 patches from {checkpoint}; new: a head of 3"
+    said = f"2 layers, mixing interpolated from 4 x 4 to 6 x 6 patches, from {checkpoint}; new head with 3 classes"
     assert said in finished.stdout + finished.stderr
 
 
 def test_without_a_number_of_updates_the_schedules_are_missed_in_one_line():
     task = ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", max_update=0))
-    with pytest.raises(ResMLPError, match="--max-update must be above 0"):
+    with pytest.raises(ResMLPError, match="schedules require --max-update"):
         task.optimizer_step(None, None, 0)
 
 
 def test_half_a_schedule_of_weight_decay_is_refused():
-    with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end must be given together"):
+    with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end require each other"):
         ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", weight_decay_end=0.4))

@@ -129,7 +129,7 @@ class TestTraining:
             "fairseq-train", *data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "a", *words, check=False
         )
         assert refused.returncode != 0
-        assert f"fairseq-train: error: {damaged} must be a whole picture" in refused.stderr.splitlines()[-1]
+        assert f"fairseq-train: error: {damaged} cannot be read as an image" in refused.stderr.splitlines()[-1]
         said = train(tmp_path / "b", *words, "--max-epoch", 1, "--corrupt-images", "skip", data=data)
         assert f"skipped: {damaged}" in said
         assert len(validated(said, "top1")) == 1

@@ -8,9 +8,9 @@ from fairseq_cli import train
 from omegaconf import OmegaConf
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches import repair_all, requirements
+from resmlp_mt.fairseq_plugin.patches import apply_patches, requirements
 
-repair_all()
+apply_patches()
 
 
 @pytest.mark.parametrize(

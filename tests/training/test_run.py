@@ -10,7 +10,7 @@ from fairseq_cli import train as training_loop
 from omegaconf import OmegaConf
 
 import resmlp_mt
-from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH, let_a_finished_training_rest
+from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH, stop_finished_training
 
 resmlp_mt.register_with_fairseq()
 
@@ -107,7 +107,7 @@ def run_of_two_epochs(trainer, monkeypatch, tmp_path):
         for epoch in (1, 2):
             _, ends = hooks.end_when_asked(train, trainer.cfg, trainer, None, epochs)
             if not ends:
-                hooks.note_the_lowest_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
+                hooks.detect_lowest_learning_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
         return read_run(tmp_path / "run.json")["ends"]
 
     return run
@@ -131,7 +131,7 @@ def test_after_the_last_epoch_nothing_is_trained_nor_recorded(trainer, monkeypat
     trainer.cfg.optimization.max_epoch = 2
     found = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
     monkeypatch.setattr(checkpoint_utils, "load_checkpoint", lambda cfg, trainer: found)
-    let_a_finished_training_rest()
+    stop_finished_training()
     assert checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer) is found
     assert trainer.cfg.optimization.max_epoch == NO_EPOCH
     Run(trainer).loaded(found[0])

@@ -17,10 +17,10 @@ from fairseq_commands import ROOT, environment
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
-from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import apply_patches
 from resmlp_mt.fairseq_plugin.patches import saving as repairs
 
-repair_all()
+apply_patches()
 
 OLD, NEW = {"model": torch.zeros(31, 37)}, {"model": torch.ones(31, 37)}
 
@@ -126,9 +126,9 @@ KILLED = """
 import os, signal, sys, torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
-from resmlp_mt.fairseq_plugin.patches import repair_all
+from resmlp_mt.fairseq_plugin.patches import apply_patches
 
-repair_all()
+apply_patches()
 how, path = sys.argv[1:]
 
 def write_half(write):

@@ -63,11 +63,11 @@ LOADING = """
 import os, signal, sys, time, torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 from resmlp_mt.training.stopping import keep_loading_data
 
 if sys.argv[1] == "kept":
-    put_around(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
+    wrap_function(signal_handling, "_set_worker_signal_handlers", keep_loading_data)
 loader = iter(DataLoader(list(range(40)), num_workers=1, prefetch_factor=1))
 next(loader)
 worker = loader._workers[0].pid

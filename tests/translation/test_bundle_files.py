@@ -184,8 +184,8 @@ def test_an_average_has_the_mean_of_every_parameter_and_shares_what_the_model_sh
 
 def test_too_few_checkpoints_and_other_models_are_refused(tmp_path):
     numbered_checkpoints(tmp_path, [3.0, 1.0])
-    with pytest.raises(ResMLPError, match="must be at least 3, but is 2"):
+    with pytest.raises(ResMLPError, match="only 2 numbered checkpoints, not 3"):
         last_checkpoints(tmp_path, 3)
     other = write_checkpoint(tmp_path / "other.pt", "resmlp_tiny", "--encoder-layers", 1)
-    with pytest.raises(ResMLPError, match="must hold the same parameters"):
+    with pytest.raises(ResMLPError, match="has other parameters than"):
         average_checkpoints([tmp_path / "checkpoint1.pt", other])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from, mix, repeated_order
+from resmlp_mt.vision.data.augmentation import Augmentation, mix, repeated_order, seeded_generators
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 
@@ -17,12 +17,12 @@ def draws():
 
 
 def test_the_same_numbers_give_the_same_draws_and_other_numbers_others():
-    with drawing_from(1, 2, 3):
+    with seeded_generators(1, 2, 3):
         first = draws()
-    with drawing_from(1, 2, 3):
+    with seeded_generators(1, 2, 3):
         assert draws() == first
     for numbers in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
-        with drawing_from(*numbers):
+        with seeded_generators(*numbers):
             assert all(a != b for a, b in zip(draws(), first, strict=True))
 
 
@@ -35,9 +35,9 @@ def test_the_generators_outside_do_not_notice():
     seed_all()
     expected = draws()
     seed_all()
-    with drawing_from(5):
+    with seeded_generators(5):
         draws()
-    with pytest.raises(ResMLPError), drawing_from(5):
+    with pytest.raises(ResMLPError), seeded_generators(5):
         Augmentation(mixup=-draws()[0])
     assert draws() == expected
 
@@ -48,7 +48,7 @@ def test_every_change_of_a_picture_repeats_with_its_numbers():
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (23, 29, 3), dtype=np.uint8))
     seen = []
     for epoch in (1, 2, 1, 2):
-        with drawing_from(7, epoch, 11):
+        with seeded_generators(7, epoch, 11):
             seen.append(transform(image))
     assert torch.equal(seen[0], seen[2])
     assert torch.equal(seen[1], seen[3])
@@ -63,7 +63,7 @@ def test_mixed_targets_are_the_shares_of_the_pictures_mixed(count, kind):
     for i in range(count):
         pictures[i, i] = 1.0
     for number in range(20):
-        with drawing_from(number):
+        with seeded_generators(number):
             images, targets = mix(pictures.clone(), torch.arange(count), 7, Augmentation(**kind))
         torch.testing.assert_close(targets.sum(dim=1), torch.ones(count))
         torch.testing.assert_close(images.mean(dim=(2, 3)), targets, atol=1e-5, rtol=0)
@@ -71,7 +71,7 @@ def test_mixed_targets_are_the_shares_of_the_pictures_mixed(count, kind):
 
 def test_pictures_really_mix():
     pictures = torch.eye(5)[:, :, None, None].expand(5, 5, 9, 9).clone()
-    with drawing_from(2):
+    with seeded_generators(2):
         _, targets = mix(pictures, torch.arange(5), 5, Augmentation(mixup=0.8))
     assert 0 < targets[0, 0] < 1
     assert targets[0, 0] + targets[0, 4] == pytest.approx(1)
@@ -82,7 +82,7 @@ def test_mixup_and_cutmix_take_turns():
     kinds = set()
     for number in range(20):
         pictures = torch.eye(2)[:, :, None, None].expand(2, 2, 9, 9).clone()
-        with drawing_from(number):
+        with seeded_generators(number):
             images, _ = mix(pictures, torch.arange(2), 2, Augmentation(mixup=0.8, cutmix=1.0))
         kinds.add("cut" if set(images.unique().tolist()) <= {0.0, 1.0} else "mixed")
     assert kinds == {"cut", "mixed"}
@@ -119,12 +119,12 @@ def test_repeated_augmentation_sees_the_pictures_that_deits_sampler_deals_out():
     ("settings", "said"),
     [
         ({"repetitions": 0}, "repeated augmentation must be at least 1"),
-        ({"random_erasing": 1.1}, "random erasing must be between 0 and 1"),
-        ({"flip": -0.1}, "flip must be between 0 and 1"),
+        ({"random_erasing": 1.1}, "random erasing is a probability and must be between 0 and 1"),
+        ({"flip": -0.1}, "flip is a probability and must be between 0 and 1"),
         ({"mixup": -1.0}, "mixup must be at least 0"),
         ({"crop_scale": 0.0}, "crop scale must be above 0"),
-        ({"rand_augment": "m9"}, "rand augment must be timm's description of RandAugment, but is 'm9'"),
-        ({"rand_augment": "rand-x9"}, "but is 'rand-x9'"),
+        ({"rand_augment": "m9"}, "'m9' is not a RandAugment policy of timm"),
+        ({"rand_augment": "rand-x9"}, "'rand-x9' is not a RandAugment policy"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(settings, said):

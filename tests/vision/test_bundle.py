@@ -61,7 +61,7 @@ def test_an_older_bundle_is_replaced_and_other_folders_are_left_alone(bundle, tm
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("x")
     for folder in (tmp_path / "other", tmp_path / "other" / "precious.txt"):
-        with pytest.raises(ResMLPError, match="must be a new folder or a classifier's"):
+        with pytest.raises(ResMLPError, match="exists and is not a classifier's bundle"):
             save_classifier(folder, square_classifier(), CLASSES, square_preprocessing())
     assert (tmp_path / "other" / "precious.txt").read_text() == "x"
 
@@ -69,9 +69,9 @@ def test_an_older_bundle_is_replaced_and_other_folders_are_left_alone(bundle, tm
 def test_parts_that_do_not_fit_together_are_not_written(tmp_path):
     model, images = square_classifier(), square_preprocessing()
     wrong = [
-        (model, CLASSES[:-1], images, "the classes must be as many as the head's 7, but is 6"),
-        (model, CLASSES, replace(images, image_size=12), "image size must be"),
-        (toy_classifier(image_size=15), CLASSES, images, "channels must be 2, but is 1"),
+        (model, CLASSES[:-1], images, "there are 6 class names, but the head has 7"),
+        (model, CLASSES, replace(images, image_size=12), "images of 12 pixels"),
+        (toy_classifier(image_size=15), CLASSES, images, "images of 1 channels, but the model has 2"),
     ]
     for *parts, said in wrong:
         with pytest.raises(ResMLPError, match=said):
@@ -104,12 +104,12 @@ def change_config(bundle, change):
     [
         (lambda c: c.update(format=2), "the format has revision 2, but this version reads revisions up to 1"),
         (lambda c: c.pop("classes"), "'classes'"),
-        (lambda c: c.update(classes=CLASSES[1:]), "as many as the head's 7"),
-        (lambda c: c.update(classes=[1, 2, 3, 4, 5, 6, 7]), "no list of names"),
+        (lambda c: c.update(classes=CLASSES[1:]), "6 class names, but the head has 7"),
+        (lambda c: c.update(classes=[1, 2, 3, 4, 5, 6, 7]), "not a list of names"),
         (lambda c: c["settings"].update(dim=2**40), "dim must be a whole number from 1 to 1000000"),
         (lambda c: c["settings"].update(dim="11"), "dim must be a whole number"),
         (lambda c: c["settings"].update(dim=True), "dim must be a whole number"),
-        (lambda c: c["settings"].update(depth=10**6), "depth must be at most the"),
+        (lambda c: c["settings"].update(depth=10**6), "depth 1000000"),
         (lambda c: c["settings"].update(hidden_ratio=float("nan")), "hidden_ratio must be"),
         (lambda c: c["settings"].update(hidden_ratio=1e6), "fc1.weight"),
         (lambda c: c["settings"].update(post_bias=1), "post_bias must be true or false"),
@@ -117,18 +117,18 @@ def change_config(bundle, change):
             lambda c: c["settings"].update(image_size=[15, 15, 15]),
             "image_size must be a whole number from 1 to 1000000 or 2 whole numbers",
         ),
-        (lambda c: c["settings"].update(image_size=12), "image size must be"),
+        (lambda c: c["settings"].update(image_size=12), "images of 15 pixels"),
         (lambda c: c["settings"].update(mixing="fft"), "mixing must be one of"),
         (lambda c: c["settings"].update(mixing="conv"), "layers.0.mixing.sublayer"),
         (lambda c: c["settings"].update(pooling="class_mlp"), "class_embedding"),
         (lambda c: c["settings"].update(colour="red"), "the option 'colour' is unknown"),
-        (lambda c: c["settings"].pop("dim"), "(384, 9), but is (11, 9)"),  # the default takes its place
+        (lambda c: c["settings"].pop("dim"), "shape (11, 9) instead of (384, 9)"),  # the default takes its place
         (lambda c: c["preprocessing"].update(mean=[0.5, 0.5]), "mean"),
         (lambda c: c["preprocessing"].update(crop="large"), "crop must be a number from 0 to 1, but is 'large'"),
         (lambda c: c["preprocessing"].update(image_size=15.5), "image size must be a whole number"),
         (lambda c: c["preprocessing"].update(std=[float("nan")]), "std must be a number"),
-        (lambda c: c.update(settings=[]), "must be a classifier's configuration"),
-        (lambda c: c.update(digest="sha256:0"), "missing or altered"),
+        (lambda c: c.update(settings=[]), "is not the configuration of a classifier"),
+        (lambda c: c.update(digest="sha256:0"), "is missing or does not match the digest"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(change, said, bundle):
@@ -141,7 +141,7 @@ def test_parameters_that_are_not_the_settings_are_refused_even_with_a_right_dige
     tensors["head.weight"] = tensors["head.weight"][:, :5].contiguous()
     save_file(tensors, bundle / "model.safetensors")
     change_config(bundle, lambda c: c.update(digest=files.file_digest(bundle / "model.safetensors")))
-    assert "the parameter head.weight must be of shape (7, 11), but is (7, 5)" in refusal(bundle)
+    assert "the parameter head.weight has shape (7, 5) instead of (7, 11)" in refusal(bundle)
 
 
 def test_parameters_beside_those_of_the_settings_are_refused(bundle):
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_asks_to_run_code_is_refused_and_nothing_is_run(tmp_pa
 
 
 def test_neither_folder_nor_file_is_refused(tmp_path):
-    assert "a bundle's folder or a checkpoint" in refusal(tmp_path / "absent")
+    assert "no bundle or checkpoint of a classifier" in refusal(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     assert "config.json" in refusal(tmp_path / "empty")
 

@@ -31,9 +31,9 @@ def greys(images):
 
 
 def test_an_unknown_data_set_or_split_lists_the_known_ones(tmp_path):
-    with pytest.raises(ResMLPError, match="one of folder, digits, cifar10, .*imagenet, but is 'mnist'"):
+    with pytest.raises(ResMLPError, match="'mnist' is unknown; choose one of folder, digits, cifar10, .*imagenet"):
         load_dataset("mnist", tmp_path, "train")
-    with pytest.raises(ResMLPError, match="split of digits must be one of train, valid, but is 'test'"):
+    with pytest.raises(ResMLPError, match="digits has no split 'test'; choose one of train, valid"):
         load_dataset("digits", tmp_path, "test")
 
 
@@ -92,15 +92,15 @@ class TestFolder:
             load_dataset("folder", root, "valid")
 
     def test_a_missing_split_is_named(self, root):
-        with pytest.raises(ResMLPError, match="must be a folder with test/ in it"):
+        with pytest.raises(ResMLPError, match="contains no test/"):
             load_dataset("folder", root, "test")
 
     def test_folders_without_pictures_are_named(self, tmp_path):
         (tmp_path / "train").mkdir()
-        with pytest.raises(ResMLPError, match="one sub-folder a class"):
+        with pytest.raises(ResMLPError, match="has no sub-folders"):
             load_dataset("folder", tmp_path, "train")
         (tmp_path / "train" / "ape").mkdir()
-        with pytest.raises(ResMLPError, match="a folder with pictures"):
+        with pytest.raises(ResMLPError, match="contains no images"):
             load_dataset("folder", tmp_path, "train")
 
 
@@ -176,13 +176,13 @@ class TestCifar:
         folder, *_ = write_cifar(tmp_path, name)
         file = sorted(folder.glob("*test*.bin"))[0]
         file.write_bytes(file.read_bytes()[:-7])
-        with pytest.raises(ResMLPError, match=f"{file.name} must be a whole number of records"):
+        with pytest.raises(ResMLPError, match=f"{file.name} has .* bytes, which is not a multiple of the record size"):
             load_dataset(name, tmp_path, "valid")
 
     def test_a_label_beyond_the_classes_is_refused(self, name, tmp_path):
         folder, *_ = write_cifar(tmp_path, name)
         next(folder.glob("*.txt")).write_text("airplane\n")
-        with pytest.raises(ResMLPError, match="must be below 1"):
+        with pytest.raises(ResMLPError, match="has the label 1, but only 1 classes"):
             load_dataset(name, tmp_path, "train")
 
     def test_pickles_are_never_read(self, name, tmp_path):
@@ -193,7 +193,7 @@ class TestCifar:
         for folder, file in (("cifar-10-batches-py", "data_batch_1"), ("cifar-100-python", "train")):
             (tmp_path / folder).mkdir()
             (tmp_path / folder / file).write_bytes(pickle.dumps(Trap()))
-        with pytest.raises(ResMLPError, match="missing; add --download"):
+        with pytest.raises(ResMLPError, match="is missing; add --download"):
             load_dataset(name, tmp_path, "train")
         assert not (tmp_path / "ran").exists()
 
@@ -241,13 +241,13 @@ class TestDownload:
         url, shown = server
         self.archive(shown)
         self.point_to(monkeypatch, url, "0" * 32)
-        with pytest.raises(ResMLPError, match="the files of cifar10 must be in"):
+        with pytest.raises(ResMLPError, match="the files of cifar10 are not in"):
             load_dataset("cifar10", tmp_path / "data", "train", download=True)
         assert not (tmp_path / "data" / "cifar-10-batches-bin").exists()
 
     def test_without_a_network_one_line_says_what_to_put_where(self, tmp_path, monkeypatch):
         self.point_to(monkeypatch, "http://127.0.0.1:9", "0" * 32)
-        with pytest.raises(ResMLPError, match="put them there yourself") as error:
+        with pytest.raises(ResMLPError, match="copy them there") as error:
             load_dataset("cifar10", tmp_path / "data", "train", download=True)
         assert len(str(error.value).splitlines()) == 1
         assert str(tmp_path / "data") in str(error.value)
@@ -301,17 +301,17 @@ class TestInat:
         images = load_dataset(f"inat{year}", tmp_path, "train")
         assert images.classes == ["Acer", "Quercus"]
         assert greys(images) == [(50, 1)]
-        with pytest.raises(ResMLPError, match=rf"val{year}\.json must be the list"):
+        with pytest.raises(ResMLPError, match=rf"the list of images .*val{year}\.json is missing"):
             load_dataset(f"inat{year}", tmp_path, "valid")
 
     def test_a_list_that_names_files_elsewhere_is_refused(self, tmp_path):
         self.write(tmp_path, 2018, "train", "../../secret.png")
-        with pytest.raises(ResMLPError, match="must be below"):
+        with pytest.raises(ResMLPError, match="which is outside"):
             load_dataset("inat2018", tmp_path, "train")
 
     def test_a_damaged_list_is_named(self, tmp_path):
         (tmp_path / "train2018.json").write_text('{"images": []}')
-        with pytest.raises(ResMLPError, match=r"train2018\.json must be a list of iNaturalist 2018"):
+        with pytest.raises(ResMLPError, match=r"train2018\.json is not a list of iNaturalist 2018"):
             load_dataset("inat2018", tmp_path, "train")
 
 
@@ -334,7 +334,7 @@ class TestImagenet:
 
     def test_real_labels_of_other_pictures_are_refused(self, root):
         (root / "real.json").write_text("[[4, 7]]")
-        with pytest.raises(ResMLPError, match=r"real\.json must be a list for each of 3 pictures"):
+        with pytest.raises(ResMLPError, match=r"real\.json has labels for 1 images, but val/ has 3"):
             load_dataset("imagenet", root, "real")
 
     def test_the_second_validation_set_numbers_its_classes(self, root):

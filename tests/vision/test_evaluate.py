@@ -17,7 +17,7 @@ from resmlp_mt.vision.data.image_sets import ArraySet
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 from resmlp_mt.vision.inference import evaluation as evaluate
 from resmlp_mt.vision.inference.evaluation_figure import draw_confusions
-from resmlp_mt.vision.inference.prediction import make_ready
+from resmlp_mt.vision.inference.prediction import prepare_for_inference
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
@@ -125,26 +125,26 @@ def test_other_classes_are_refused_and_named(root, tmp_path, capsys):
     (root / "val" / "grey").rename(root / "val" / "purple")
     assert main(["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]) == 2
     said = capsys.readouterr().err
-    assert "lack 'grey', also have 'purple'" in said
+    assert "lacks 'grey' and also has 'purple'" in said
     assert said.count("\n") == 1
 
 
 def test_the_same_classes_in_another_order_are_refused():
-    with pytest.raises(ResMLPError, match="another order: 'b' at place 0 instead of 'a'"):
-        evaluate.require_same_classes(["a", "b"], ["b", "a"])
+    with pytest.raises(ResMLPError, match="another order, with 'b' at index 0 instead of 'a'"):
+        evaluate.check_same_classes(["a", "b"], ["b", "a"])
     with pytest.raises(ResMLPError, match="'5', '6', '7', '8', '9' and 2 more"):
-        evaluate.require_same_classes(list("012"), [str(place) for place in range(12) if place != 3 and place != 4])
+        evaluate.check_same_classes(list("012"), [str(place) for place in range(12) if place != 3 and place != 4])
 
 
 def test_numbered_classes_take_the_order_of_the_data():
-    assert evaluate.require_same_classes(["a", "b"], ["a", "b"])
-    assert not evaluate.require_same_classes(["0", "1"], ["a", "b"])
+    assert evaluate.check_same_classes(["a", "b"], ["a", "b"])
+    assert not evaluate.check_same_classes(["0", "1"], ["a", "b"])
 
 
 def test_any_of_several_labels_counts_as_right():
     outcome = evaluate.Outcome(np.array([[2, 0], [1, 2], [0, 1]]), [(0, 2), (0, 2), 0], [], 1.0, 1.0, 1.0, None)
-    assert outcome.count_right(1) == 2
-    assert outcome.count_right(2) == 3
+    assert outcome.count_correct(1) == 2
+    assert outcome.count_correct(2) == 3
     assert outcome.truth.tolist() == [2, 0, 0]
     assert evaluate.confusion_matrix(outcome, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
 
@@ -168,8 +168,8 @@ def test_folding_changes_no_guess_on_real_digits():
     for fold in (False, True):
         torch.manual_seed(3)
         loaded = LoadedClassifier(ClassifierModel(settings), images.classes, Preprocessing(8, 1, (0.3,), (0.4,), 1.0))
-        make_ready(loaded.classifier, "cpu", fold)
-        guesses.append(evaluate.classify_all(loaded, images, 37).guesses)
+        prepare_for_inference(loaded.classifier, "cpu", fold)
+        guesses.append(evaluate.classify_dataset(loaded, images, 37).guesses)
     assert guesses[0].shape == (355, 5)
     assert (guesses[0][:, 0] == guesses[1][:, 0]).mean() == 1.0
 
@@ -185,7 +185,7 @@ def test_confusions_can_be_drawn_for_any_number_of_classes(tmp_path, classes):
     report = evaluate.describe(outcome, names)
     draw_confusions(tmp_path / "confusions.png", report, evaluate.confusion_matrix(outcome, classes))
     assert Image.open(tmp_path / "confusions.png").width > 1000
-    with pytest.raises(ResMLPError, match="ending"):
+    with pytest.raises(ResMLPError, match="extension"):
         draw_confusions(tmp_path / "confusions.txt", report, evaluate.confusion_matrix(outcome, classes))
 
 

@@ -34,7 +34,7 @@ def trained(tmp_path):
 def test_with_the_same_classes_the_whole_network_is_taken(trained):
     old, folder = trained
     new = make(2)
-    assert initialise_from(new, folder, NAMES) == f"2 layers and the head from {folder}"
+    assert initialise_from(new, folder, NAMES) == f"2 layers and head from {folder}"
     images = torch.randn(3, 1, 15, 15)
     assert torch.equal(new(images), old(images))
 
@@ -44,7 +44,7 @@ def test_with_other_classes_the_head_is_new_and_the_rest_is_taken(trained, names
     old, folder = trained
     new = make(2, num_classes=len(names))
     head = new.head.weight.clone()
-    assert initialise_from(new, folder, names) == f"2 layers from {folder}; new: a head of {len(names)}"
+    assert initialise_from(new, folder, names) == f"2 layers from {folder}; new head with {len(names)} classes"
     assert torch.equal(new.head.weight, head)
     images = torch.randn(3, 1, 15, 15)
     assert torch.equal(new.features(images), old.features(images))
@@ -54,7 +54,7 @@ def test_at_another_size_the_mixing_matrices_are_interpolated_on_both_grids(trai
     old, folder = trained
     new = make(2, image_size=21)
     said = initialise_from(new, folder, NAMES)
-    assert said == f"2 layers, their mixing interpolated from 5 x 5 to 7 x 7 patches and the head from {folder}"
+    assert said == f"2 layers, mixing interpolated from 5 x 5 to 7 x 7 patches, and head from {folder}"
     images = torch.randn(3, 1, 21, 21)
     assert torch.allclose(new(images), old.at_image_size(21)(images), atol=1e-6)
 
@@ -70,11 +70,11 @@ def test_how_training_disturbs_the_network_is_the_new_ones_own(trained):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dim": 11}, "--dim must be 7, as in .*, but is 11"),
-        ({"depth": 3}, "--depth must be 2"),
-        ({"norm": "layernorm"}, "--norm must be affine"),
-        ({"mixing": "none"}, "--mixing must be linear"),
-        ({"pooling": "class_mlp"}, "--pooling must be average"),
+        ({"dim": 11}, "--dim is 11, but 7 in "),
+        ({"depth": 3}, "--depth is 3, but 2 in"),
+        ({"norm": "layernorm"}, "--norm is layernorm, but affine in"),
+        ({"mixing": "none"}, "--mixing is none, but linear in"),
+        ({"pooling": "class_mlp"}, "--pooling is class_mlp, but average in"),
     ],
 )
 def test_another_architecture_is_refused_in_one_line_that_names_the_option(trained, changes, said):

@@ -122,7 +122,7 @@ def png_that_claims(width, height):
 def test_decompression_bombs_are_refused_before_they_are_decoded(side, tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_that_claims(side, side))
-    with pytest.raises(ResMLPError, match=rf"bomb\.png must be of at most {MAX_PIXELS} pixels") as error:
+    with pytest.raises(ResMLPError, match=rf"bomb\.png has .* pixels, but at most {MAX_PIXELS} are supported") as error:
         open_image(path)
     assert one_line(error)
 
@@ -130,7 +130,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(side, tmp_path)
 def test_a_ribbon_is_refused_since_resizing_would_make_it_a_bomb(tmp_path):
     path = tmp_path / "ribbon.png"
     path.write_bytes(png_that_claims(1_000_000, 2))
-    with pytest.raises(ResMLPError, match=r"ribbon\.png must be at most 100 times as long as it is wide"):
+    with pytest.raises(ResMLPError, match=r"ribbon\.png is .* its aspect ratio must be at most 100"):
         open_image(path)
 
 
@@ -161,16 +161,16 @@ def test_postscript_which_pillow_would_run_is_not_among_the_formats(tmp_path):
     path = tmp_path / "program.eps"
     path.write_bytes(broken_files()["program.eps"])
     assert Image.open(path).format == "EPS"
-    with pytest.raises(ResMLPError, match="it has no such beginning"):  # not: no Ghostscript
+    with pytest.raises(ResMLPError, match="unknown format"):  # not: no Ghostscript
         open_image(path)
 
 
 def test_a_missing_picture_is_named(tmp_path):
-    with pytest.raises(ResMLPError, match=r"gone\.png must be a whole picture"):
+    with pytest.raises(ResMLPError, match=r"gone\.png cannot be read as an image"):
         open_image(tmp_path / "gone.png")
 
 
 def test_numbers_without_a_white_are_refused(tmp_path):
     path = saved(Image.fromarray(np.ones((5, 5), dtype=np.float32)), tmp_path / "depth.tif")
-    with pytest.raises(ResMLPError, match=r"depth\.tif must be of 8 or 16 bits a channel"):
+    with pytest.raises(ResMLPError, match=r"depth\.tif has 32 bits per channel"):
         open_image(path)

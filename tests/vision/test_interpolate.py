@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
+from resmlp_mt.vision.model.interpolation import interpolate_class_weights, interpolate_mixing
 
 FROM = (7, 5)
 GRIDS = [(14, 10), (11, 8), (13, 5), (5, 3), (4, 4), (3, 9)]
@@ -56,7 +56,7 @@ def test_on_its_own_grid_a_matrix_remains_itself():
     same_weight, same_bias = interpolate_mixing(weight, bias, FROM, FROM)
     assert torch.equal(same_weight, weight)
     assert torch.equal(same_bias, bias)
-    assert torch.equal(interpolate_gathering(bias, FROM, FROM), bias)
+    assert torch.equal(interpolate_class_weights(bias, FROM, FROM), bias)
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
@@ -82,7 +82,7 @@ def test_sums_of_rows_stay_between_those_of_the_old_rows(to_grid):
 def test_gathering_keeps_the_sum_and_the_place(to_grid):
     weight = torch.zeros(7, 5)
     weight[5, 1] = 3.0  # low in the picture, at its left
-    moved = interpolate_gathering(weight.flatten(), FROM, to_grid).view(to_grid)
+    moved = interpolate_class_weights(weight.flatten(), FROM, to_grid).view(to_grid)
     assert moved.sum().item() == pytest.approx(3.0, abs=1e-5)
     rows, columns = to_grid
     # Centre of mass, in shares of the picture; an edge may hold it back by less than a patch.

@@ -36,7 +36,7 @@ def test_it_learns_what_a_line_can_part_whatever_the_features_scales_are():
 def test_it_cannot_learn_labels_that_have_nothing_to_do_with_the_features():
     views, targets = separable()
     shuffled = targets[torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))]
-    assert train_probe(views, shuffled, CLASSES, QUICK).held_out_share < 0.6
+    assert train_probe(views, shuffled, CLASSES, QUICK).held_out_accuracy < 0.6
 
 
 def test_the_same_seed_gives_the_same_layer_and_the_generators_are_left_alone():
@@ -51,7 +51,7 @@ def test_the_rate_is_chosen_among_those_given_and_a_hopeless_one_is_not():
     views, targets = separable()
     chosen = train_probe(views, targets, CLASSES, ProbeSettings(epochs=5, batch_size=32, rates=(1e-7, 0.1)))
     assert chosen.rate == 0.1
-    assert train_probe(views, targets, CLASSES, ProbeSettings(rates=(0.03,), epochs=1)).held_out_share is None
+    assert train_probe(views, targets, CLASSES, ProbeSettings(rates=(0.03,), epochs=1)).held_out_accuracy is None
 
 
 def test_every_view_is_trained_on():
@@ -63,7 +63,7 @@ def test_every_view_is_trained_on():
 
 
 def test_too_few_pictures_to_hold_some_out_are_refused():
-    with pytest.raises(ResMLPError, match="pictures to train on must be at least 10"):
+    with pytest.raises(ResMLPError, match="needs at least 10 training images"):
         train_probe(torch.randn(1, 7, DIM), torch.zeros(7, dtype=torch.long), CLASSES, QUICK)
 
 
@@ -78,7 +78,7 @@ def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(class
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     classifier.train()
     transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
-    features = extract_features(classifier, digits, transform, batch_size=101, chosen=range(103))
+    features = extract_features(classifier, digits, transform, batch_size=101, indices=range(103))
     train_probe(features.vectors[None], features.targets(), 10, ProbeSettings(epochs=2, rates=(0.1,)))
     assert classifier.training
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
@@ -87,10 +87,10 @@ def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(class
 def test_every_picture_gives_its_own_features_in_order_whatever_the_batch(classifier):
     digits = load_dataset("digits", ".", "valid")
     transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
-    whole = extract_features(classifier, digits, transform, batch_size=19, chosen=range(53))
+    whole = extract_features(classifier, digits, transform, batch_size=19, indices=range(53))
     assert whole.vectors.shape == (53, 11)
     assert whole.labels == [digits[i][1] for i in range(53)]
-    one = extract_features(classifier, digits, transform, chosen=[52], workers=1)
+    one = extract_features(classifier, digits, transform, indices=[52], workers=1)
     assert torch.allclose(one.vectors[0], whole.vectors[52], atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_views_are_drawn_from_their_seed_whatever_the_batch(classifier):
     transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).training_transform(Augmentation())
     draws = [(5, 1), (2, 1), (5, 2)]
     first, second, other = (
-        extract_features(classifier, digits, transform, size, chosen=range(7), seed=seed).vectors
+        extract_features(classifier, digits, transform, size, indices=range(7), seed=seed).vectors
         for size, seed in draws
     )
     assert torch.allclose(first, second, atol=1e-6)
@@ -121,5 +121,5 @@ def test_a_picture_that_cannot_be_read_is_named_or_left_out(classifier, tmp_path
 
 def test_of_several_labels_any_counts_as_right():
     features = Features(torch.zeros(3, 2), [(1, 4), 2, (0,)])
-    assert features.count_right(torch.tensor([4, 2, 1])) == 2
+    assert features.count_correct(torch.tensor([4, 2, 1])) == 2
     assert features.targets().tolist() == [1, 2, 0]

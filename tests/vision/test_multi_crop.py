@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.vision.data.augmentation import drawing_from
+from resmlp_mt.vision.data.augmentation import seeded_generators
 from resmlp_mt.vision.data.multi_crop import MultiCrop, MultiCropSettings
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
@@ -50,7 +50,7 @@ def covered(crop: torch.Tensor) -> float:
 def test_large_crops_cover_more_than_the_split_and_small_ones_less():
     settings = MultiCropSettings(CROPS, SMALL, split=0.4, smallest=0.1, colours=0.0, blur=0.0)
     make = MultiCrop(settings, plain())
-    with drawing_from(3):
+    with seeded_generators(3):
         found = [make(coordinates()) for _ in range(20)]
     large = [covered(crop) for crops in found for crop in crops.large]
     small = [covered(crop) for crops in found for crop in crops.small]
@@ -78,7 +78,7 @@ def test_blur_and_colours_change_pixels_when_on():
 
     def first(settings: MultiCropSettings) -> torch.Tensor:
         large = Preprocessing(224, 3, (0.0,) * 3, (1.0,) * 3)
-        with drawing_from(5):
+        with seeded_generators(5):
             return MultiCrop(settings, large)(image).large[0]
 
     blurred = first(MultiCropSettings(0, flip=0.0, split=1.0, smallest=1.0, colours=0.0, blur=1.0))
@@ -92,7 +92,7 @@ def test_the_same_place_in_a_training_gives_the_same_crops():
     make = MultiCrop(MultiCropSettings(CROPS, SMALL), plain())
 
     def draw(*place: int) -> torch.Tensor:
-        with drawing_from(*place):
+        with seeded_generators(*place):
             return make(picture()).large
 
     assert torch.equal(draw(1, 2, 3), draw(1, 2, 3))
@@ -108,9 +108,9 @@ def test_both_large_crops_are_drawn_apart():
     ("changes", "said"),
     [
         ({"local_crops": -1}, "local crops must be at least 0"),
-        ({"split": 0.01}, "the shares of crops"),
-        ({"flip": 1.5}, "flip must be between 0 and 1"),
-        ({"blur": -0.1}, "blur must be between 0 and 1"),
+        ({"split": 0.01}, "the crop fractions"),
+        ({"flip": 1.5}, "flip is a probability and must be between 0 and 1"),
+        ({"blur": -0.1}, "blur must be between 0 \\(off\\) and 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, said):

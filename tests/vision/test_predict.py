@@ -12,7 +12,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.bundle import LoadedClassifier, save_classifier
 from resmlp_mt.vision.classifier import Classifier
 from resmlp_mt.vision.data.preprocessing import Preprocessing
-from resmlp_mt.vision.inference.prediction import find_images, in_batches, make_ready
+from resmlp_mt.vision.inference.prediction import find_images, prepare_for_inference, read_batches
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
@@ -163,8 +163,8 @@ def test_a_model_without_head_cannot_classify():
 
 
 def test_batches_keep_the_order_and_hold_the_rest():
-    assert list(in_batches(range(7), lambda item: item * 2, 3, workers=4)) == [[0, 2, 4], [6, 8, 10], [12]]
-    assert list(in_batches([], lambda item: item, 3)) == []
+    assert list(read_batches(range(7), lambda item: item * 2, 3, workers=4)) == [[0, 2, 4], [6, 8, 10], [12]]
+    assert list(read_batches([], lambda item: item, 3)) == []
 
 
 def test_a_folders_pictures_come_in_alphabetical_order(pictures):
@@ -173,9 +173,9 @@ def test_a_folders_pictures_come_in_alphabetical_order(pictures):
 
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(ResMLPError, match="use cpu"):
-        make_ready(brightness_classifier().classifier, "cuda:77")
+        prepare_for_inference(brightness_classifier().classifier, "cuda:77")
     with pytest.raises(ResMLPError, match="use cpu"):
-        make_ready(brightness_classifier().classifier, "toaster")
+        prepare_for_inference(brightness_classifier().classifier, "toaster")
 
 
 @pytest.mark.parametrize("options", [["--top-k", "0"], ["--batch-size", "0"], ["--workers", "0"]])

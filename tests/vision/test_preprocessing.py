@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.vision.data.augmentation import Augmentation, drawing_from
+from resmlp_mt.vision.data.augmentation import Augmentation, seeded_generators
 from resmlp_mt.vision.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
@@ -29,7 +29,7 @@ def test_evaluation_sees_the_middle_nine_tenths():
 @pytest.mark.parametrize("size", [(31, 47), (301, 203), (1, 1), (2, 199)])
 def test_every_picture_gets_the_same_size(size):
     assert Preprocessing(29).evaluation_transform()(picture(*size)).shape == (3, 29, 29)
-    with drawing_from(1):
+    with seeded_generators(1):
         assert Preprocessing(29).training_transform(Augmentation())(picture(*size)).shape == (3, 29, 29)
 
 
@@ -76,7 +76,7 @@ def test_changing_the_channels_there_and_back_keeps_the_average():
         ({"std": (0.1, math.nan, 0.1)}, "std must be a number"),
         ({"mean": (0.1, "x", 0.1)}, "mean must be a number"),
         ({"interpolation": "lanczos9"}, "nearest, bilinear, bicubic"),
-        ({"mean": (0.5,)}, "mean must be 3 numbers"),
+        ({"mean": (0.5,)}, "mean must have 3 values"),
         ({"std": (0.1, 0.1, 0.0)}, "std must be above 0"),
     ],
 )
@@ -88,7 +88,7 @@ def test_settings_that_do_not_fit_are_named(settings, said):
 def test_training_without_any_change_only_resizes():
     still = Augmentation(flip=0.0, crop_scale=1.0)
     image = picture(21, 21)
-    with drawing_from(3):
+    with seeded_generators(3):
         trained = Preprocessing(21, crop=1.0).training_transform(still)(image)
     torch.testing.assert_close(trained, Preprocessing(21, crop=1.0).evaluation_transform()(image))
 
@@ -96,7 +96,7 @@ def test_training_without_any_change_only_resizes():
 def test_random_erasing_fills_a_rectangle():
     image = Image.new("RGB", (40, 40), "black")
     prepared = Preprocessing(40, **PLAIN)
-    with drawing_from(3):
+    with seeded_generators(3):
         erased = prepared.training_transform(Augmentation(flip=0.0, crop_scale=1.0, random_erasing=1.0))(image)
     rows, columns = (erased != 0).any(dim=0).nonzero(as_tuple=True)
     area = (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
@@ -109,5 +109,5 @@ def test_randaugment_survives_every_strength_of_posterising():
     strong = Preprocessing(16).training_transform(Augmentation(rand_augment="rand-m10-n15-inc1"))
     image = picture(16, 16)
     for number in range(40):
-        with drawing_from(number):
+        with seeded_generators(number):
             assert torch.isfinite(strong(image)).all()

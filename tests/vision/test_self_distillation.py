@@ -129,10 +129,10 @@ def test_running_statistics_of_a_batch_norm_reach_the_teacher():
 
 def test_the_centre_is_the_average_of_the_mean_outputs_by_hand():
     pair = make_pair()
-    pair.observe(torch.full((2, 3, OUT), 4.0))
+    pair.accumulate_centre(torch.full((2, 3, OUT), 4.0))
     pair.update_centre(0.75)
     assert torch.equal(pair.centre, torch.full((OUT,), 1.0))
-    pair.observe(torch.full((1, 1, OUT), 9.0))
+    pair.accumulate_centre(torch.full((1, 1, OUT), 9.0))
     pair.update_centre(0.75)
     assert torch.equal(pair.centre, torch.full((OUT,), 0.75 * 1.0 + 0.25 * 9.0))
 
@@ -140,9 +140,9 @@ def test_the_centre_is_the_average_of_the_mean_outputs_by_hand():
 def test_an_update_over_several_batches_moves_the_centre_as_one_over_all():
     outputs = torch.randn(2, 7, OUT)
     whole, parts = make_pair(), make_pair()
-    whole.observe(outputs)
+    whole.accumulate_centre(outputs)
     for part in (outputs[:, :3], outputs[:, 3:4], outputs[:, 4:]):
-        parts.observe(part)
+        parts.accumulate_centre(part)
     for pair in (whole, parts):
         pair.update_centre(0.9)
         pair.update_centre(0.9)  # nothing observed since: nothing happens
@@ -153,7 +153,7 @@ def test_an_update_over_several_batches_moves_the_centre_as_one_over_all():
 def _one_of_two(rank: int, meeting: str, outputs: torch.Tensor, folder: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     pair = make_pair()
-    pair.observe(outputs[:, :2] if rank == 0 else outputs[:, 2:])  # uneven shares
+    pair.accumulate_centre(outputs[:, :2] if rank == 0 else outputs[:, 2:])  # uneven shares
     pair.update_centre(0.9)
     torch.save(pair.centre, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -163,7 +163,7 @@ def _one_of_two(rank: int, meeting: str, outputs: torch.Tensor, folder: str) -> 
 def test_two_processes_move_the_centre_as_one_does(tmp_path):
     outputs = torch.randn(2, 7, OUT)
     alone = make_pair()
-    alone.observe(outputs)
+    alone.accumulate_centre(outputs)
     alone.update_centre(0.9)
     torch.multiprocessing.spawn(_one_of_two, (str(tmp_path / "meeting"), outputs, str(tmp_path)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))

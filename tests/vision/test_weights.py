@@ -136,7 +136,7 @@ def test_the_command_takes_weights_there_and_back_without_a_bit_lost(suffix, lay
     source, back = tmp_path / f"theirs{suffix}", tmp_path / f"back{suffix}"
     save_file(tensors, source) if suffix == ".safetensors" else torch.save(tensors, source)
     assert convert(source, tmp_path / "ours") == 0
-    assert "2 layers of 13 channels, 3 x 3 patches of 5, 7 classes" in capsys.readouterr().out
+    assert "2 layers of dim 13, 3 x 3 patches of 5, 7 classes" in capsys.readouterr().out
     assert convert(tmp_path / "ours", back, "--to", layout) == 0
     assert_same(load_file(back) if suffix == ".safetensors" else torch.load(back, weights_only=True), tensors)
     loaded = load_classifier(tmp_path / "ours")
@@ -215,12 +215,15 @@ def broken(change):
     [
         (lambda t: t.update({"blocks.0.extra": torch.zeros(3)}), "blocks.0.extra"),
         (lambda t: t.pop("blocks.1.gamma_2"), "blocks.1.gamma_2"),
-        (lambda t: t.update({"blocks.1.attn.weight": torch.zeros(9, 8)}), "blocks.1.attn.weight must be of 81 numbers"),
-        (lambda t: t.update({"blocks.0.attn.bias": torch.zeros(8)}), "the number of patches must be a square"),
-        (lambda t: t.update({"patch_embed.proj.weight": torch.zeros(13, 75)}), "of 4 axes"),
+        (
+            lambda t: t.update({"blocks.1.attn.weight": torch.zeros(9, 8)}),
+            "blocks.1.attn.weight has shape (9, 8), but needs 81 elements",
+        ),
+        (lambda t: t.update({"blocks.0.attn.bias": torch.zeros(8)}), "which is not a square"),
+        (lambda t: t.update({"patch_embed.proj.weight": torch.zeros(13, 75)}), "must have 4 dimensions"),
         (lambda t: t.pop("patch_embed.proj.weight"), "patch_embed.proj.weight or stem.proj.weight"),
-        (lambda t: t.pop("blocks.0.attn.bias"), "mixing and MLP of a first block"),
-        (lambda t: t.update({"epoch": 3}), "a model's parameters by name"),
+        (lambda t: t.pop("blocks.0.attn.bias"), "mixing or the MLP of the first block"),
+        (lambda t: t.update({"epoch": 3}), "the parameters of a model by name"),
     ],
 )
 def test_other_weights_are_refused_with_the_name_of_what_is_wrong(change, said, tmp_path, capsys):
@@ -236,12 +239,16 @@ def test_bad_words_on_the_command_line_are_refused(tmp_path, capsys):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious.txt").write_text("x")
     weights, out = tmp_path / "weights.pth", tmp_path / "ours"
-    assert "the weights must be a file" in refusal(capsys, tmp_path / "absent.pth", out)
-    assert "damaged.safetensors must be a safetensors file" in refusal(capsys, tmp_path / "damaged.safetensors", out)
+    assert "absent.pth does not exist" in refusal(capsys, tmp_path / "absent.pth", out)
+    assert "damaged.safetensors is not a valid safetensors file" in refusal(
+        capsys, tmp_path / "damaged.safetensors", out
+    )
     assert "image_size must be a multiple of patch_size 5" in refusal(capsys, weights, out, "--image-size", 16)
-    assert "--classes must be 7 names" in refusal(capsys, weights, out, "--classes", tmp_path / "names.txt")
-    assert "--classes must be a file" in refusal(capsys, weights, out, "--classes", tmp_path / "absent.txt")
-    assert "must be a new folder" in refusal(capsys, weights, tmp_path / "taken")
+    assert "names, but the head has 7 classes" in refusal(capsys, weights, out, "--classes", tmp_path / "names.txt")
+    assert "absent.txt of --classes does not exist" in refusal(
+        capsys, weights, out, "--classes", tmp_path / "absent.txt"
+    )
+    assert "exists and is not a classifier's bundle" in refusal(capsys, weights, tmp_path / "taken")
     assert (tmp_path / "taken" / "precious.txt").exists()
 
 
@@ -249,7 +256,7 @@ def test_bad_words_on_the_command_line_are_refused(tmp_path, capsys):
     "changes", [{"norm": "layernorm"}, {"mixing": "conv"}, {"pooling": "class_mlp"}, {"post_bias": True}]
 )
 def test_models_that_they_do_not_have_stay_ours(changes):
-    with pytest.raises(ResMLPError, match="as deit's models have it"):
+    with pytest.raises(ResMLPError, match="deit's models have"):
         to_foreign(toy_classifier(**changes), "deit")
 
 

@@ -1,12 +1,11 @@
-"""Repairs of the installed fairseq: one function per upstream defect, named after what it makes true.
+"""Patches of the installed fairseq, one function per upstream defect.
 
-Each acts only where its defect shows and may be called again. `repair_all` runs when fairseq imports this package's
-folder, which happens in every command and in every process that a command spawns, before the command's options are
-parsed. Repairs therefore change what fairseq's modules hold, and only functions that fairseq looks up in their module
-when it calls them.
+Each patch acts only where its defect occurs and may be applied again. `apply_patches` runs when fairseq imports this
+package as --user-dir, in every command and every spawned process, before the options are parsed. Patches therefore
+replace attributes of fairseq's modules and classes, and only functions that fairseq looks up there when it calls them.
 
-Note: `fairseq-hydra-train` imports the folder after it has chosen how to run distributed, so that the repairs for
-torchrun come too late there. Its processes train together on CPU when told so under `distributed_training`:
+Note: `fairseq-hydra-train` imports the package after it has set up distributed training, so the patches for torchrun
+come too late. For training on CPU with several processes, set under `distributed_training`:
 `distributed_world_size=2 distributed_rank=${oc.env:RANK} distributed_init_method=env:// distributed_no_spawn=true
 distributed_backend=gloo ddp_backend=legacy_ddp`.
 """
@@ -22,43 +21,43 @@ from typing import Any
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches.checkpoints import (
     allow_checkpoint_classes,
-    explain_other_vocabularies,
+    allow_distributed_resume,
     explain_unreadable_checkpoints,
-    let_distributed_runs_resume,
-    never_run_settings_as_code,
-    refuse_vocabularies_in_another_order,
+    explain_vocabulary_mismatch,
+    parse_settings_as_literals,
+    reject_reordered_vocabularies,
 )
 from resmlp_mt.fairseq_plugin.patches.generation import (
-    keep_diverse_beams_with_their_sentence,
-    let_ngrams_be_blocked_on_cpu,
-    let_replace_unk_read_alignments,
+    allow_ngram_blocking_on_cpu,
+    fix_diverse_beam_order,
+    fix_replace_unk_alignments,
 )
 from resmlp_mt.fairseq_plugin.patches.layers import keep_unused_biases_out_of_training
 from resmlp_mt.fairseq_plugin.patches.loading import (
-    end_loaders_without_a_reader,
+    end_loaders_before_exit,
+    end_unread_loaders,
     end_workers_with_their_epoch,
-    let_loaders_end_before_the_process,
 )
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
-from resmlp_mt.fairseq_plugin.patches.requirements import refuse_trainings_that_cannot_run
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
+from resmlp_mt.fairseq_plugin.patches.requirements import reject_invalid_training_options
 from resmlp_mt.fairseq_plugin.patches.running import (
+    allow_torchrun_on_cpu,
+    destroy_process_groups_before_exit,
+    detect_torchrun_processes,
+    keep_batches_on_resume,
     keep_bf16_on_the_gpu,
     keep_the_last_batch,
-    let_processes_part_in_order,
-    let_torchrun_count_its_processes,
-    let_torchrun_run_on_cpu,
-    let_validate_do_without_a_task,
-    resume_with_the_batches_of_the_first_epoch,
+    make_task_optional_in_validate,
 )
 from resmlp_mt.fairseq_plugin.patches.saving import (
-    let_a_finished_training_rest,
-    let_amp_stop_without_a_gpu,
-    write_checkpoints_whole,
+    stop_amp_without_loss_scale,
+    stop_finished_training,
+    write_checkpoints_atomically,
 )
 
 
-def say_our_errors_in_one_line() -> None:
-    """Prints a `ResMLPError` that nobody caught as one line instead of a traceback; other errors stay as they are."""
+def print_errors_in_one_line() -> None:
+    """Prints an uncaught `ResMLPError` as one line instead of a traceback; other errors are unchanged."""
 
     def report(
         original: Callable[..., Any],
@@ -71,39 +70,39 @@ def say_our_errors_in_one_line() -> None:
         else:
             original(kind, error, traceback)
 
-    put_around(sys, "excepthook", report)
+    wrap_function(sys, "excepthook", report)
 
 
-REPAIRS: tuple[Callable[[], None], ...] = (
+PATCHES: tuple[Callable[[], None], ...] = (
     allow_checkpoint_classes,
-    let_distributed_runs_resume,
-    never_run_settings_as_code,
+    allow_distributed_resume,
+    parse_settings_as_literals,
     explain_unreadable_checkpoints,
-    explain_other_vocabularies,
-    refuse_vocabularies_in_another_order,
+    explain_vocabulary_mismatch,
+    reject_reordered_vocabularies,
     keep_the_last_batch,
-    resume_with_the_batches_of_the_first_epoch,
+    keep_batches_on_resume,
     keep_bf16_on_the_gpu,
-    let_validate_do_without_a_task,
-    let_torchrun_count_its_processes,
-    let_torchrun_run_on_cpu,
-    let_processes_part_in_order,
+    make_task_optional_in_validate,
+    detect_torchrun_processes,
+    allow_torchrun_on_cpu,
+    destroy_process_groups_before_exit,
     end_workers_with_their_epoch,
-    end_loaders_without_a_reader,
-    let_loaders_end_before_the_process,
-    let_replace_unk_read_alignments,
-    keep_diverse_beams_with_their_sentence,
-    let_ngrams_be_blocked_on_cpu,
-    write_checkpoints_whole,
-    let_a_finished_training_rest,
-    let_amp_stop_without_a_gpu,
+    end_unread_loaders,
+    end_loaders_before_exit,
+    fix_replace_unk_alignments,
+    fix_diverse_beam_order,
+    allow_ngram_blocking_on_cpu,
+    write_checkpoints_atomically,
+    stop_finished_training,
+    stop_amp_without_loss_scale,
     keep_unused_biases_out_of_training,
-    refuse_trainings_that_cannot_run,
-    say_our_errors_in_one_line,
+    reject_invalid_training_options,
+    print_errors_in_one_line,
 )
 
 
-def repair_all() -> None:
-    """Makes every repair."""
-    for repair in REPAIRS:
-        repair()
+def apply_patches() -> None:
+    """Applies all patches."""
+    for patch in PATCHES:
+        patch()

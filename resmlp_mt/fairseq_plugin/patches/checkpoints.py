@@ -1,4 +1,4 @@
-"""Repairs of how fairseq reads checkpoints."""
+"""Patches of how fairseq reads checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import CHECKPOINT_CLASSES, evaluate_literal, map_checkpoint, read_checkpoint
 from resmlp_mt.common.vocabularies import require_same_vocabularies
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def allow_checkpoint_classes() -> None:
@@ -32,7 +32,7 @@ def allow_checkpoint_classes() -> None:
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
 
 
-def let_distributed_runs_resume() -> None:
+def allow_distributed_resume() -> None:
     """Lets the first process send the checkpoint that it loaded to the others.
 
     Symptom: `UnpicklingError: Weights only load failed ... GLOBAL omegaconf.dictconfig.DictConfig` when a run of
@@ -48,10 +48,10 @@ def let_distributed_runs_resume() -> None:
             obj = {name: OmegaConf.to_container(x) if OmegaConf.is_config(x) else x for name, x in obj.items()}
         return original(obj, *args, **kwargs)
 
-    put_around(distributed_utils, "broadcast_object", broadcast_object)
+    wrap_function(distributed_utils, "broadcast_object", broadcast_object)
 
 
-def never_run_settings_as_code() -> None:
+def parse_settings_as_literals() -> None:
     """Reads the settings in a checkpoint as literals instead of running them.
 
     Symptom: a checkpoint without any forbidden class still runs code when its model is built: with the architecture
@@ -80,7 +80,7 @@ def explain_unreadable_checkpoints() -> None:
                 read_checkpoint(path)
             raise
 
-    put_around(checkpoint_utils, "load_checkpoint_to_cpu", load_checkpoint)
+    wrap_function(checkpoint_utils, "load_checkpoint_to_cpu", load_checkpoint)
 
 
 def _explain_other_vocabulary(error: BaseException | None, checkpoint: str) -> None:
@@ -95,7 +95,7 @@ def _explain_other_vocabulary(error: BaseException | None, checkpoint: str) -> N
         ) from error
 
 
-def explain_other_vocabularies() -> None:
+def explain_vocabulary_mismatch() -> None:
     """Says in one sentence that a checkpoint was trained with other vocabularies than the data folder's.
 
     Symptom: a traceback that ends in `size mismatch for encoder.embed_tokens.weight`, or, when training, in "please
@@ -120,8 +120,8 @@ def explain_other_vocabularies() -> None:
             _explain_other_vocabulary(error.__context__, filename)  # fairseq raises its own error while handling this
             raise
 
-    put_around(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble)
-    put_around(Trainer, "load_checkpoint", load_checkpoint)
+    wrap_function(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble)
+    wrap_function(Trainer, "load_checkpoint", load_checkpoint)
 
 
 def task_vocabularies(task: Any) -> dict[str, Sequence[str]]:
@@ -134,11 +134,11 @@ def task_vocabularies(task: Any) -> dict[str, Sequence[str]]:
     return found
 
 
-def refuse_vocabularies_in_another_order() -> None:
+def reject_reordered_vocabularies() -> None:
     """Refuses a checkpoint that was trained with other dictionaries of the same size than the data folder's.
 
     Symptom: a model that was trained well translates garbage, or a training that goes on begins anew.
-    Cause: as in `explain_other_vocabularies`; here the tensors fit. Only checkpoints that `fairseq-train` wrote with
+    Cause: as in `explain_vocabulary_mismatch`; here the tensors fit. Only checkpoints that `fairseq-train` wrote with
     this package say their vocabularies.
     Source: facebookresearch/fairseq#4469, #4557.
     """
@@ -162,8 +162,8 @@ def refuse_vocabularies_in_another_order() -> None:
         require_same_vocabularies(extra_state, task_vocabularies(task), filename, _data_folder(task))
         return extra_state
 
-    put_around(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble_of_one_vocabulary)
-    put_around(Trainer, "load_checkpoint", load_checkpoint_of_one_vocabulary)
+    wrap_function(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble_of_one_vocabulary)
+    wrap_function(Trainer, "load_checkpoint", load_checkpoint_of_one_vocabulary)
 
 
 def _data_folder(task: Any) -> str:

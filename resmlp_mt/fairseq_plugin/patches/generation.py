@@ -1,4 +1,4 @@
-"""Repairs of how fairseq searches for translations and prints them."""
+"""Patches of how fairseq searches for translations and prints them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fairseq import search, utils
 from fairseq.ngram_repeat_block import NGramRepeatBlock
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
-def let_replace_unk_read_alignments() -> None:
+def fix_replace_unk_alignments() -> None:
     """Lets --replace-unk, with --print-alignment, copy the source words that unknown words are aligned to.
 
     Symptom: `FileNotFoundError: '@@ '` without an alignment dictionary; with one, `TypeError: list indices must be
@@ -41,11 +41,11 @@ def let_replace_unk_read_alignments() -> None:
                 target[target_index] = align_dict.get(source[source_index], source[source_index])
         return " ".join(target)
 
-    put_around(utils, "load_align_dict", load_align_dict)
-    put_around(utils, "replace_unk", replace_unk)
+    wrap_function(utils, "load_align_dict", load_align_dict)
+    wrap_function(utils, "replace_unk", replace_unk)
 
 
-def keep_diverse_beams_with_their_sentence() -> None:
+def fix_diverse_beam_order() -> None:
     """Lets --diverse-beam-groups punish each sentence for its own overlaps.
 
     Symptom: `IndexError: index 9 is out of bounds for dimension 0 with size 8`, or the overlaps of another sentence.
@@ -69,10 +69,10 @@ def keep_diverse_beams_with_their_sentence() -> None:
             rows = rows.unsqueeze(1).eq(diverse.sentences_of_rows).int().argmax(dim=1)
         return original(diverse, step, lprobs, scores, prev_output_tokens, rows)
 
-    put_around(search.DiverseBeamSearch, "step", step)
+    wrap_function(search.DiverseBeamSearch, "step", step)
 
 
-def let_ngrams_be_blocked_on_cpu() -> None:
+def allow_ngram_blocking_on_cpu() -> None:
     """Makes --no-repeat-ngram-size work without fairseq's CUDA extension.
 
     Symptom: translations on the CPU repeat what they must not.
@@ -91,4 +91,4 @@ def let_ngrams_be_blocked_on_cpu() -> None:
     ) -> torch.Tensor:
         return original(block, tokens[:, : step + 1], lprobs, bsz, beam_size, step)
 
-    put_around(NGramRepeatBlock, "_no_repeat_ngram", no_repeat_ngram)
+    wrap_function(NGramRepeatBlock, "_no_repeat_ngram", no_repeat_ngram)

@@ -1,4 +1,4 @@
-"""Repairs of fairseq's layers, which our baselines are made of."""
+"""Patches of fairseq's layers, which our baselines are made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from fairseq.modules import dynamic_convolution
 
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def keep_unused_biases_out_of_training() -> None:
@@ -26,4 +26,4 @@ def keep_unused_biases_out_of_training() -> None:
             torch.nn.init.zeros_(layer.conv_bias)
             layer.conv_bias.requires_grad_(False)
 
-    put_around(dynamic_convolution.DynamicConv_scripatable, "__init__", make_layer)
+    wrap_function(dynamic_convolution.DynamicConv_scripatable, "__init__", make_layer)

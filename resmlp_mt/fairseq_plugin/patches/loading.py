@@ -1,4 +1,4 @@
-"""Repairs of how fairseq loads batches ahead, in a thread and in worker processes."""
+"""Patches of how fairseq loads batches ahead, in a thread and in worker processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fairseq.data.iterators import (
     StreamingEpochBatchIterator,
 )
 
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 _SECONDS_TO_END = 10.0  # for a loader that is stuck, after which the process ends all the same
 _LOOK_SECONDS = 1.0  # how often a thread whose buffer is full looks whether its reader is still there
@@ -44,7 +44,7 @@ def end_workers_with_their_epoch() -> None:
             self.buffer_size = max(1, self.buffer_size)
 
     for kind in (EpochBatchIterator, StreamingEpochBatchIterator):
-        put_around(kind, "__init__", make_iterator)
+        wrap_function(kind, "__init__", make_iterator)
 
 
 class _Buffer(queue.Queue):
@@ -64,7 +64,7 @@ class _Buffer(queue.Queue):
         raise SystemExit  # ends a thread without a message
 
 
-def end_loaders_without_a_reader() -> None:
+def end_unread_loaders() -> None:
     """Ends the thread that loads ahead, and its workers, when the iterator is dropped before its last batch.
 
     Symptom: with --max-valid-steps each validation leaves a thread and its workers behind until the process ends.
@@ -77,14 +77,14 @@ def end_loaders_without_a_reader() -> None:
         self._queue = _Buffer(size)
         weakref.finalize(self, _abandon, self._queue).atexit = False  # at the end see `_end_loaders`
 
-    put_around(BufferedIterator, "__init__", make_iterator)
+    wrap_function(BufferedIterator, "__init__", make_iterator)
 
 
 def _abandon(buffer: _Buffer) -> None:
     buffer.abandoned = True  # takes no lock: a garbage collection may call this in any thread
 
 
-def let_loaders_end_before_the_process() -> None:
+def end_loaders_before_exit() -> None:
     """Ends the threads that load batches ahead before Python ends.
 
     Symptom: now and then a finished command (a training that ends within an epoch, above all) ends with `terminate

@@ -1,4 +1,4 @@
-"""How the repairs change a function of fairseq's."""
+"""Wraps functions of fairseq, for patches and hooks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 
-def put_around(owner: object, name: str, around: Callable[..., Any]) -> None:
-    """Turns calls of `owner.name(...)` into calls of `around(original, ...)`; once, however often it is asked to."""
+def wrap_function(owner: object, name: str, wrapper: Callable[..., Any]) -> None:
+    """Replaces `owner.name(...)` by `wrapper(original, ...)`. Wrapping again with the same wrapper has no effect."""
     original = getattr(owner, name)
-    repairs: tuple[str, ...] = getattr(original, "repairs", ())
-    if around.__name__ in repairs:
+    patches: tuple[str, ...] = getattr(original, "patches", ())
+    if wrapper.__name__ in patches:
         return
 
     @functools.wraps(original)
-    def repaired(*args: Any, **kwargs: Any) -> Any:
-        return around(original, *args, **kwargs)
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, *args, **kwargs)
 
-    repaired.repairs = (*repairs, around.__name__)  # type: ignore[attr-defined]
-    setattr(owner, name, repaired)
+    patched.patches = (*patches, wrapper.__name__)  # type: ignore[attr-defined]
+    setattr(owner, name, patched)

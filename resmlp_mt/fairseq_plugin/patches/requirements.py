@@ -11,10 +11,10 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
-def refuse_trainings_that_cannot_run() -> None:
+def reject_invalid_training_options() -> None:
     """Refuses `--fp16` without a GPU, and `--ddp-backend fully_sharded` without fairscale.
 
     Symptom: the tracebacks `Found no NVIDIA driver` and `Please install fairscale`, after model and data are made.
@@ -33,8 +33,8 @@ def refuse_trainings_that_cannot_run() -> None:
         check_training(cfg)
         original(self, cfg, *args, **kwargs)
 
-    put_around(distributed_utils, "call_main", check_command)
-    put_around(Trainer, "__init__", check_trainer)
+    wrap_function(distributed_utils, "call_main", check_command)
+    wrap_function(Trainer, "__init__", check_trainer)
 
 
 def check_training(cfg: Any) -> None:

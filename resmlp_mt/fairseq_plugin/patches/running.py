@@ -1,4 +1,4 @@
-"""Repairs of how fairseq parses options, starts processes and makes batches."""
+"""Patches of how fairseq parses options, starts processes and makes batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.tasks import FairseqTask
 
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ def keep_the_last_batch() -> None:
         dropped = indices[sum(len(batch) for batch in batches) :]  # batches are slices, one after the other
         return [*batches, dropped] if len(dropped) else batches
 
-    put_around(data_utils, "batch_by_size", batch_by_size)
+    wrap_function(data_utils, "batch_by_size", batch_by_size)
 
 
-def resume_with_the_batches_of_the_first_epoch() -> None:
+def keep_batches_on_resume() -> None:
     """Gives a resumed training the batches that the training had before it was stopped.
 
     Symptom: a training that resumes in its second epoch or later ends at another loss than one never stopped.
@@ -66,7 +66,7 @@ def resume_with_the_batches_of_the_first_epoch() -> None:
             dataset.set_epoch(epoch)
         return iterator
 
-    put_around(FairseqTask, "get_batch_iterator", get_batch_iterator)
+    wrap_function(FairseqTask, "get_batch_iterator", get_batch_iterator)
 
 
 def keep_bf16_on_the_gpu() -> None:
@@ -91,10 +91,10 @@ def keep_bf16_on_the_gpu() -> None:
             settings.tpu = given.tpu
         return parsed
 
-    put_around(options, "parse_args_and_arch", parse_without_tpu)
+    wrap_function(options, "parse_args_and_arch", parse_without_tpu)
 
 
-def let_validate_do_without_a_task() -> None:
+def make_task_optional_in_validate() -> None:
     """Lets `fairseq-validate` run without --task: it takes the task from the checkpoint anyway.
 
     Symptom: `KeyError: None`.
@@ -114,14 +114,14 @@ def let_validate_do_without_a_task() -> None:
                 parser.set_defaults(task="translation")
         return original(parser, input_args, *args, **kwargs)
 
-    put_around(options, "parse_args_and_arch", parse_with_a_task)
+    wrap_function(options, "parse_args_and_arch", parse_with_a_task)
 
 
 def _is_started_by_torchrun() -> bool:
     return all(name in os.environ for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"))
 
 
-def let_torchrun_count_its_processes() -> None:
+def detect_torchrun_processes() -> None:
     """Makes the processes that torchrun starts train one model together.
 
     Symptom: with no GPU, or one in each machine, every process trains a model of its own, and all write the same
@@ -135,10 +135,10 @@ def let_torchrun_count_its_processes() -> None:
             cfg.distributed_world_size = int(os.environ["WORLD_SIZE"])
         original(cfg, *args, **kwargs)
 
-    put_around(distributed_utils, "infer_init_method", infer_init_method)
+    wrap_function(distributed_utils, "infer_init_method", infer_init_method)
 
 
-def let_torchrun_run_on_cpu() -> None:
+def allow_torchrun_on_cpu() -> None:
     """Lets processes that torchrun starts train on a machine without a GPU.
 
     Symptom: `ZeroDivisionError: integer modulo by zero`.
@@ -163,10 +163,10 @@ def let_torchrun_run_on_cpu() -> None:
                 logger.info("--%s %s needs a GPU: using %s", name.replace("_", "-"), cfg[name], instead)
                 cfg[name] = instead
 
-    put_around(distributed_utils, "_infer_torch_distributed_launch_init", infer_from_torchrun)
+    wrap_function(distributed_utils, "_infer_torch_distributed_launch_init", infer_from_torchrun)
 
 
-def let_processes_part_in_order() -> None:
+def destroy_process_groups_before_exit() -> None:
     """Takes the groups of processes apart, and ends their threads, before a process that did well ends.
 
     Symptom: now and then a finished training ends with `terminate called without an active exception` (SIGABRT), and
@@ -178,12 +178,12 @@ def let_processes_part_in_order() -> None:
 
     def call_main(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         original(*args, **kwargs)
-        part_at_exit()  # all processes have met at fairseq's last barrier
+        destroy_process_groups_at_exit()  # all processes have met at fairseq's last barrier
 
-    put_around(distributed_utils, "call_main", call_main)
+    wrap_function(distributed_utils, "call_main", call_main)
 
 
-def part_at_exit() -> None:
+def destroy_process_groups_at_exit() -> None:
     """Has the groups of this process taken apart when it ends; to be called where nobody waits for anyone any more."""
     atexit.unregister(_end_groups)
     atexit.register(_end_groups)

@@ -1,4 +1,4 @@
-"""Repairs of how fairseq writes checkpoints and ends a training."""
+"""Patches of how fairseq writes checkpoints and ends a training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import whole_file
 from resmlp_mt.common.tensor_files import cause as operating_system_error
-from resmlp_mt.fairseq_plugin.patches.patching import put_around
+from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def _attempt(write: Callable[[Path], None], path: Path) -> None:
             time.sleep(_PAUSE_SECONDS)
 
 
-def write_checkpoints_whole() -> None:
+def write_checkpoints_atomically() -> None:
     """Lets every checkpoint file appear whole or not at all, whatever ends the training.
 
     Symptom: after a full disk or a kill, `checkpoint_last.pt` or `checkpoint_best.pt` is half a file, and the good one
@@ -82,11 +82,11 @@ def write_checkpoints_whole() -> None:
         _attempt(write, Path(target))
         return target
 
-    put_around(checkpoint_utils, "torch_persistent_save", save)
-    put_around(PathManager, "copy", copy)
+    wrap_function(checkpoint_utils, "torch_persistent_save", save)
+    wrap_function(PathManager, "copy", copy)
 
 
-def let_a_finished_training_rest() -> None:
+def stop_finished_training() -> None:
     """Ends at once when the checkpoint already has as many updates or epochs as --max-update and --max-epoch ask for.
 
     Symptom: the same command again trains a finished model by one update more, every time. After the last epoch it
@@ -108,10 +108,10 @@ def let_a_finished_training_rest() -> None:
             settings.max_epoch = NO_EPOCH
         return found
 
-    put_around(checkpoint_utils, "load_checkpoint", load_checkpoint)
+    wrap_function(checkpoint_utils, "load_checkpoint", load_checkpoint)
 
 
-def let_amp_stop_without_a_gpu() -> None:
+def stop_amp_without_loss_scale() -> None:
     """Ends a training with --amp whose gradient is not finite where there is no loss scale to lower.
 
     Symptom: on CPU the parameters become NaN, and the same batch is tried again and again.
@@ -125,4 +125,4 @@ def let_amp_stop_without_a_gpu() -> None:
             raise FloatingPointError("gradients are Nan/Inf")  # as fairseq says without --amp
         return norm
 
-    put_around(AMPOptimizer, "clip_grad_norm", clip_grad_norm)
+    wrap_function(AMPOptimizer, "clip_grad_norm", clip_grad_norm)

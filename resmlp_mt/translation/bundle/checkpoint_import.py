@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from resmlp_mt.common.config import parse_stored_config
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
 from resmlp_mt.translation.model.config import ModelConfig
@@ -21,16 +21,17 @@ _CORE = re.compile(r"^(encoder|decoder)\.core\.")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a file that `fairseq-train` wrote; nothing in it is run.
+    """Reads a checkpoint of `fairseq-train` without running code from it.
 
     Raises:
-        ResMLPError: when there is no such file, or it is damaged, asks to run code, or holds no model.
+        ResMLPError: if the file is missing or damaged, tries to run code, or contains no model.
     """
-    require(path.is_file(), "the checkpoint", "a file", path, "check the name")
+    if not path.is_file():
+        raise ResMLPError(f"the checkpoint {path} does not exist; check the name")
     content = read_checkpoint(path)
     model = content.get("model")
     if not isinstance(model, dict) or not all(_is_parameter(*item) for item in model.items()):
-        raise ResMLPError(f"{path} must be a checkpoint of fairseq-train, but holds no model; name another file")
+        raise ResMLPError(f"{path} contains no model and is not a checkpoint of fairseq-train; give another file")
     return content
 
 
@@ -71,7 +72,8 @@ def read_trained_model(path: Path) -> TrainedModel:
     cfg = _as_dict(content.get("cfg"))
     model, task = _as_dict(cfg.get("model")), _as_dict(cfg.get("task"))
     name = model.get("_name") or model.get("arch")
-    require(name in ARCHITECTURES, f"the model of {path}", f"one of {', '.join(ARCHITECTURES)}", name, "name another")
+    if name not in ARCHITECTURES:
+        raise ResMLPError(f"{path} is a {name} model, but only {', '.join(ARCHITECTURES)} are supported")
     languages = task.get("source_lang"), task.get("target_lang")
     history = content.get("optimizer_history")
     newest = _as_dict(history[-1]) if isinstance(history, list) and history else {}
@@ -114,13 +116,8 @@ def last_checkpoints(folder: Path, count: int) -> list[Path]:
         numbered = _numbered(folder, pattern)
         if numbered:
             break
-    require(
-        len(numbered) >= count,
-        f"the numbered checkpoints in {folder}",
-        f"at least {count}",
-        len(numbered),
-        "ask for fewer",
-    )
+    if len(numbered) < count:
+        raise ResMLPError(f"{folder} contains only {len(numbered)} numbered checkpoints, not {count}; ask for fewer")
     return [path for _, path in numbered[-count:]]
 
 
@@ -138,14 +135,14 @@ def best_checkpoints(folder: Path, count: int) -> list[Path]:
         watched = _as_dict(_as_dict(content.get("cfg")).get("checkpoint"))
         if isinstance(value, int | float):
             rated.append((-value if watched.get("maximize_best_checkpoint_metric") else value, path))
-    require(
-        len(rated) >= count, f"the validated checkpoints in {folder}", f"at least {count}", len(rated), "ask for fewer"
-    )
+    if len(rated) < count:
+        raise ResMLPError(f"{folder} contains only {len(rated)} validated checkpoints, not {count}; ask for fewer")
     return [path for _, path in sorted(rated)[:count]]
 
 
 def _numbered(folder: Path, pattern: str) -> list[tuple[int, Path]]:
-    require(folder.is_dir(), "the checkpoints' folder", "a folder", folder, "check the name")
+    if not folder.is_dir():
+        raise ResMLPError(f"{folder} is not a folder of checkpoints; check the name")
     matches = ((re.fullmatch(pattern, path.name), path) for path in folder.iterdir())
     return sorted((int(match[1]), path) for match, path in matches if match)
 
@@ -153,23 +150,23 @@ def _numbered(folder: Path, pattern: str) -> list[tuple[int, Path]]:
 def average_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
     """Averages the parameters of several checkpoints of one training.
 
-    Parameters that the model shares stay shared. The optimiser's state, which an average has none of, is left out.
+    Shared parameters stay shared. The optimizer's state is omitted.
 
     Args:
-        paths: the checkpoints; settings and history are taken from the last one.
+        paths: the checkpoints; settings and history are those of the last one.
 
     Returns:
         The content of a checkpoint that fairseq's commands and `read_trained_model` read.
 
     Raises:
-        ResMLPError: when the checkpoints hold different parameters.
+        ResMLPError: if the checkpoints have different parameters.
     """
     sums: dict[str, Tensor] = {}
     for path in paths:
         content = load_checkpoint(path)
         shapes = {name: value.shape for name, value in content["model"].items()}
         if sums and shapes != {name: value.shape for name, value in sums.items()}:
-            raise ResMLPError(f"{path} must hold the same parameters as {paths[0]}, but does not; average one training")
+            raise ResMLPError(f"{path} has other parameters than {paths[0]}; give checkpoints of one training")
         for name, value in content["model"].items():
             sums[name] = sums.get(name, 0) + value.double()
     averages: dict[tuple[int, ...], Tensor] = {}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from resmlp_mt.common import files
 from resmlp_mt.common.config import NOT_OF_THE_MODEL, check_revision, parse_config
-from resmlp_mt.common.errors import ResMLPError, require, require_flag
+from resmlp_mt.common.errors import ResMLPError, require_flag
 from resmlp_mt.common.tensor_files import write_safetensors
 from resmlp_mt.nn.positions import PositionalEmbedding
 from resmlp_mt.nn.skeleton import without_memory
@@ -177,9 +177,11 @@ def read_config(path: Path) -> BundleConfig:
         ResMLPError: when the folder is no bundle or its configuration is damaged.
     """
     file = path / CONFIG
-    require(file.is_file(), "the model", f"a bundle's folder with a {CONFIG}", path, "make one with `resmlp-mt bundle`")
+    if not file.is_file():
+        raise ResMLPError(f"{path} is not a bundle: it contains no {CONFIG}; make one with `resmlp-mt bundle`")
     try:
-        require(file.stat().st_size <= _LARGEST_CONFIG_BYTES, str(file), "a small file", "too large", "get it again")
+        if file.stat().st_size > _LARGEST_CONFIG_BYTES:
+            raise ResMLPError(f"the file is larger than {_LARGEST_CONFIG_BYTES} bytes; get a new copy of the bundle")
         return BundleConfig.from_json(json.loads(file.read_text(encoding="utf-8")))
     except ResMLPError as error:
         raise ResMLPError(f"{file}: {error}") from error
@@ -203,9 +205,8 @@ def read_bundle(path: Path) -> Bundle:
     for name in (PARAMETERS, *(name for pair in names for name in pair)):
         file = path / name
         whole = file.is_file() and files.file_digest(file) == config.digests.get(name)
-        require(
-            whole, str(file), "the file that the bundle was made with", "missing or altered", "get the bundle again"
-        )
+        if not whole:
+            raise ResMLPError(f"{file} is missing or altered; get a new copy of the bundle")
     segmenters = []
     for (model_name, vocabulary_name), lang in zip(names * 2 if config.joint else names, config.languages, strict=True):
         symbols = _read_symbols(path / vocabulary_name)
@@ -222,8 +223,11 @@ def _read_symbols(path: Path) -> list[str]:
         raise files.unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise ResMLPError(f"{path} must be UTF-8 text, but is not; get the bundle again") from error
-    begins = tuple(symbols[: len(SPECIAL_TOKEN_NAMES)]) == SPECIAL_TOKEN_NAMES
-    require(begins, str(path), f"begun by {' '.join(SPECIAL_TOKEN_NAMES)}", symbols[:4], "get the bundle again")
+    if tuple(symbols[: len(SPECIAL_TOKEN_NAMES)]) != SPECIAL_TOKEN_NAMES:
+        raise ResMLPError(
+            f"{path} must begin with the special tokens {' '.join(SPECIAL_TOKEN_NAMES)}, but begins with "
+            f"{symbols[:4]}; get a new copy of the bundle"
+        )
     return symbols
 
 

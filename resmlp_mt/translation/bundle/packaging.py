@@ -10,7 +10,7 @@ from typing import Any
 from resmlp_mt.common import files
 from resmlp_mt.common.data_folder import RAW
 from resmlp_mt.common.data_manifest import MANIFEST, DataManifest, read_manifest
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.versions import versions
 from resmlp_mt.common.vocabularies import require_same_vocabularies
 from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
@@ -93,7 +93,11 @@ def find_languages(data: Path) -> tuple[str, str]:
         re.fullmatch(r"(?:train|valid|test)\.([^.-]+)-([^.-]+)\.[^.]+\.idx", path.name) for path in data.glob("*.idx")
     )
     pairs = {(match[1], match[2]) for match in names if match}
-    require(len(pairs) == 1, f"the language pairs in {data}", "exactly one", sorted(pairs), "check --data")
+    if len(pairs) != 1:
+        raise ResMLPError(
+            f"{data} must contain the binarised data of exactly one language pair, but contains {sorted(pairs)}; "
+            "check --data"
+        )
     return pairs.pop()
 
 

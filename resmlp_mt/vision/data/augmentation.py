@@ -1,8 +1,8 @@
-"""The changes that training makes to pictures, and randomness that a resumed training repeats.
+"""Data augmentation for training, with randomness that a resumed training reproduces.
 
 Source of the scheme: arXiv:2105.03404, section 3.1, which takes DeiT's (arXiv:2012.12877, table 9): RandAugment
 (arXiv:1909.13719), random erasing (arXiv:1708.04896), mixup (arXiv:1710.09412), CutMix (arXiv:1905.04899), repeated
-augmentation (arXiv:1901.09335). The changes themselves are timm's.
+augmentation (arXiv:1901.09335). The transforms are timm's.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly training pictures are changed; 0 or None turns a change off.
+    """Augmentation of training images; 0 or None turns a transform off.
 
     Attributes:
-        repetitions: how often a picture stands in a batch, each time changed anew.
-        rand_augment: timm's description of RandAugment, such as "rand-m9-mstd0.5-inc1".
+        repetitions: copies of an image in a batch, each augmented independently.
+        rand_augment: timm's RandAugment policy, such as "rand-m9-mstd0.5-inc1".
         random_erasing: probability of filling a rectangle with noise.
-        mixup: alpha of the Beta distribution of the share that the second picture gets.
-        cutmix: alpha of the Beta distribution of the area that is cut from the second picture.
-        flip: probability of mirroring left and right.
-        crop_scale: smallest share of a picture's area that a random crop keeps.
+        mixup: alpha of the Beta distribution of the weight of the second image.
+        cutmix: alpha of the Beta distribution of the area taken from the second image.
+        flip: probability of a horizontal flip.
+        crop_scale: smallest fraction of the image area that a random crop keeps.
+
+    Raises:
+        ResMLPError: if a value is out of range.
     """
 
     repetitions: int = 1
@@ -43,36 +46,42 @@ class Augmentation:
     crop_scale: float = 0.08
 
     def __post_init__(self) -> None:
-        require(self.repetitions >= 1, "repeated augmentation", "at least 1", self.repetitions, "1 turns it off")
+        if self.repetitions < 1:
+            raise ResMLPError(f"repeated augmentation must be at least 1 (off), but is {self.repetitions}")
         for name in ("random_erasing", "flip"):
             value = getattr(self, name)
-            require(0 <= value <= 1, name.replace("_", " "), "between 0 and 1", value, "it is a probability")
+            if not 0 <= value <= 1:
+                raise ResMLPError(
+                    f"{name.replace('_', ' ')} is a probability and must be between 0 and 1, but is {value}"
+                )
         for name in ("mixup", "cutmix"):
-            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name), "0 turns it off")
-        require(0 < self.crop_scale <= 1, "crop scale", "above 0 and at most 1", self.crop_scale, "DeiT's is 0.08")
+            if not getattr(self, name) >= 0:
+                raise ResMLPError(f"{name} must be at least 0 (off), but is {getattr(self, name)}")
+        if not 0 < self.crop_scale <= 1:
+            raise ResMLPError(f"crop scale must be above 0 and at most 1, but is {self.crop_scale}; DeiT uses 0.08")
         if self.rand_augment:
             _check_rand_augment(self.rand_augment)
 
 
-def _check_rand_augment(described: str) -> None:
+def _check_rand_augment(policy: str) -> None:
     from timm.data.auto_augment import rand_augment_transform
 
     try:
-        if not described.startswith("rand-"):
-            raise ValueError("it begins with another word")
-        rand_augment_transform(described, {"translate_const": 1, "img_mean": (0, 0, 0)})
+        if not policy.startswith("rand-"):
+            raise ValueError("it does not begin with rand-")
+        rand_augment_transform(policy, {"translate_const": 1, "img_mean": (0, 0, 0)})
     except Exception as error:  # timm asserts, indexes, and converts
         raise ResMLPError(
-            f"rand augment must be timm's description of RandAugment, but is {described!r} ({error}); "
-            'DeiT\'s is "rand-m9-mstd0.5-inc1", "none" turns it off'
+            f"{policy!r} is not a RandAugment policy of timm ({error}); "
+            'DeiT uses "rand-m9-mstd0.5-inc1", "none" turns it off'
         ) from error
 
 
-def keep_a_bit(transform: Any) -> None:
-    """Lets RandAugment's posterising keep at least one of eight bits.
+def patch_posterize(transform: Any) -> None:
+    """Makes RandAugment's posterize keep at least one of eight bits.
 
-    Symptom: `ValueError: bits must be between or equal to 1 and 8` from some pictures.
-    Cause: at full strength timm (1.0.31) asks for none, which newer Pillows refuse.
+    Symptom: `ValueError: bits must be between or equal to 1 and 8` for some images.
+    Cause: at full strength timm (1.0.31) keeps 0 bits, which newer versions of Pillow reject.
 
     Args:
         transform: timm's training transform; changed in place.
@@ -93,21 +102,21 @@ def _posterize_some(image: Any, bits: int, **options: Any) -> Any:
 
 
 @contextmanager
-def drawing_from(*numbers: int) -> Iterator[None]:
-    """Inside, the global generators of Python, NumPy and torch begin at a place that only `numbers` decide.
+def seeded_generators(*numbers: int) -> Iterator[None]:
+    """Seeds the global generators of Python, NumPy and torch inside the context and restores them afterwards.
 
-    timm's augmentations draw from all three. Afterwards the generators stand where they stood before, so that a
-    training that makes its batches in the main process keeps its own stream.
+    timm's augmentations use all three. Restoring keeps the random stream of a training that makes its batches in the
+    main process.
 
     Args:
-        numbers: not negative, such as the seed, the epoch, and the picture's place in it.
+        numbers: the seed; non-negative integers such as seed, epoch and index of the image.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seeds = np.random.SeedSequence(numbers).generate_state(3)
     try:
         random.seed(int(seeds[0]))
         np.random.seed(seeds[1])
-        torch.default_generator.manual_seed(int(seeds[2]))  # not torch.manual_seed, which reaches for the GPU as well
+        torch.default_generator.manual_seed(int(seeds[2]))  # torch.manual_seed would seed the GPU, too
         yield
     finally:
         random.setstate(states[0])
@@ -116,11 +125,11 @@ def drawing_from(*numbers: int) -> Iterator[None]:
 
 
 def mix(images: Tensor, labels: Tensor, num_classes: int, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    r"""Mixes each picture of a batch with the one at the mirrored place: mixup or CutMix, each for half the batches.
+    r"""Applies mixup or CutMix, each with probability 1/2, to a batch and its reverse.
 
-    $x_i \leftarrow \lambda x_i + (1 - \lambda) x_{n-1-i}$, or a rectangle of the second in the first.
+    $x_i \leftarrow \lambda x_i + (1 - \lambda) x_{n-1-i}$, or a rectangle of $x_{n-1-i}$ pasted into $x_i$.
 
-    Note: timm refuses a batch of odd size; here the middle picture then stays as it is, since it would meet itself.
+    Note: timm rejects batches of odd size; here the middle image, which would be mixed with itself, is unchanged.
 
     Args:
         images: (batch, channels, height, width); changed in place.
@@ -129,7 +138,7 @@ def mix(images: Tensor, labels: Tensor, num_classes: int, augmentation: Augmenta
         augmentation: with `mixup` or `cutmix` above 0.
 
     Returns:
-        The images and soft targets (batch, num_classes) that sum to 1; label smoothing is the criterion's.
+        The images, and soft targets (batch, num_classes) that sum to 1, without label smoothing.
     """
     from timm.data.mixup import Mixup, mixup_target
 
@@ -144,23 +153,23 @@ def mix(images: Tensor, labels: Tensor, num_classes: int, augmentation: Augmenta
 
 
 def repeated_order(count: int, repetitions: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch goes through a training set with repeated augmentation.
+    """The order of an epoch with repeated augmentation.
 
-    A random permutation in which every picture stands `repetitions` times in a row, cut off after `count`: an epoch
-    is as long as without repetition and sees a `repetitions`-th of the pictures.
+    A random permutation in which every image is repeated `repetitions` times in a row, truncated to `count`. An epoch
+    is as long as without repetition and contains 1 / `repetitions` of the images.
 
-    Source: facebookresearch/deit, samplers.py (`RASampler`). Note: DeiT deals the repetitions of a picture out to
-    different processes, here they stand in the batch of one: the pictures of a global batch are the same.
+    Source: facebookresearch/deit, samplers.py (`RASampler`). Note: DeiT distributes the repetitions of an image over
+    processes; here they are in the batch of one process. The images of a global batch are the same.
 
     Args:
-        count: pictures in the set.
-        repetitions: of each picture.
-        seed: of the training.
-        epoch: from 1.
+        count: images in the set.
+        repetitions: copies of each image.
+        seed: seed of the training.
+        epoch: epoch number, from 1.
 
     Returns:
-        (count,) numbers; v is repetition v // count of picture v % count.
+        (count,) integers; v is copy v // count of image v % count.
     """
-    pictures = np.random.default_rng((seed, epoch)).permutation(count)[: -(-count // repetitions)]
-    repeated = pictures[:, None] + count * np.arange(repetitions)  # (pictures, repetitions)
+    images = np.random.default_rng((seed, epoch)).permutation(count)[: -(-count // repetitions)]
+    repeated = images[:, None] + count * np.arange(repetitions)  # (images, repetitions)
     return repeated.reshape(-1)[:count].astype(np.int64)

@@ -1,7 +1,7 @@
-"""Published data sets from the files that their makers give out.
+"""Readers of published data sets, from the original files.
 
-torchvision finds, checks and downloads where it can. Nothing is unpickled: CIFAR is read from its binary version, which
-its makers publish beside the pickles that torchvision reads. Pictures are opened by `open_image`.
+torchvision reads, verifies and downloads where it can. Nothing is unpickled: CIFAR is read from its binary version, not
+from the pickles that torchvision reads. Images are opened by `open_image`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resmlp_mt.common.errors import ResMLPError, require
-from resmlp_mt.vision.data.image_sets import ArraySet, FileSet, Label, folder_classes, load_folder, pictures_below
+from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.vision.data.image_sets import ArraySet, FileSet, Label, find_image_files, folder_classes, load_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +30,14 @@ def load_cifar10(root: Path, split: str, download: bool = False) -> ArraySet:
     """CIFAR-10 from cifar-10-batches-bin/: a record is a label and 3 x 32 x 32 bytes, channel by channel."""
     folder = _cifar_folder("cifar10", root, download)
     names = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
-    return _read_cifar(folder, names, labels_per_picture=1, class_file="batches.meta.txt")
+    return _read_cifar(folder, names, labels_per_image=1, class_file="batches.meta.txt")
 
 
 def load_cifar100(root: Path, split: str, download: bool = False) -> ArraySet:
-    """CIFAR-100 from cifar-100-binary/: a record has a coarse label, a fine one, which is taken, and the pixels."""
+    """CIFAR-100 from cifar-100-binary/: a record has a coarse label, a fine label, which is used, and the pixels."""
     folder = _cifar_folder("cifar100", root, download)
     names = ["train.bin" if split == "train" else "test.bin"]
-    return _read_cifar(folder, names, labels_per_picture=2, class_file="fine_label_names.txt")
+    return _read_cifar(folder, names, labels_per_image=2, class_file="fine_label_names.txt")
 
 
 def _cifar_folder(name: str, root: Path, download: bool) -> Path:
@@ -48,38 +48,42 @@ def _cifar_folder(name: str, root: Path, download: bool) -> Path:
         from torchvision.datasets.utils import download_and_extract_archive
 
         _fetch(name, url, root, lambda: download_and_extract_archive(url, str(root), md5=md5))
-    require(folder.is_dir(), f"{folder}", f"the unpacked {archive}", "missing", f"add --download, or get it from {url}")
+    if not folder.is_dir():
+        raise ResMLPError(f"{folder} is missing; add --download, or download {url} and unpack {archive} in {root}")
     return folder
 
 
 def _fetch(name: str, what: str, root: Path, fetch: Callable[[], Any]) -> Any:
-    """Downloads and turns every failure into one sentence."""
+    """Runs a download and reports a failure as a `ResMLPError`."""
     try:
         return fetch()
     except (OSError, RuntimeError, ValueError) as error:  # what torchvision and urllib raise
         reason = " ".join(str(error).split())
         raise ResMLPError(
-            f"the files of {name} must be in {root} or be fetched from {what}, but are not there ({reason}); "
-            "put them there yourself, or try again where the network reaches them"
+            f"the files of {name} are not in {root} and cannot be downloaded from {what} ({reason}); "
+            "copy them there, or try again with network access"
         ) from error
 
 
-def _read_cifar(folder: Path, names: list[str], labels_per_picture: int, class_file: str) -> ArraySet:
+def _read_cifar(folder: Path, names: list[str], labels_per_image: int, class_file: str) -> ArraySet:
     import numpy as np
 
     classes = _lines(folder / class_file)
-    record = labels_per_picture + _CIFAR_PIXELS
+    record = labels_per_image + _CIFAR_PIXELS
     tables: list[np.ndarray] = []
     for path in (folder / name for name in names):
         _require_file(path)
         data = np.fromfile(path, dtype=np.uint8)
-        whole = len(data) > 0 and len(data) % record == 0
-        require(whole, str(path), f"a whole number of records of {record} bytes", f"{len(data)} bytes", "get it again")
+        if not len(data) or len(data) % record:
+            raise ResMLPError(
+                f"{path} has {len(data)} bytes, which is not a multiple of the record size {record}; download it again"
+            )
         tables.append(data.reshape(-1, record))
     table = np.concatenate(tables)
-    labels = table[:, labels_per_picture - 1].astype(int).tolist()
-    require(max(labels) < len(classes), f"labels in {folder}", f"below {len(classes)}", max(labels), "get it again")
-    pixels = table[:, labels_per_picture:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (count, height, width, 3)
+    labels = table[:, labels_per_image - 1].astype(int).tolist()
+    if max(labels) >= len(classes):
+        raise ResMLPError(f"{folder} has the label {max(labels)}, but only {len(classes)} classes; download it again")
+    pixels = table[:, labels_per_image:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (count, height, width, 3)
     return ArraySet(classes, np.ascontiguousarray(pixels), labels, str(folder))
 
 
@@ -89,13 +93,14 @@ def _lines(path: Path) -> list[str]:
 
 
 def _require_file(path: Path) -> None:
-    require(path.is_file(), str(path), "a file of the data set", "missing", "get the data set again")
+    if not path.is_file():
+        raise ResMLPError(f"{path} is missing; download the data set again")
 
 
 def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
     """Flowers-102 by torchvision from flowers-102/.
 
-    Note: training pictures are its "train" and "val" together (2,040) and validation its "test" (6,149), as in DeiT's
+    Note: training images are its "train" and "val" together (2,040) and validation its "test" (6,149), as in DeiT's
     and the paper's table of transfer.
     """
     from torchvision.datasets import Flowers102
@@ -105,7 +110,7 @@ def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
         parts = [Flowers102(root, name, download=download, loader=Path) for name in names]
         return [part[i] for part in parts for i in range(len(part))]
 
-    pairs = _fetch("flowers102", "its makers by torchvision (--download)", root, read)
+    pairs = _fetch("flowers102", "its website by torchvision (--download)", root, read)
     return _file_set(list(Flowers102.classes), pairs)
 
 
@@ -116,7 +121,7 @@ def load_cars(root: Path, split: str, download: bool = False) -> FileSet:
     part = "train" if split == "train" else "test"
     cars = _fetch(
         "cars",
-        "their makers, who have closed",
+        "their website, which is closed",
         root,
         lambda: StanfordCars(root, part, download=False, loader=Path),
     )
@@ -128,42 +133,45 @@ def _file_set(classes: list[str], pairs: list[tuple[Path, int]]) -> FileSet:
 
 
 def load_inat2018(root: Path, split: str, download: bool = False) -> FileSet:
-    """iNaturalist 2018 from train2018.json, val2018.json and the pictures that they name, 8,142 classes."""
+    """iNaturalist 2018 from train2018.json, val2018.json and the images they list, 8,142 classes."""
     return _read_inat(root, split, 2018)
 
 
 def load_inat2019(root: Path, split: str, download: bool = False) -> FileSet:
-    """iNaturalist 2019 from train2019.json, val2019.json and the pictures that they name, 1,010 classes."""
+    """iNaturalist 2019 from train2019.json, val2019.json and the images they list, 1,010 classes."""
     return _read_inat(root, split, 2019)
 
 
 def _read_inat(root: Path, split: str, year: int) -> FileSet:
-    """Note: torchvision reads both years' pictures, but not which of them are for validation: the lists say that."""
+    """Note: torchvision reads the images of both years, but not their split; the lists have it."""
     path = root / f"{'train' if split == 'train' else 'val'}{year}.json"
-    where = f"get it and the pictures from github.com/visipedia/inat_comp ({year})"
-    require(path.is_file(), str(path), "the list of pictures", "missing", where)
+    where = f"download it and the images from github.com/visipedia/inat_comp ({year})"
+    if not path.is_file():
+        raise ResMLPError(f"the list of images {path} is missing; {where}")
     try:
         lists = json.loads(path.read_text(encoding="utf-8"))
         names = {int(row["id"]): str(row["name"]) for row in lists["categories"]}
         files = {row["id"]: Path(row["file_name"]) for row in lists["images"]}
         numbers = sorted(names)
-        place = {number: index for index, number in enumerate(numbers)}
-        pairs = [(files[row["image_id"]], place[int(row["category_id"])]) for row in lists["annotations"]]
+        label_of = {number: index for index, number in enumerate(numbers)}
+        pairs = [(files[row["image_id"]], label_of[int(row["category_id"])]) for row in lists["annotations"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise ResMLPError(f"{path} must be a list of iNaturalist {year}, but is not ({error!r}); {where}") from error
+        raise ResMLPError(f"{path} is not a list of iNaturalist {year} ({error!r}); {where}") from error
     outside = [file for file, _ in pairs if file.is_absolute() or ".." in file.parts]
-    require(not outside, f"the pictures of {path}", f"below {root}", outside[:1], where)
-    require(bool(pairs), str(path), "a list with pictures", "empty", where)
+    if outside:
+        raise ResMLPError(f"{path} lists the image {outside[0]}, which is outside {root}; {where}")
+    if not pairs:
+        raise ResMLPError(f"{path} lists no images; {where}")
     return _file_set([names[number] for number in numbers], [(root / file, label) for file, label in pairs])
 
 
 def load_imagenet(root: Path, split: str, download: bool = False) -> FileSet:
-    """ImageNet-1k from train/ and val/ with a folder a class, where present with two further validation sets.
+    """ImageNet-1k from train/ and val/ with one folder per class; optionally with two further validation sets.
 
-    "real": the pictures of val/ with the reassessed labels in real.json, from
-    github.com/google-research/reassessed-imagenet: any of a picture's labels is right, and pictures without one are
-    left out. "v2": the pictures in imagenetv2-matched-frequency-format-val/, from github.com/modestyachts/ImageNetV2,
-    whose folders are called by the number of the class.
+    "real": the images of val/ with the reassessed labels in real.json, from
+    github.com/google-research/reassessed-imagenet. Any of an image's labels counts as correct; images without labels
+    are left out. "v2": the images in imagenetv2-matched-frequency-format-val/, from
+    github.com/modestyachts/ImageNetV2, whose folders are named by class number.
 
     Note: `torchvision.datasets.ImageNet(root, split)` unpacks the official archives into these folders.
     """
@@ -176,13 +184,15 @@ def load_imagenet(root: Path, split: str, download: bool = False) -> FileSet:
 
 def _real_labels(root: Path, val: FileSet) -> FileSet:
     path = root / "real.json"
-    where = "get it from github.com/google-research/reassessed-imagenet"
-    require(path.is_file(), str(path), "the list of reassessed labels", "missing", where)
+    where = "download it from github.com/google-research/reassessed-imagenet"
+    if not path.is_file():
+        raise ResMLPError(f"the list of reassessed labels {path} is missing; {where}")
     try:
         lists = [tuple(map(int, row)) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
-        raise ResMLPError(f"{path} must hold a list of lists of labels, but does not ({error}); {where}") from error
-    require(len(lists) == len(val), str(path), f"a list for each of {len(val)} pictures", f"{len(lists)} lists", where)
+        raise ResMLPError(f"{path} is not a list of lists of labels ({error}); {where}") from error
+    if len(lists) != len(val):
+        raise ResMLPError(f"{path} has labels for {len(lists)} images, but val/ has {len(val)} images; {where}")
     by_name = sorted(val.files, key=lambda file: file.name)  # the list's order: ILSVRC2012_val_00000001 first
     pairs: list[tuple[Path, Label]] = [(file, row) for file, row in zip(by_name, lists, strict=True) if row]
     return FileSet(val.classes, [file for file, _ in pairs], [row for _, row in pairs])
@@ -190,10 +200,14 @@ def _real_labels(root: Path, val: FileSet) -> FileSet:
 
 def _second_validation_set(root: Path) -> FileSet:
     folder = root / "imagenetv2-matched-frequency-format-val"
-    where = "get it from github.com/modestyachts/ImageNetV2"
-    require(folder.is_dir(), str(folder), "the second validation set", "missing", where)
+    where = "download it from github.com/modestyachts/ImageNetV2"
+    if not folder.is_dir():
+        raise ResMLPError(f"the second validation set {folder} is missing; {where}")
     classes = folder_classes(root, "valid")
     labels = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
-    fits = bool(labels) and labels[-1] < len(classes)
-    require(fits, f"the folders of {folder}", f"numbers of classes below {len(classes)}", labels[-1:], where)
-    return _file_set(classes, [(path, label) for label in labels for path in pictures_below(folder / str(label))])
+    if not labels or labels[-1] >= len(classes):
+        raise ResMLPError(
+            f"the folders in {folder} must be named by class numbers below {len(classes)} (largest: {labels[-1:]}); "
+            f"{where}"
+        )
+    return _file_set(classes, [(path, label) for label in labels for path in find_image_files(folder / str(label))])

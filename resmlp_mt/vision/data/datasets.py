@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from resmlp_mt.common.errors import require_choice
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.data.dataset_files import (
     load_cars,
     load_cifar10,
@@ -26,9 +26,9 @@ class KnownDataset:
     """A row of the table.
 
     Attributes:
-        load: (root, split, download) -> the pictures.
+        load: (root, split, download) -> the images.
         splits: names of the splits.
-        preprocessing: what its pictures go through unless told otherwise.
+        preprocessing: the default preprocessing of its images.
     """
 
     load: Callable[[Path, str, bool], ImageSet]
@@ -37,9 +37,9 @@ class KnownDataset:
 
 
 def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
-    """scikit-learn's 1,797 pictures of digits, 8 x 8, grey; comes with scikit-learn, `root` is not read.
+    """scikit-learn's 1,797 images of digits, 8 x 8, grey; comes with scikit-learn, `root` is not read.
 
-    Every fifth picture of each digit, 355 in all, is held out as "valid"; the other 1,442 are "train".
+    Every fifth image of each digit, 355 in all, is held out as "valid"; the other 1,442 are "train".
     """
     import numpy as np
     from sklearn.datasets import load_digits as load
@@ -54,7 +54,7 @@ def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
 
 
 # Splits of the data sets that have no validation set of their own: "valid" is the test set, as in the paper's table of
-# transfer. Note: mean and deviation are ImageNet's, as in the authors' code, except for digits (its own, measured).
+# transfer. Note: mean and standard deviation are ImageNet's, as in the authors' code, except for digits (measured).
 DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
     {
         "folder": KnownDataset(load_folder, ("train", "valid", "test")),
@@ -73,37 +73,39 @@ DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
 
 
 def known_dataset(name: str) -> KnownDataset:
-    """The row of a data set.
+    """Returns the row of a data set.
 
     Raises:
-        ResMLPError: listing the known ones.
+        ResMLPError: if the name is unknown; the message lists the known ones.
     """
-    require_choice("data set", name, tuple(DATASETS))
+    if name not in DATASETS:
+        raise ResMLPError(f"the data set {name!r} is unknown; choose one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
 def load_dataset(name: str, root: str | Path, split: str, download: bool = False) -> ImageSet:
-    """Loads the pictures of a split.
+    """Loads the images of a split.
 
     Args:
         name: one of `DATASETS`.
         root: the folder that holds the data set.
-        split: "train", "valid", or another of the data set's.
-        download: fetch what is missing, where that is possible.
+        split: "train", "valid", or another split of the data set.
+        download: download missing files where that is supported.
 
     Returns:
-        The pictures and their labels.
+        The images and their labels.
 
     Raises:
-        ResMLPError: the data set or split is not known, or its files are missing, damaged, or cannot be fetched.
+        ResMLPError: if the data set or split is unknown, or its files are missing, damaged, or cannot be downloaded.
     """
     known = known_dataset(name)
-    require_choice(f"split of {name}", split, known.splits)
+    if split not in known.splits:
+        raise ResMLPError(f"the data set {name} has no split {split!r}; choose one of {', '.join(known.splits)}")
     return known.load(Path(root), split, download)
 
 
 def load_classes(name: str, root: str | Path, download: bool = False) -> list[str]:
-    """The classes of a data set, which its training and validation part share."""
+    """Lists the classes of a data set, which are the same for all its splits."""
     if name in ("folder", "imagenet"):
         return folder_classes(Path(root), "valid")
     return load_dataset(name, root, "train", download).classes

@@ -1,4 +1,4 @@
-"""Labelled images: what every data set gives, and folders of images."""
+"""Sets of labelled images: the protocol, image files, arrays, and one folder per class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import destination
 from resmlp_mt.vision.data.images import SUFFIXES, open_image
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-Label = int | tuple[int, ...]  # several where any of them counts as right
+Label = int | tuple[int, ...]  # a tuple where any of several classes counts as correct
 
 
 class ImageSet(Protocol):
-    """Pictures with labels.
+    """Images with labels.
 
     Attributes:
-        classes: names; a label is a place in this list.
-        labels: of each picture.
+        classes: names; a label is an index into this list.
+        labels: one for each image.
     """
 
     classes: list[str]
@@ -35,11 +35,11 @@ class ImageSet(Protocol):
     def __getitem__(self, index: int) -> tuple[Image, Label]: ...
 
     def name_of(self, index: int) -> str:
-        """What to call a picture: its file, or its place in the data set."""
+        """The name of an image: its file, or its index in the data set."""
 
 
-def namesakes(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
-    """The files of pictures that are called as an output is: all that it could overwrite, and few to look at."""
+def files_named_like(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
+    """Lists the image files with the same file name as an output, which are all that an output could overwrite."""
     names = {destination(path).name for path in outputs}
     if not names:
         return []
@@ -48,15 +48,15 @@ def namesakes(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
 
 
 class FileSet:
-    """Pictures in files, opened one at a time.
+    """Image files, opened one at a time.
 
-    Their names stand in one array: of a list of a million strings, every worker would soon hold a copy of its own,
-    since Python counts references inside the strings.
+    The file names are kept in one array. A list of a million strings would soon be copied by every worker process,
+    since reading a string changes its reference count.
 
     Args:
-        classes: names.
-        files: of the pictures.
-        labels: of each.
+        classes: class names.
+        files: paths of the images.
+        labels: one for each image.
     """
 
     def __init__(self, classes: list[str], files: Sequence[str | Path], labels: Sequence[Label]) -> None:
@@ -68,7 +68,7 @@ class FileSet:
 
     @property
     def files(self) -> list[Path]:
-        """The files of all pictures."""
+        """The files of all images."""
         return [Path(self.name_of(index)) for index in range(len(self))]
 
     def __len__(self) -> int:
@@ -78,13 +78,13 @@ class FileSet:
         return open_image(self.name_of(index)), self.labels[index]
 
     def name_of(self, index: int) -> str:
-        """The path of a picture."""
+        """The path of an image."""
         return os.fsdecode(bytes(self._names[index]))
 
 
 @dataclass
 class ArraySet:
-    """Small pictures in memory: (count, height, width) grey or (count, height, width, 3) RGB, 8 bits."""
+    """Small images in memory: (count, height, width) grey or (count, height, width, 3) RGB, 8 bits."""
 
     classes: list[str]
     pixels: np.ndarray
@@ -100,39 +100,40 @@ class ArraySet:
         return Image.fromarray(self.pixels[index]), self.labels[index]
 
     def name_of(self, index: int) -> str:
-        """The place of a picture in its file."""
+        """The source and the index of an image."""
         return f"{self.source} #{index}"
 
 
 def load_folder(root: Path, split: str, download: bool = False) -> FileSet:
-    """Reads {train,val,test}/CLASS/PICTURE; "valid" is read from valid/ where there is no val/.
+    """Reads {train,val,test}/CLASS/IMAGE; "valid" is read from val/, or from valid/ if there is no val/.
 
-    The classes are those of train/, in alphabetical order, and are the same for every split. Without a train/ they are
-    the split's own, so that a validation set alone can be evaluated.
+    The classes of every split are the sub-folders of train/ in alphabetical order. Without train/ they are the split's
+    own, so that a validation set alone can be evaluated.
     """
     folder = _split_folder(root, split)
     classes = folder_classes(root, split)
-    strangers = sorted(set(_sub_folders(folder)) - set(classes))
-    rule = f"those of {root / 'train'}"
-    require(not strangers, f"the classes of {folder}", rule, f"also {strangers[:5]}", _ONE_FOLDER_A_CLASS)
+    unknown = sorted(set(_sub_folders(folder)) - set(classes))
+    if unknown:
+        raise ResMLPError(f"{folder} has classes that {root / 'train'} lacks: {unknown[:5]}; {_ONE_FOLDER_PER_CLASS}")
     files: list[str] = []
     labels: list[Label] = []
     for label, name in enumerate(classes):
         files += _names_below(folder / name)
         labels += [label] * (len(files) - len(labels))
-    rule = f"a folder with pictures ({', '.join(SUFFIXES)})"
-    require(len(files) > 0, str(folder), rule, "without any", _ONE_FOLDER_A_CLASS)
+    if not files:
+        raise ResMLPError(f"{folder} contains no images ({', '.join(SUFFIXES)}); {_ONE_FOLDER_PER_CLASS}")
     return FileSet(classes, files, labels)
 
 
-_ONE_FOLDER_A_CLASS = "put the pictures of each class into a folder of its own there"
+_ONE_FOLDER_PER_CLASS = "put the images of each class into a sub-folder of their own"
 
 
 def folder_classes(root: Path, split: str) -> list[str]:
-    """The classes of `load_folder`, without a look at the pictures."""
+    """Lists the classes of `load_folder` without reading the images."""
     folder = root / "train" if (root / "train").is_dir() else _split_folder(root, split)
     classes = _sub_folders(folder)
-    require(len(classes) > 0, str(folder), "a folder with one sub-folder a class", "without any", _ONE_FOLDER_A_CLASS)
+    if not classes:
+        raise ResMLPError(f"{folder} has no sub-folders; {_ONE_FOLDER_PER_CLASS}")
     return classes
 
 
@@ -142,33 +143,29 @@ def _sub_folders(folder: Path) -> list[str]:
 
 def _split_folder(root: Path, split: str) -> Path:
     names = {"valid": ("val", "valid")}.get(split, (split,))
-    found = [root / name for name in names if (root / name).is_dir()]
-    wanted = " or ".join(f"{name}/" for name in names)
-    require(
-        bool(found),
-        f"{root}",
-        f"a folder with {wanted} in it",
-        "without" if root.is_dir() else "no folder",
-        "name the folder that holds the splits",
-    )
-    return found[0]
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    expected = " or ".join(f"{name}/" for name in names)
+    problem = f"contains no {expected}" if root.is_dir() else "is not a folder"
+    raise ResMLPError(f"{root} {problem}; give the folder that contains the splits")
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """All picture files in a folder and its sub-folders, in alphabetical order; none when there is no such folder."""
+def find_image_files(folder: Path) -> list[Path]:
+    """Lists the image files in a folder and its sub-folders in alphabetical order; empty if there is no such folder."""
     return [Path(name) for name in _names_below(folder)]
 
 
 def _names_below(folder: str | Path) -> list[str]:
-    """Their names. Hidden entries are left out, and links to folders, which may lead in circles, are not followed."""
+    """Their paths. Hidden entries are skipped; links to folders are not followed, since they may form cycles."""
     if not os.path.isdir(folder):  # noqa: PTH112 # a million `Path`s would take minutes
         return []
     with os.scandir(folder) as entries:
-        seen = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    found: list[str] = []
-    for entry in seen:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    names: list[str] = []
+    for entry in visible:
         if entry.is_dir(follow_symlinks=False):
-            found += _names_below(entry.path)
+            names += _names_below(entry.path)
         elif entry.name.lower().endswith(SUFFIXES):
-            found.append(entry.path)
-    return found
+            names.append(entry.path)
+    return names

@@ -1,4 +1,4 @@
-"""Multi-crop: some large and many small parts of a picture, each changed in its own way."""
+"""Multi-crop: a few global and many local crops of an image, each augmented independently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ _BLUR_SIZE = 224
 
 @dataclass(frozen=True)
 class MultiCropSettings:
-    """How a picture becomes crops.
+    """Settings of multi-crop.
 
-    Source: arXiv:2104.14294, section 3.1 and appendix E; colours and blur as BYOL's (arXiv:2006.07733), in the
+    Source: arXiv:2104.14294, section 3.1 and appendix E; colour jitter and blur as in BYOL (arXiv:2006.07733), in the
     authors' code `DataAugmentationDINO`.
 
     Attributes:
-        local_crops: number of small crops (paper: 8 to 10; 0 for none).
-        local_size: side of a small crop in pixels (paper: 96).
-        split: share of the picture's area; large crops cover more, small ones less (authors' default: 0.4).
-        smallest: smallest share that a small crop covers (paper: 0.05).
-        flip: probability of mirroring left and right.
-        colours: strength of the changes of colour and the share of solarised and grey crops; 1 is the paper's, 0 none.
-        blur: strength of the blur; 1 is the paper's, 0 none.
+        local_crops: number of local crops (paper: 8 to 10; 0 for none).
+        local_size: side of a local crop in pixels (paper: 96).
+        split: fraction of the image area; global crops cover more, local crops less (authors' default: 0.4).
+        smallest: smallest fraction that a local crop covers (paper: 0.05).
+        flip: probability of a horizontal flip.
+        colours: strength of the colour jitter, solarisation and grey conversion (paper: 1; 0 for none).
+        blur: strength of the blur (paper: 1; 0 for none).
 
     Raises:
-        ResMLPError: if something is out of range.
+        ResMLPError: if a value is out of range.
     """
 
     local_crops: int = 8
@@ -49,18 +49,24 @@ class MultiCropSettings:
     blur: float = 1.0
 
     def __post_init__(self) -> None:
-        require(self.local_crops >= 0, "local crops", "at least 0", self.local_crops, "0 means large crops only")
-        require(self.local_size >= 1, "local crop size", "at least 1 pixel", self.local_size, "the paper's is 96")
-        in_order = 0 < self.smallest <= self.split <= 1
-        shares = f"{self.smallest} and {self.split}"
-        require(in_order, "the shares of crops", "in the order 0 < smallest <= split <= 1", shares, "change them")
-        require(0 <= self.flip <= 1, "flip", "between 0 and 1", self.flip, "it is a probability")
+        if self.local_crops < 0:
+            raise ResMLPError(f"local crops must be at least 0 (global crops only), but is {self.local_crops}")
+        if self.local_size < 1:
+            raise ResMLPError(f"local crop size must be at least 1 pixel, but is {self.local_size}; the paper uses 96")
+        if not 0 < self.smallest <= self.split <= 1:
+            raise ResMLPError(
+                "the crop fractions must satisfy 0 < smallest <= split <= 1, but smallest is "
+                f"{self.smallest} and split is {self.split}"
+            )
+        if not 0 <= self.flip <= 1:
+            raise ResMLPError(f"flip is a probability and must be between 0 and 1, but is {self.flip}")
         for name in ("colours", "blur"):
-            require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name), "1 is the paper's")
+            if not 0 <= getattr(self, name) <= 1:
+                raise ResMLPError(f"{name} must be between 0 (off) and 1 (the paper's), but is {getattr(self, name)}")
 
 
 class Crops(NamedTuple):
-    """Of one picture.
+    """The crops of one image.
 
     Attributes:
         large: (2, channels, size, size).
@@ -72,17 +78,17 @@ class Crops(NamedTuple):
 
 
 class MultiCrop:
-    """Maps a picture to its crops; draws from the global generators of Python and torch.
+    """Maps an image to its crops, with the global generators of Python and torch.
 
-    The first large crop is always blurred; the second seldom, but sometimes solarised; small ones are blurred half the
-    time.
+    The first global crop is always blurred. The second is blurred with probability 0.1 and solarised with probability
+    0.2. Local crops are blurred with probability 0.5.
 
-    Note: the radius of the blur is the paper's at its 224 pixels, and smaller where large crops are smaller, since it
-    would wipe out small pictures.
+    Note: the blur radius is the paper's for global crops of 224 pixels and shrinks with their size, since it would
+    erase small images.
 
     Args:
-        settings: of the crops.
-        preprocessing: size of the large crops, channels, interpolation, mean and deviation.
+        settings: settings of the crops.
+        preprocessing: size of the global crops, channels, interpolation, mean and standard deviation.
     """
 
     def __init__(self, settings: MultiCropSettings, preprocessing: Preprocessing) -> None:
@@ -96,7 +102,7 @@ class MultiCrop:
         self.small = self._transform(settings.local_size, (settings.smallest, split), blur=0.5, solarise=0.0)
 
     def __call__(self, image: Image) -> Crops:
-        """Makes the crops of a picture."""
+        """Makes the crops of an image."""
         channels, side = self.preprocessing.channels, self.settings.local_size
         image = image.convert("L" if channels == 1 else "RGB")
         small = [self.small(image) for _ in range(self.settings.local_crops)]
@@ -110,17 +116,17 @@ class MultiCrop:
     ) -> Callable[[Image], Tensor]:
         from torchvision import transforms
 
-        chosen, channels = self.settings, self.preprocessing.channels
+        settings, channels = self.settings, self.preprocessing.channels
         mode = transforms.InterpolationMode(self.preprocessing.interpolation)
-        strength = chosen.colours
+        strength = settings.colours
         jitter = transforms.ColorJitter(0.4 * strength, 0.4 * strength, 0.2 * strength, 0.1 * strength)
         return transforms.Compose(
             [
                 transforms.RandomResizedCrop(size, scale=share, interpolation=mode),
-                transforms.RandomHorizontalFlip(chosen.flip),
+                transforms.RandomHorizontalFlip(settings.flip),
                 transforms.RandomApply([jitter], p=0.8 if strength else 0.0),
                 transforms.RandomGrayscale(0.2 * strength if channels == 3 else 0.0),
-                transforms.RandomApply([_Blur(chosen.blur * self.preprocessing.image_size / _BLUR_SIZE)], p=blur),
+                transforms.RandomApply([_Blur(settings.blur * self.preprocessing.image_size / _BLUR_SIZE)], p=blur),
                 transforms.RandomSolarize(threshold=128, p=solarise * strength),
                 transforms.ToTensor(),
                 transforms.Normalize(self.preprocessing.mean, self.preprocessing.std),
@@ -129,7 +135,7 @@ class MultiCrop:
 
 
 class _Blur:
-    """Blurs a picture with a Gaussian of random radius; a class, since workers receive it pickled."""
+    """Gaussian blur with a random radius. A class, since workers receive it pickled."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength

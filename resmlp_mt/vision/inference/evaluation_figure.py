@@ -1,4 +1,4 @@
-"""What a classifier takes for what, as a picture: the confusion matrix, the classes' accuracy, the worst confusions."""
+"""A figure of an evaluation: confusion matrix, accuracy per class, most frequent confusions."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmlp_mt.common import files
-from resmlp_mt.common.errors import ResMLPError, require_choice
+from resmlp_mt.common.errors import ResMLPError
 
 _KINDS = (".png", ".svg", ".pdf")
-_NAMED_CLASSES = 30  # more names do not fit beside a matrix
-_BLOCKS = 250  # cells of a matrix of more classes
+_NAMED_CLASSES = 30  # more names do not fit beside the matrix
+_BLOCKS = 250  # rows of cells for a matrix of more classes
 _CONFUSIONS = 15
-_LETTERS = 22  # of a class's name
-_DARK_SHARE = 60  # percent, from which black numbers on blue are hard to read
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#5b6b7b"  # told apart with every kind of colour vision
+_MAX_NAME_LENGTH = 22
+_DARK_SHARE = 60  # percent, above which black numbers on blue are hard to read
+_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#5b6b7b"  # distinguishable with colour vision deficiencies
 
 
 def draw_confusions(path: Path, report: dict[str, Any], matrix: NDArray[np.int64]) -> None:
     """Draws the confusions of an evaluation.
 
-    Up to 30 classes have their names and numbers in the matrix; of more, blocks of neighbouring classes share a cell.
+    The matrix of up to 30 classes shows names and counts; with more classes, neighbouring classes share a cell.
 
     Args:
-        path: of the picture; its ending says which kind.
-        report: from `resmlp_mt.vision.inference.evaluation.describe`.
-        matrix: how often class i was taken for class j, (classes, classes).
+        path: output file; its extension selects the format.
+        report: report of `resmlp_mt.vision.inference.evaluation.describe`.
+        matrix: counts of images of class i predicted as class j, (classes, classes).
 
     Raises:
-        ResMLPError: when matplotlib is not installed or the ending is unknown.
+        ResMLPError: if matplotlib is not installed or the file extension is unknown.
     """
-    require_choice("the ending of --figure", path.suffix, _KINDS)
+    if path.suffix not in _KINDS:
+        raise ResMLPError(f"--figure {path} has an unknown file extension; use one of {', '.join(_KINDS)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -45,13 +46,13 @@ def draw_confusions(path: Path, report: dict[str, Any], matrix: NDArray[np.int64
     (_draw_accuracies if few else _draw_histogram)(figure.add_subplot(grid[0, 1]), report)
     _draw_worst(figure.add_subplot(grid[1, 1]), report)
     interval = " to ".join(f"{bound:.1%}" for bound in report["top1"]["interval"])
-    figure.suptitle(f"top-1 {report['top1']['share']:.1%} ({interval}) of {report['pictures']:,} pictures")
+    figure.suptitle(f"top-1 {report['top1']['share']:.1%} ({interval}) of {report['pictures']:,} images")
     with files.whole_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=110)
 
 
 def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Percent of the pictures of each class; none of a class without pictures."""
+    """Percent of the images of each class; zeros for a class without images."""
     return 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
 
@@ -71,9 +72,9 @@ def _draw_named(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[
     axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.tick_params(length=0)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("class")
-    axes.set_title("Pictures of each class, and what they were taken for")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title("Confusion matrix (number of images)")
     bar = figure.colorbar(wrong, ax=axes, location="bottom", shrink=0.45, pad=0.02, label="wrong (% of the class)")
     bar.ax.set_xlim(0, largest)
     bar.outline.set_visible(False)
@@ -99,9 +100,9 @@ def _draw_blocks(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray
         extent=extent,
         interpolation="nearest",
     )
-    axes.set_xlabel("taken for class number")
-    axes.set_ylabel("class number")
-    of_block = f"; a cell is the largest of {side} x {side} classes" if side > 1 else ""
+    axes.set_xlabel("predicted class (index)")
+    axes.set_ylabel("true class (index)")
+    of_block = f"; a cell is the maximum over {side} x {side} classes" if side > 1 else ""
     axes.set_title(f"Confusions of {classes:,} classes (white: none{of_block})", fontsize=11)
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, pad=0.02, label="wrong (% of the class)")
     bar.ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -114,14 +115,16 @@ def _draw_accuracies(axes: Any, report: dict[str, Any]) -> None:
     rows = [row for row in report["by_class"] if row["pictures"]]
     shares = 100 * np.array([row["share"] for row in rows])
     low, high = (100 * np.array([row["interval"][end] for row in rows]) for end in (0, 1))
-    places = np.arange(len(rows))
-    axes.errorbar(shares, places, xerr=[shares - low, high - shares], fmt="o", color=_BLUE, ecolor=_GREY, markersize=4)
+    positions = np.arange(len(rows))
+    axes.errorbar(
+        shares, positions, xerr=[shares - low, high - shares], fmt="o", color=_BLUE, ecolor=_GREY, markersize=4
+    )
     axes.axvline(100 * report["top1"]["share"], color=_ORANGE, linestyle=(0, (4, 3)), linewidth=1)
     size = max(5.0, min(10.0, 170 / len(rows)))
-    axes.set_yticks(places, [_short(row["class"]) for row in rows], fontsize=size)
+    axes.set_yticks(positions, [_short(row["class"]) for row in rows], fontsize=size)
     axes.invert_yaxis()
-    axes.set_xlabel("right (% of the class; bars: Wilson, 95 %; dashed: all)")
-    axes.set_title("Accuracy by class")
+    axes.set_xlabel("accuracy (%; bars: 95 % Wilson interval; dashed: overall)")
+    axes.set_title("Accuracy per class")
     _tidy(axes)
 
 
@@ -129,25 +132,25 @@ def _draw_histogram(axes: Any, report: dict[str, Any]) -> None:
     shares = [100 * row["share"] for row in report["by_class"] if row["pictures"]]
     axes.hist(shares, bins=np.linspace(0, 100, 21), color=_BLUE, edgecolor="white")
     axes.axvline(float(np.median(shares)), color=_ORANGE, linestyle=(0, (4, 3)), linewidth=1.2)
-    axes.set_xlabel("right (% of a class's pictures; dashed: median)")
-    axes.set_ylabel("classes")
-    axes.set_title("Accuracy by class")
+    axes.set_xlabel("accuracy of a class (%; dashed: median)")
+    axes.set_ylabel("number of classes")
+    axes.set_title("Accuracy per class")
     _tidy(axes)
 
 
 def _draw_worst(axes: Any, report: dict[str, Any]) -> None:
     worst = report["confusions"][:_CONFUSIONS]
-    axes.set_title("Most frequent confusions (class → taken for)" if worst else "No confusions")
+    axes.set_title("Most frequent confusions (true → predicted)" if worst else "No confusions")
     if not worst:
         axes.set_axis_off()
         return
-    places = np.arange(len(worst))
-    axes.barh(places, [row["pictures"] for row in worst], color=_ORANGE)
+    positions = np.arange(len(worst))
+    axes.barh(positions, [row["pictures"] for row in worst], color=_ORANGE)
     names = [f"{_short(row['class'])} → {_short(row['taken_for'])}" for row in worst]
-    axes.set_yticks(places, names, fontsize=8)
+    axes.set_yticks(positions, names, fontsize=8)
     axes.invert_yaxis()
     axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel("pictures")
+    axes.set_xlabel("images")
     _tidy(axes)
 
 
@@ -159,6 +162,6 @@ def _tidy(axes: Any) -> None:
 
 
 def _short(name: str) -> str:
-    """A name that fits, in which matplotlib finds no formula."""
+    """Truncates a class name and escapes dollar signs, which start formulas in matplotlib."""
     name = name.replace("$", r"\$")
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"

@@ -1,4 +1,4 @@
-"""The features that a frozen classifier gives for a set of pictures."""
+"""Extraction of the features of a frozen classifier for a set of images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resmlp_mt.common.errors import ResMLPError, require, require_whole_number
-from resmlp_mt.vision.data.augmentation import drawing_from
+from resmlp_mt.common.errors import ResMLPError, require_whole_number
+from resmlp_mt.vision.data.augmentation import seeded_generators
 from resmlp_mt.vision.data.image_sets import ImageSet, Label
 from resmlp_mt.vision.data.preprocessing import Transform
 from resmlp_mt.vision.model.classifier import ClassifierModel
@@ -21,42 +21,42 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Features:
-    """Features and labels of pictures, in the pictures' order.
+    """Features and labels in the order of the images.
 
     Attributes:
-        vectors: (pictures, dim), 32 bits, on the CPU.
-        labels: of each; several where any of them counts as right.
+        vectors: (images, dim), float32, on the CPU.
+        labels: one for each image; a tuple where any of several classes counts as correct.
     """
 
     vectors: Tensor
     labels: list[Label]
 
     def targets(self) -> Tensor:
-        """One label each, the first where there are several: (pictures,)."""
+        """The labels as a tensor (images,); of several labels the first."""
         return torch.tensor([label if isinstance(label, int) else label[0] for label in self.labels])
 
-    def count_right(self, classes: Tensor) -> int:
-        """How many of the classes (pictures,) are right."""
+    def count_correct(self, classes: Tensor) -> int:
+        """Counts the correct predictions among `classes` (images,)."""
         pairs = zip(classes.tolist(), self.labels, strict=True)
-        return sum(found == known if isinstance(known, int) else found in known for found, known in pairs)
+        return sum(guess == label if isinstance(label, int) else guess in label for guess, label in pairs)
 
 
 class _Tensors(Dataset):
-    """Pictures as tensors; what a transform draws depends on the seed and the picture's place alone."""
+    """Images as tensors; a random transform depends only on the seed and the index of the image."""
 
-    def __init__(self, images: ImageSet, transform: Transform, chosen: Sequence[int], seed: int) -> None:
-        self.images, self.transform, self.chosen, self.seed = images, transform, chosen, seed
+    def __init__(self, images: ImageSet, transform: Transform, indices: Sequence[int], seed: int) -> None:
+        self.images, self.transform, self.indices, self.seed = images, transform, indices, seed
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.indices)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, Label] | str:
-        index = self.chosen[place]
+    def __getitem__(self, position: int) -> tuple[Tensor, Label] | str:
+        index = self.indices[position]
         try:
             image, label = self.images[index]
-        except ResMLPError as error:  # from a worker it would arrive as a traceback
+        except ResMLPError as error:  # raised in a worker it would become a traceback
             return str(error)
-        with drawing_from(self.seed, index):
+        with seeded_generators(self.seed, index):
             return self.transform(image), label
 
 
@@ -67,32 +67,30 @@ def extract_features(
     transform: Transform,
     batch_size: int = 64,
     workers: int = 0,
-    chosen: Iterable[int] | None = None,
+    indices: Iterable[int] | None = None,
     seed: int = 0,
     skip_corrupt: bool = False,
 ) -> Features:
-    """Runs pictures through a classifier up to its head, every one of them, the last batch included.
-
-    The classifier is in evaluation mode meanwhile and does not change.
+    """Computes the features of all images, in evaluation mode. The classifier is not changed.
 
     Args:
-        classifier: on the device to compute on.
-        images: pictures and labels.
-        transform: from a picture to the classifier's input.
-        batch_size: pictures at a time.
-        workers: processes that open pictures; 0 for this one.
-        chosen: places of the pictures to take; all unless given.
-        seed: of a transform that draws.
-        skip_corrupt: leave out pictures that cannot be read, with a warning, instead of reporting the first.
+        classifier: the classifier, on the device to compute on.
+        images: images and labels.
+        transform: maps an image to the classifier's input.
+        batch_size: images per batch; the last batch may be smaller.
+        workers: processes that read images; 0: this process.
+        indices: indices of the images to use; default: all.
+        seed: seed of a random transform.
+        skip_corrupt: skip images that cannot be read with a warning, instead of raising an error.
 
     Raises:
-        ResMLPError: a picture cannot be read, or none can.
+        ResMLPError: if an image cannot be read, or none can.
     """
     require_whole_number("the batch size", batch_size, 1, 1_000_000)
     require_whole_number("the number of workers", workers, 0, 1024)
     device = next(classifier.parameters()).device
-    places = list(range(len(images)) if chosen is None else chosen)
-    loader = DataLoader(_Tensors(images, transform, places, seed), batch_size, num_workers=workers, collate_fn=list)
+    chosen = list(range(len(images)) if indices is None else indices)
+    loader = DataLoader(_Tensors(images, transform, chosen, seed), batch_size, num_workers=workers, collate_fn=list)
     vectors: list[Tensor] = []
     labels: list[Label] = []
     was_training = classifier.training
@@ -101,12 +99,13 @@ def extract_features(
         for samples in loader:
             read = list(_readable(samples, skip_corrupt))
             if read:
-                pictures = torch.stack([picture for picture, _ in read])
-                vectors.append(classifier.features(pictures.to(device)).float().cpu())
+                batch = torch.stack([image for image, _ in read])
+                vectors.append(classifier.features(batch.to(device)).float().cpu())
                 labels.extend(label for _, label in read)
     finally:
         classifier.train(was_training)
-    require(bool(labels), "pictures", "one or more that can be read", "none", "give others")
+    if not labels:
+        raise ResMLPError("none of the images can be read; give another data set")
     return Features(torch.cat(vectors), labels)
 
 

@@ -1,4 +1,4 @@
-"""The linear probe: how much a linear layer can read from features that stay as they are."""
+"""Linear probe: the accuracy of a linear layer trained on frozen features."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.common.errors import require, require_number, require_whole_number
+from resmlp_mt.common.errors import ResMLPError, require_number, require_whole_number
 from resmlp_mt.vision.training.dino import cosine_schedule
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How the linear layer is trained.
+    """Settings of the training of the linear layer.
 
     Source: the authors' `eval_linear.py`, for arXiv:2104.14294, section 4.1: SGD with momentum 0.9, 100 epochs, cosine
     to 0, no weight decay.
 
     Attributes:
-        epochs: passes through the training features.
-        batch_size: features in a step.
-        rates: learning rates to choose from, for a batch of 256; others are scaled in proportion.
-        held_out: one in how many training features decides between the rates.
-        seed: of the order of features and the start of the layer.
+        epochs: passes over the training features.
+        batch_size: features per batch.
+        rates: learning rates to try, for a batch of 256; scaled linearly with the batch size.
+        held_out: one in `held_out` training features is held out to choose the rate.
+        seed: seed of the order of the features and of the initial values of the layer.
 
     Raises:
-        ResMLPError: if something is out of range.
+        ResMLPError: if a value is out of range.
     """
 
     epochs: int = 100
@@ -38,14 +38,17 @@ class ProbeSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        require_whole_number("epochs", self.epochs, 1, 1_000_000, "the authors' are 100")
-        require_whole_number("batch size", self.batch_size, 1, 1_000_000, "the authors' is 1024")
+        require_whole_number("epochs", self.epochs, 1, 1_000_000, "the authors use 100")
+        require_whole_number("batch size", self.batch_size, 1, 1_000_000, "the authors use 1024")
         for rate in self.rates:
-            require_number("learning rate", rate, 0, 1_000_000, "give another")
-        positive = bool(self.rates) and min(self.rates) > 0
-        require(positive, "learning rates", "one or more numbers above 0", self.rates, "give others")
+            require_number("learning rate", rate, 0, 1_000_000)
+        if not self.rates or min(self.rates) <= 0:
+            raise ResMLPError(
+                f"there must be at least one learning rate, and all must be above 0, but got {self.rates}"
+            )
         require_whole_number("seed", self.seed, 0, 2**63 - 1)
-        require(self.held_out >= 2, "held out", "at least 2, so that some are left", self.held_out, "5 is one in five")
+        if self.held_out < 2:
+            raise ResMLPError(f"held_out must be at least 2, but is {self.held_out}; 5 holds out one feature in five")
 
 
 @dataclass(frozen=True)
@@ -54,67 +57,70 @@ class Probe:
 
     Attributes:
         head: maps features (..., dim) to logits (..., num_classes), on the CPU.
-        rate: the learning rate that was chosen.
-        held_out_share: the share of held-out training features that this rate got right; None with a single rate.
+        rate: the chosen learning rate.
+        held_out_accuracy: accuracy of this rate on the held-out training features; None with a single rate.
     """
 
     head: nn.Linear
     rate: float
-    held_out_share: float | None
+    held_out_accuracy: float | None
 
 
 def train_probe(
     views: Tensor, targets: Tensor, num_classes: int, settings: ProbeSettings, device: torch.device | str = "cpu"
 ) -> Probe:
-    """Trains a linear layer on features, with the learning rate that does best on held-out ones of them.
+    """Trains a linear layer on features, with the learning rate that is best on held-out training features.
 
-    The features are standardised with their own mean and deviation, which are then folded into the layer, so that one
-    scale of learning rates fits any network.
+    The features are standardized, so that the same learning rates fit any network; the standardization is folded into
+    the layer afterwards.
 
-    Note: the authors open and crop every picture anew in every epoch, and choose the rate on the validation set. Here
-    features are computed once for each of a few views of a picture, which the epochs take in turn; and the validation
-    set decides nothing, so that it measures honestly.
+    Note: the authors augment every image anew in every epoch and choose the rate on the validation set. Here features
+    are computed once for each of a few views of an image, and the epochs cycle through the views. The validation set
+    is not used to choose anything, so its accuracy is unbiased.
 
     Args:
-        views: features of the same pictures under one or more views, (views, pictures, dim).
-        targets: (pictures,).
+        views: features of the same images in one or more views, (views, images, dim).
+        targets: labels, (images,).
         num_classes: number of classes.
-        settings: of the training.
-        device: to compute on.
+        settings: settings of the training.
+        device: device to compute on.
 
     Raises:
-        ResMLPError: if there are too few pictures to hold some out.
+        ResMLPError: if there are too few images to hold some out.
     """
-    enough = len(settings.rates) == 1 or views.size(1) >= 2 * settings.held_out
-    rule = f"at least {2 * settings.held_out}, to hold out one in {settings.held_out}"
-    require(enough, "pictures to train on", rule, views.size(1), "give more, or a single learning rate")
-    mean, deviation = views.mean((0, 1)), views.std((0, 1)).clamp_min(1e-6)
-    standard = ((views - mean) / deviation).to(device)
+    if len(settings.rates) > 1 and views.size(1) < 2 * settings.held_out:
+        raise ResMLPError(
+            f"choosing a learning rate needs at least {2 * settings.held_out} training images, but there are "
+            f"{views.size(1)}; give more images or a single learning rate"
+        )
+    mean, std = views.mean((0, 1)), views.std((0, 1)).clamp_min(1e-6)
+    standardized = ((views - mean) / std).to(device)
     targets = targets.to(device)
-    rate, share = settings.rates[0], None
+    rate, accuracy = settings.rates[0], None
     if len(settings.rates) > 1:
-        rate, share = _best_rate(standard, targets, num_classes, settings)
-    return Probe(_fold(_train(standard, targets, num_classes, settings, rate).cpu(), mean, deviation), rate, share)
+        rate, accuracy = _best_rate(standardized, targets, num_classes, settings)
+    head = _train(standardized, targets, num_classes, settings, rate).cpu()
+    return Probe(_fold_standardization(head, mean, std), rate, accuracy)
 
 
 def _best_rate(views: Tensor, targets: Tensor, num_classes: int, settings: ProbeSettings) -> tuple[float, float]:
-    """The rate that is right most often on held-out features, the lowest of several, and how often it is."""
+    """The learning rate with the best held-out accuracy (the lowest of equals), and that accuracy."""
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(settings.seed)).to(targets.device)
     held_out, kept = order[:: settings.held_out], torch.ones_like(order, dtype=torch.bool)
     kept[held_out] = False
-    shares = {}
+    accuracies = {}
     for rate in sorted(settings.rates):
         head = _train(views[:, kept], targets[kept], num_classes, settings, rate)
         with torch.no_grad():
-            right = head(views[0, held_out]).argmax(1).eq(targets[held_out])
-        shares[rate] = right.float().mean().item()
-    best = max(shares, key=lambda rate: (shares[rate], -rate))
-    return best, shares[best]
+            correct = head(views[0, held_out]).argmax(1).eq(targets[held_out])
+        accuracies[rate] = correct.float().mean().item()
+    best = max(accuracies, key=lambda rate: (accuracies[rate], -rate))
+    return best, accuracies[best]
 
 
 def _train(views: Tensor, targets: Tensor, num_classes: int, settings: ProbeSettings, rate: float) -> nn.Linear:
     generator = torch.Generator().manual_seed(settings.seed)
-    head = nn.utils.skip_init(nn.Linear, views.size(2), num_classes)  # the global generator stays as it is
+    head = nn.utils.skip_init(nn.Linear, views.size(2), num_classes)  # does not use the global generator
     nn.init.normal_(head.weight, std=0.01, generator=generator)
     nn.init.zeros_(head.bias)
     head.to(views.device)
@@ -130,15 +136,15 @@ def _train(views: Tensor, targets: Tensor, num_classes: int, settings: ProbeSett
 
 
 def _batches(views: Tensor, settings: ProbeSettings, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The view of each step and the rows of its batch; the last batch of an epoch holds what is left."""
+    """Yields the view of each step and the row indices of its batch; the last batch of an epoch may be smaller."""
     for epoch in range(settings.epochs):
         order = torch.randperm(views.size(1), generator=generator).to(views.device)
         for rows in order.split(settings.batch_size):
             yield views[epoch % views.size(0)], rows
 
 
-def _fold(head: nn.Linear, mean: Tensor, deviation: Tensor) -> nn.Linear:
-    r"""Takes the standardisation in: $W((x - \mu) / \sigma) + b = (W / \sigma) x + (b - (W / \sigma)\mu)$."""
-    head.weight.div_(deviation)
+def _fold_standardization(head: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linear:
+    r"""Folds the standardization: $W((x - \mu) / \sigma) + b = (W / \sigma) x + (b - (W / \sigma)\mu)$."""
+    head.weight.div_(std)
     head.bias.sub_(head.weight @ mean)
     return head

@@ -1,4 +1,4 @@
-"""Preparing a classifier for inference, and reading images ahead in their order."""
+"""Prepares a classifier for inference, and reads images ahead in threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 from resmlp_mt.common.errors import ResMLPError, require_whole_number
-from resmlp_mt.vision.data.image_sets import pictures_below
+from resmlp_mt.vision.data.image_sets import find_image_files
 from resmlp_mt.vision.data.images import SUFFIXES
 from resmlp_mt.vision.model.classifier import ClassifierModel
 
@@ -22,28 +22,28 @@ Result = TypeVar("Result")
 def find_images(paths: Sequence[Path]) -> list[Path]:
     """Lists files and the images in folders, in the order given; those of a folder in alphabetical order.
 
-    A path that is no folder is listed whatever its name, and even if there is no such file, so that it gets a result.
+    A path that is not a folder is always listed, even if it does not exist, so that it gets a result.
 
     Raises:
         ResMLPError: when a folder contains no images.
     """
     images: list[Path] = []
     for path in paths:
-        below = pictures_below(path) if path.is_dir() else [path]
+        below = find_image_files(path) if path.is_dir() else [path]
         if not below:
             raise ResMLPError(f"the folder {path} contains no images ({', '.join(SUFFIXES)}); name another")
         images += below
     return images
 
 
-def make_ready(classifier: ClassifierModel, device: str, fold: bool = True) -> ClassifierModel:
-    """Moves a classifier to a device, in evaluation mode, and folds it for inference unless told not to.
+def prepare_for_inference(classifier: ClassifierModel, device: str, fold: bool = True) -> ClassifierModel:
+    """Moves a classifier to a device, in evaluation mode, and folds it if `fold`.
 
     Raises:
         ResMLPError: when the device is not available.
     """
     try:
-        torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which is none
+        torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which holds no data
         classifier.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0][:120]
@@ -54,16 +54,16 @@ def make_ready(classifier: ClassifierModel, device: str, fold: bool = True) -> C
     return classifier
 
 
-def in_batches(
+def read_batches(
     items: Sequence[Item], read: Callable[[Item], Result], batch_size: int, workers: int = 1
 ) -> Iterator[list[Result]]:
     """Reads items in threads, in their order, one batch ahead of the caller.
 
     Args:
-        items: what to read.
-        read: of one item.
-        batch_size: items in a batch; the last may be smaller.
-        workers: threads. Pillow decodes and resizes without holding Python back.
+        items: items to read.
+        read: reads one item.
+        batch_size: items per batch; the last batch may be smaller.
+        workers: number of threads. Pillow releases the GIL while it decodes and resizes.
     """
     require_whole_number("the batch size", batch_size, 1, 1_000_000)
     require_whole_number("the number of workers", workers, 1, 1024)

@@ -1,6 +1,6 @@
 """The registered image architectures: each row is a difference from `ClassifierConfig`, with its source.
 
-"paper" is arXiv:2105.03404, "deit" the authors' image code (resmlp_models.py). LayerScale starts as deit has it: 0.1
+"paper" is arXiv:2105.03404, "deit" the authors' image code (resmlp_models.py). The initial LayerScale is deit's: 0.1
 for 12 layers, 1e-5 for 24, 1e-6 for 36 and for B24.
 """
 
@@ -28,7 +28,7 @@ VISION_ARCHITECTURES: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         "resmlp_s36_class_mlp": {**_36_LAYERS, **_CLASS_MLP},
         "resmlp_b24": {**_B24},
         "resmlp_b24_p8": {**_B24, "patch_size": 8},  # paper, table 1: B24/8; deit: resmlpB_24
-        # scikit-learn's digits, 8 x 8 in grey: for the demonstration and for tests.
+        # scikit-learn's digits, 8 x 8 grey: for the demo and tests.
         "resmlp_digits": {
             "image_size": 8,
             "patch_size": 2,

@@ -26,7 +26,7 @@ from resmlp_mt.nn.residual import ResidualBlock
 from resmlp_mt.nn.skeleton import without_memory
 from resmlp_mt.nn.sublayer import Sublayer
 from resmlp_mt.vision.model.config import ClassifierConfig
-from resmlp_mt.vision.model.interpolation import interpolate_gathering, interpolate_mixing
+from resmlp_mt.vision.model.interpolation import interpolate_class_weights, interpolate_mixing
 
 CLASS_LAYERS = 2  # arXiv:2105.03404, section 2, as in CaiT
 
@@ -99,15 +99,15 @@ class ClassifierModel(nn.Module):
         self._initialise()
 
     def _class_layer(self) -> ClassLayer:
-        chosen = self.settings
+        settings = self.settings
         return ClassLayer(
-            chosen.patches,
-            chosen.dim,
-            _channel_mlp(chosen),
-            chosen.norm,
-            chosen.layer_scale,
-            chosen.post_bias,
-            chosen.init_std,
+            settings.patches,
+            settings.dim,
+            _channel_mlp(settings),
+            settings.norm,
+            settings.layer_scale,
+            settings.post_bias,
+            settings.init_std,
         )
 
     def _head(self) -> nn.Module:
@@ -129,7 +129,7 @@ class ClassifierModel(nn.Module):
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image, roughly: each weight of a matrix is used for each patch."""
+        """Approximate multiply-adds of one image: each weight of a matrix is used once per patch."""
         return self.settings.patches * sum(p.numel() for p in self.parameters() if p.dim() > 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,10 +174,10 @@ class ClassifierModel(nn.Module):
     def features_at_any_size(self, images: Tensor) -> Tensor:
         """`features` of images of any size that is a multiple of the patch size, with interpolated mixing matrices.
 
-        Differentiable down to the parameters; meant for DINO's local crops. See `interpolate_mixing` for the method.
+        Differentiable with respect to the parameters; used for DINO's local crops. See `interpolate_mixing`.
 
         Raises:
-            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+            ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
         """
         height, width = images.shape[-2:]
         if (height, width) == self.settings.size:
@@ -188,10 +188,10 @@ class ClassifierModel(nn.Module):
         return functional_call(shape, tensors, (images,))
 
     def at_image_size(self, image_size: int | tuple[int, int]) -> ClassifierModel:
-        """A copy for images of another size, its mixing matrices interpolated (see `interpolate_mixing`).
+        """A copy for images of another size, with interpolated mixing matrices (see `interpolate_mixing`).
 
         Raises:
-            ResMLPError: if the size does not fit, or the mixing is tied to the number of patches.
+            ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
         """
         changed = self.settings.at_image_size(image_size)
         with torch.random.fork_rng(devices=[]):
@@ -211,7 +211,7 @@ class ClassifierModel(nn.Module):
             interpolated = interpolate_mixing(mixing.weight, mixing.bias, *grids)
             tensors[f"{name}.weight"], tensors[f"{name}.bias"] = interpolated
         for index, layer in enumerate(cast("Iterable[ClassLayer]", self.class_layers)):
-            weight = torch.cat((layer.weight[:1], interpolate_gathering(layer.weight[1:], *grids)))
+            weight = torch.cat((layer.weight[:1], interpolate_class_weights(layer.weight[1:], *grids)))
             tensors[f"class_layers.{index}.weight"] = weight
         yield from tensors.items()
 

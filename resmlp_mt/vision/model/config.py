@@ -1,4 +1,4 @@
-"""The options of an image classifier: the only place where they are written, see `resmlp_mt.common.config`."""
+"""The options of an image classifier, defined only here; see `resmlp_mt.common.config`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resmlp_mt.nn.channel_mlp import ACTIVATIONS
 from resmlp_mt.nn.grid_mixing import MIXINGS
 
 POOLINGS = ("average", "class_mlp")
-_MOST_PATCHES = 16_384  # their mixing matrix takes 1 GiB a layer
+_MAX_PATCHES = 16_384  # a mixing matrix of 1 GiB per layer
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ClassifierConfig:
     """Options of a classifier, with the defaults of ResMLP-S12. "Paper" is arXiv:2105.03404, "deit" the authors' code.
 
     Raises:
-        ResMLPError: when a value is not allowed, or two do not fit together.
+        ResMLPError: if a value is not allowed, or two are inconsistent.
     """
 
     image_size: int | tuple[int, int] = option(
@@ -69,10 +69,10 @@ class ClassifierConfig:
                 f"image_size must be a multiple of patch_size {self.patch_size}, but is {self.image_size}; "
                 "change one of the two"
             )
-        if self.patches > _MOST_PATCHES:
+        if self.patches > _MAX_PATCHES:
             raise ResMLPError(
                 f"an image of size {self.image_size} has {self.patches} patches of {self.patch_size} pixels, but at "
-                f"most {_MOST_PATCHES} are supported; lower image_size"
+                f"most {_MAX_PATCHES} are supported; lower image_size"
             )
 
     @property
@@ -97,14 +97,14 @@ class ClassifierConfig:
         return int(self.dim * self.hidden_ratio)
 
     def at_image_size(self, image_size: int | tuple[int, int]) -> ClassifierConfig:
-        """The same for images of another size.
+        """Returns a copy for images of another size.
 
         Raises:
-            ResMLPError: when patches do not divide the size, or the mixing is tied to the number of patches.
+            ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
         """
         changed = replace(self, image_size=image_size)
         if self.mixing == "mlp" and changed.grid != self.grid:
             raise ResMLPError(
-                "mixing mlp has hidden units for one number of patches and cannot change the image size; keep the size"
+                "mixing mlp has a fixed number of patches and cannot change the image size; keep the size"
             )
         return changed

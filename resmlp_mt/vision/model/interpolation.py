@@ -1,4 +1,4 @@
-"""Mixing matrices for grids of another size than they were trained on."""
+"""Interpolation of mixing matrices to other grids of patches than they were trained on."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Grid = tuple[int, int]
 def interpolate_mixing(
     weight: Tensor, bias: Tensor | None, from_grid: Grid, to_grid: Grid
 ) -> tuple[Tensor, Tensor | None]:
-    r"""Carries a mixing matrix over to another grid, on the grid of outputs and on that of inputs; differentiable.
+    r"""Interpolates a mixing matrix to another grid, over outputs and inputs; differentiable.
 
-    A row of A is a picture: what the patch i takes from each patch k. In these pictures early layers look like
-    convolutions (arXiv:2105.03404, figure 2), so that what counts is where k lies as seen from i. Along each axis, with
-    s the old number of patches over the new one:
+    Row i of A is an image of the weights of patch i on each patch k. In early layers these look like convolutions
+    (arXiv:2105.03404, figure 2): a weight depends on the offset k - i. Along each axis, with s the ratio of the old to
+    the new number of patches:
 
-    - Outputs: the new patch i' stands at $u = (i' + 1/2)s - 1/2$ of the old grid, between two old patches i, which
-      share it with the weights of linear interpolation.
-    - Inputs: what an old patch i takes from k, i' takes from $i' + (k - i)/s$: the picture moves with its patch and is
-      stretched as the grid is. It is spread over the new patches with a triangle of half-width $\max(1, 1/s)$, which is
-      scaled to the sum 1, so that the sum of a row stays; what would fall beyond the edge stays on the edge.
+    - Outputs: the centre of the new patch i' is at $u = (i' + 1/2)s - 1/2$ on the old grid; row i' is the linear
+      interpolation of the two neighbouring old rows i.
+    - Inputs: the weight of i on k moves to the position $i' + (k - i)/s$, so that the kernel moves with its patch and
+      is scaled with the grid. It is spread over the new patches with a triangle of half-width $\max(1, 1/s)$,
+      normalized to sum 1, which preserves the sum of a row. Positions beyond the edge are clamped to it.
 
-    So a matrix that is a convolution, $A_{ik} = w_{k-i}$, becomes a convolution: a shift of the image remains a shift
-    of the response. On its own grid a matrix remains as it is. Rows and columns of the grid are treated apart.
+    A convolution, $A_{ik} = w_{k-i}$, stays a convolution: the response remains shift-equivariant. With equal grids the
+    matrix is unchanged. Rows and columns of the grid are treated separately.
 
-    Note: the paper does not say how to change the resolution. To interpolate A as an image in i and in k apart would
-    fade a convolution between its old places, and its response would depend on them.
+    Note: the paper does not say how to change the resolution. Interpolating A separately in i and k would attenuate a
+    convolution between the old grid points, and its response would depend on the position.
 
     Args:
-        weight: A, (patches, patches), patches row by row of `from_grid`.
-        bias: b, (patches,), or None; it is interpolated linearly as the outputs are.
+        weight: A, (patches, patches), patches in row-major order of `from_grid`.
+        bias: b, (patches,), or None; interpolated linearly like the outputs.
         from_grid, to_grid: rows and columns of patches.
 
     Returns:
@@ -53,10 +53,10 @@ def interpolate_mixing(
     return new_weight, outputs.flatten()
 
 
-def interpolate_gathering(weight: Tensor, from_grid: Grid, to_grid: Grid) -> Tensor:
-    """Carries weights that gather all patches in one sum over to another grid: (patches,) to (new patches,).
+def interpolate_class_weights(weight: Tensor, from_grid: Grid, to_grid: Grid) -> Tensor:
+    """Interpolates the class embedding's weights on the patches to another grid: (patches,) to (new patches,).
 
-    Each weight is spread around its place in the image as in `interpolate_mixing`, so that their sum stays.
+    Each weight is spread around its position in the image as in `interpolate_mixing`, which preserves the sum.
     """
     if from_grid == to_grid:
         return weight
@@ -67,28 +67,28 @@ def interpolate_gathering(weight: Tensor, from_grid: Grid, to_grid: Grid) -> Ten
 
 
 def _centres(old: int, new: int) -> Tensor:
-    """Where the old patches of an axis lie on the new one: (old,)."""
+    """Centres of the old patches of an axis in coordinates of the new one: (old,)."""
     return (torch.arange(old, dtype=torch.float64) + 0.5) * (new / old) - 0.5
 
 
 @lru_cache(maxsize=64)
 def _anchors(old: int, new: int) -> Tensor:
-    """Which old outputs share a new one, and how: (new, old), rows sum to 1."""
-    place = _centres(new, old).clamp(0, old - 1)  # of the new patches on the old axis
-    return (1 - (place[:, None] - torch.arange(old, dtype=torch.float64)).abs()).clamp_min(0)
+    """Linear interpolation weights of the old outputs for each new one: (new, old), rows sum to 1."""
+    position = _centres(new, old).clamp(0, old - 1)  # of the new patches on the old axis
+    return (1 - (position[:, None] - torch.arange(old, dtype=torch.float64)).abs()).clamp_min(0)
 
 
-def _spread(place: Tensor, new: int, scale: float) -> Tensor:
-    """Spreads what belongs at a place of the new axis over its patches: (..., ) to (..., new), rows sum to 1."""
+def _spread(position: Tensor, new: int, scale: float) -> Tensor:
+    """Spreads a unit weight at a position of the new axis over its patches: (...,) to (..., new), rows sum to 1."""
     half_width = max(1.0, 1 / scale)
-    distance = place.clamp(0, new - 1)[..., None] - torch.arange(new, dtype=torch.float64)
+    distance = position.clamp(0, new - 1)[..., None] - torch.arange(new, dtype=torch.float64)
     triangle = (1 - distance.abs() / half_width).clamp_min(0)
     return triangle / triangle.sum(-1, keepdim=True)
 
 
 @lru_cache(maxsize=64)
 def _pairs(old: int, new: int) -> Tensor:
-    """What the pair (i', k') takes from the pair (i, k) along one axis: (new * new, old * old)."""
+    """The weight of the old pair (i, k) in the new pair (i', k') along one axis: (new * new, old * old)."""
     patch, new_patch = torch.arange(old, dtype=torch.float64), torch.arange(new, dtype=torch.float64)
     scale = old / new
     displacement = (patch[None, :] - patch[:, None]) / scale  # (i, k)

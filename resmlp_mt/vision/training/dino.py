@@ -1,8 +1,8 @@
-"""DINO's parts: schedules, the projection head, the loss, and what tells a collapse. They need torch alone.
+"""DINO: schedules, projection head, loss, and the entropy that shows a collapse.
 
 Source: Caron et al. 2021, "Emerging properties in self-supervised vision transformers", arXiv:2104.14294, with the
-settings of the authors' code (`main_dino.py`, `vision_transformer.py` of facebookresearch/dino). ResMLP trained this
-way: arXiv:2105.03404, table 4.
+settings of the authors' code (`main_dino.py`, `vision_transformer.py` of facebookresearch/dino). ResMLP trained with
+DINO: arXiv:2105.03404, table 4.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import ResMLPError
 
 
 def cosine_schedule(start: float, end: float, step: int, steps: int) -> float:
@@ -25,7 +25,7 @@ def cosine_schedule(start: float, end: float, step: int, steps: int) -> float:
 
 
 def linear_warmup(start: float, end: float, step: int, steps: int) -> float:
-    """The value at `step` of a line from `start` to `end`, which it reaches after `steps` steps, at once if 0.
+    """The value at `step` of a linear warm-up from `start` to `end` over `steps` steps; `end` if `steps` is 0.
 
     Source: arXiv:2104.14294, appendix C, for the teacher's temperature.
     """
@@ -33,20 +33,20 @@ def linear_warmup(start: float, end: float, step: int, steps: int) -> float:
 
 
 class DinoHead(nn.Module):
-    r"""Projects features to the logits over which student and teacher are compared.
+    r"""Projects features to the logits of student and teacher.
 
     $$\mathrm{logits} = \hat V \frac{\mathrm{MLP}(x)}{\lVert \mathrm{MLP}(x) \rVert_2},
     \qquad \hat V_k = V_k / \lVert V_k \rVert_2$$
 
     Source: arXiv:2104.14294, section 3.1 "Network architecture": three layers with GELU, a bottleneck, l2
-    normalisation, and a weight-normalised last layer. Note: the magnitude of weight normalisation stays 1, as the
-    authors' `norm_last_layer` has it by default, so that it is no parameter here.
+    normalisation, and a weight-normalised last layer. Note: the magnitude of the weight normalisation is fixed to 1, as
+    with the authors' default `norm_last_layer`, so it is not a parameter.
 
     Args:
-        dim: channels of the features.
+        dim: dim of the features.
         out_dim: number of logits K (paper: 65536).
-        hidden_dim: channels between the three layers (paper: 2048).
-        bottleneck_dim: channels before the last layer (paper: 256).
+        hidden_dim: hidden dim of the three layers (paper: 2048).
+        bottleneck_dim: input dim of the last layer (paper: 256).
     """
 
     def __init__(self, dim: int, out_dim: int, hidden_dim: int, bottleneck_dim: int) -> None:
@@ -63,7 +63,7 @@ class DinoHead(nn.Module):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
         self.directions = nn.Parameter(torch.empty(out_dim, bottleneck_dim))
-        nn.init.kaiming_uniform_(self.directions, a=math.sqrt(5))  # of nn.Linear; only the direction matters
+        nn.init.kaiming_uniform_(self.directions, a=math.sqrt(5))  # as nn.Linear; only the direction matters
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps (..., dim) to (..., out_dim), each the cosine between the projection and a direction."""
@@ -74,11 +74,11 @@ class DinoHead(nn.Module):
 def teacher_probabilities(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
     r"""Centring and sharpening: $P_t = \mathrm{softmax}((g_t - c) / \tau_t)$.
 
-    Source: arXiv:2104.14294, section 3.1 "Avoiding collapse": centring keeps one dimension from winning, a low
-    temperature keeps the output from becoming uniform.
+    Source: arXiv:2104.14294, section 3.1 "Avoiding collapse": centring prevents one dimension from dominating, a low
+    temperature prevents uniform outputs.
 
     Args:
-        logits: of the teacher, (..., out_dim).
+        logits: logits of the teacher, (..., out_dim).
         centre: c, (out_dim,).
         temperature: tau_t (paper: 0.04 to 0.07).
     """
@@ -94,7 +94,7 @@ def dino_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Te
     Source: arXiv:2104.14294, equations 1 to 3.
 
     Args:
-        student_logits: of all crops, those that the teacher saw first and in its order, (crops, batch, out_dim).
+        student_logits: logits of all crops, global crops first in the teacher's order, (crops, batch, out_dim).
         teacher: probabilities of the global crops, see `teacher_probabilities`, (global_crops, batch, out_dim).
         temperature: tau_s (paper: 0.1).
 
@@ -105,7 +105,8 @@ def dino_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Te
         ResMLPError: if there is no pair of different crops.
     """
     crops, global_crops = student_logits.size(0), teacher.size(0)
-    require(crops > 1, "crops", "at least 2, so that one can be compared with another", crops, "make more")
+    if crops < 2:
+        raise ResMLPError(f"DINO compares different crops of an image and needs at least 2, but got {crops}")
     log_student = F.log_softmax(student_logits.float() / temperature, dim=-1)
     pairs = -torch.einsum("tbk,sbk->tsb", teacher, log_student)
     same = torch.eye(global_crops, crops, dtype=torch.bool, device=pairs.device)

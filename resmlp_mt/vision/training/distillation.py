@@ -1,4 +1,4 @@
-"""Teachers: a classifier of our own or one of timm's, frozen, that is asked what it sees in the student's images."""
+"""Teachers for distillation: frozen classifiers, our own or timm's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 
@@ -20,35 +20,36 @@ class Teacher:
 
     Attributes:
         model: (batch, channels, height, width) to logits (batch, num_classes).
-        expects: the mean and deviation that its images are normalised with.
+        normalization: mean and standard deviation of its input.
     """
 
     model: nn.Module
-    expects: tuple[tuple[float, ...], tuple[float, ...]]
+    normalization: tuple[tuple[float, ...], tuple[float, ...]]
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
 
     @torch.no_grad()
     def logits(self, images: Tensor, given: Preprocessing) -> Tensor:
-        """What the teacher says of images (batch, channels, height, width) that were normalised as `given` says.
+        """Maps images (batch, channels, height, width) to the teacher's logits (batch, num_classes).
 
-        It computes in 32 bits and on the images' device, whatever the student does.
+        Computes in float32 on the device of the images, whatever the student's precision.
 
-        Returns:
-            (batch, num_classes).
+        Args:
+            images: images with the student's normalization.
+            given: the student's preprocessing.
         """
         self.model.to(images.device)
-        return self.model(renormalise(images.float(), (given.mean, given.std), self.expects))
+        return self.model(renormalise(images.float(), (given.mean, given.std), self.normalization))
 
 
 def renormalise(images: Tensor, given: tuple[Any, Any], wanted: tuple[Any, Any]) -> Tensor:
-    """Turns images normalised with one mean and deviation into ones normalised with others.
+    """Converts normalized images to another mean and standard deviation.
 
     Args:
         images: (batch, channels, height, width).
-        given: mean and deviation of each channel.
-        wanted: the same, of the result.
+        given: mean and standard deviation of each channel of the images.
+        wanted: those of the result.
 
     Returns:
         (batch, channels, height, width).
@@ -60,75 +61,80 @@ def renormalise(images: Tensor, given: tuple[Any, Any], wanted: tuple[Any, Any])
 
 
 def load_teacher(name: str, weights: str | None, given: Preprocessing, classes: list[str]) -> Teacher:
-    """Finds a teacher.
+    """Loads a teacher.
 
     Args:
         name: a classifier's folder, a fairseq checkpoint, or the name of a timm model.
-        weights: of a timm model, a file of tensors (.safetensors, or torch's); its published ones when None. A teacher
-            with weights of its own gets the images as the student does, a published one normalised as it was trained.
-        given: how the student's images are normalised, and their size.
-        classes: of the student.
+        weights: weights file of a timm model (.safetensors, or torch's); default: the published weights. With a file
+            the teacher takes the student's normalization, with published weights its own.
+        given: the student's preprocessing.
+        classes: the student's classes.
 
     Raises:
-        ResMLPError: there is no such teacher, its weights cannot be had, or it knows other classes or images.
+        ResMLPError: if the teacher does not exist, its weights cannot be loaded, or its classes or images differ.
     """
     if Path(name).exists():
-        require(weights is None, "--teacher-weights", "given with a timm model's name only", weights, "leave it out")
-        return _own(name, given, classes)
-    return _of_timm(name, weights, given, classes)
+        if weights is not None:
+            raise ResMLPError(f"--teacher-weights {weights} is for timm models only, but --teacher is {name}; omit it")
+        return _load_own(name, given, classes)
+    return _load_timm(name, weights, given, classes)
 
 
-def _own(path: str, given: Preprocessing, classes: list[str]) -> Teacher:
+def _load_own(path: str, given: Preprocessing, classes: list[str]) -> Teacher:
     from resmlp_mt.vision.bundle import load_classifier
 
     loaded = load_classifier(Path(path))
-    of_teacher = loaded.preprocessing
-    _require_same(path, "classes", loaded.classes, classes)
-    _require_same(path, "image size", of_teacher.image_size, given.image_size)
-    _require_same(path, "channels", of_teacher.channels, given.channels)
-    return Teacher(loaded.classifier, (of_teacher.mean, of_teacher.std))
+    preprocessing = loaded.preprocessing
+    _check_same(path, "classes", loaded.classes, classes)
+    _check_same(path, "image size", preprocessing.image_size, given.image_size)
+    _check_same(path, "channels", preprocessing.channels, given.channels)
+    return Teacher(loaded.classifier, (preprocessing.mean, preprocessing.std))
 
 
-def _require_same(teacher: str, what: str, of_teacher: object, of_data: object) -> None:
-    said = [f"{len(v)}, {v[:3]}..." if isinstance(v, list) else str(v) for v in (of_data, of_teacher)]
-    remedy = "take a teacher that was trained for these images"
-    require(of_teacher == of_data, f"the {what} of teacher {teacher}", f"the data's {said[0]}", said[1], remedy)
+def _check_same(teacher: str, what: str, of_teacher: object, of_data: object) -> None:
+    if of_teacher == of_data:
+        return
+    texts = [f"{len(v)}, {v[:3]}..." if isinstance(v, list) else str(v) for v in (of_teacher, of_data)]
+    raise ResMLPError(
+        f"teacher {teacher} and the data differ in {what} ({texts[0]} and {texts[1]}); "
+        "choose a teacher that was trained for these images"
+    )
 
 
-def _of_timm(name: str, weights: str | None, given: Preprocessing, classes: list[str]) -> Teacher:
+def _load_timm(name: str, weights: str | None, given: Preprocessing, classes: list[str]) -> Teacher:
     import timm
 
     if not timm.is_model(name.split(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), 3)
         raise ResMLPError(
-            f"--teacher must be a classifier's folder, a fairseq checkpoint or a timm model, but is {name!r}; "
+            f"--teacher {name!r} is neither a classifier's folder, a fairseq checkpoint nor a timm model; "
             + (
-                f"timm has {', '.join(near)}"
+                f"similar names in timm: {', '.join(near)}"
                 if near
-                else "python -c 'import timm; print(timm.list_models())' lists them"
+                else "python -c 'import timm; print(timm.list_models())' lists the models"
             )
         )
     if weights is not None:
         model = timm.create_model(name, num_classes=len(classes), in_chans=given.channels)
-        _fill(model, name, Path(weights))
+        _load_weights(model, name, Path(weights))
         return Teacher(model, (given.mean, given.std))
     try:
         model = timm.create_model(name, pretrained=True, in_chans=given.channels)
-    except Exception as error:  # whatever timm, its hub and the network raise
+    except Exception as error:  # timm, its hub and the network raise many types
         reason = " ".join(str(error).split())[:200]
         raise ResMLPError(
-            f"the published weights of teacher {name} must be on this machine or be fetched, but are not ({reason}); "
+            f"the published weights of teacher {name} are not on this machine and cannot be downloaded ({reason}); "
             "give a file with --teacher-weights"
         ) from error
-    _require_same(name, "number of classes", model.num_classes, len(classes))
+    _check_same(name, "number of classes", model.num_classes, len(classes))
     mean, std = (tuple(model.pretrained_cfg[key]) for key in ("mean", "std"))  # type: ignore[index]
     wanted = Preprocessing(given.image_size, len(mean), mean, std)
     wanted = wanted.with_channels(given.channels)
     return Teacher(model, (wanted.mean, wanted.std))
 
 
-def _fill(model: nn.Module, name: str, path: Path) -> None:
-    """Loads weights of tensors only: nothing in the file is run."""
+def _load_weights(model: nn.Module, name: str, path: Path) -> None:
+    """Loads a state dict from a file without running code from it."""
     state: dict[str, Any]
     try:
         if path.suffix == ".safetensors":
@@ -138,9 +144,9 @@ def _fill(model: nn.Module, name: str, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
-    except Exception as error:  # a damaged, hostile or strange file may fail anywhere
+    except Exception as error:  # a damaged or malicious file may fail anywhere
         reason = " ".join(str(error).split())[:200]
         raise ResMLPError(
-            f"--teacher-weights {path} must be a file of the tensors of {name}, but cannot be loaded ({reason}); "
-            "give the state dict of this model, for these classes"
+            f"--teacher-weights {path} cannot be loaded as the weights of {name} ({reason}); "
+            "give a state dict of this model with these classes"
         ) from error

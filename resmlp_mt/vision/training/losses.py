@@ -1,4 +1,4 @@
-"""Losses of a classifier against hard and soft targets, and how many of its answers are right. torch only."""
+"""Losses of a classifier with hard and soft targets, and its top-k accuracy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 
     Args:
         logits: (batch, num_classes).
-        target: labels (batch,), or shares (batch, num_classes) that sum to 1.
+        target: labels (batch,), or probabilities (batch, num_classes).
         label_smoothing: epsilon.
 
     Returns:
-        A number, in nats, in 32 bits whatever the logits' precision.
+        A scalar in nats, float32 whatever the precision of the logits.
     """
     target = target.float() if target.dim() == 2 else target
     return F.cross_entropy(logits.float(), target, label_smoothing=label_smoothing, reduction="sum")
@@ -31,29 +31,29 @@ def soft_distillation(logits: Tensor, teacher_logits: Tensor, temperature: float
     Note: DeiT's code divides the sum over classes by their number as well; here, as in its equation, it does not.
 
     Args:
-        logits: of the student, (batch, num_classes).
+        logits: logits of the student, (batch, num_classes).
         teacher_logits: (batch, num_classes).
         temperature: T.
 
     Returns:
-        A number, in nats, in 32 bits whatever the logits' precision.
+        A scalar in nats, float32 whatever the precision of the logits.
     """
     student = F.log_softmax(logits.float() / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits.float() / temperature, dim=1)
     return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
 
 
-def count_right(logits: Tensor, target: Tensor, best: int) -> Tensor:
-    """How often one of the best classes is right.
+def count_correct(logits: Tensor, target: Tensor, top_k: int) -> Tensor:
+    """Counts the images with a correct class among the top k.
 
     Args:
         logits: (batch, num_classes).
-        target: labels (batch,), or (batch, num_classes) where each class above 0 is right.
-        best: how many of the highest logits may hold a right one.
+        target: labels (batch,), or (batch, num_classes) where each class above 0 is correct.
+        top_k: number of highest logits to look at.
 
     Returns:
-        A count.
+        The count, a scalar.
     """
-    found = logits.topk(min(best, logits.size(1)), dim=1).indices  # (batch, best)
-    right = (target.gather(1, found) > 0) if target.dim() == 2 else (found == target[:, None])
-    return right.any(dim=1).sum()
+    indices = logits.topk(min(top_k, logits.size(1)), dim=1).indices  # (batch, top_k)
+    correct = (target.gather(1, indices) > 0) if target.dim() == 2 else (indices == target[:, None])
+    return correct.any(dim=1).sum()
