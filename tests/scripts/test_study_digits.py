@@ -127,5 +127,5 @@ def test_what_fails_is_left_out_with_all_that_needs_it(tmp_path, monkeypatch, ca
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path, monkeypatch):
     run_study(tmp_path, monkeypatch, FakeCommands())
-    with pytest.raises(ResMLPError, match="must be a training with the same settings"):
+    with pytest.raises(ResMLPError, match="holds a training with other settings"):
         run_study(tmp_path, monkeypatch, FakeCommands(), "--updates", "7")
