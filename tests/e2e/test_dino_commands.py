@@ -152,7 +152,7 @@ def test_bad_input_ends_with_one_line_and_status_2(trained, pictures, capsys):
     for words, said in (
         (("--k", "100"), "k must be between 1 and the 43 features in the bank, but is 100"),
         (("--device", "nowhere"), "nowhere"),
-        (("--split", "holdout"), "split of folder must be one of"),
+        (("--split", "holdout"), "the data set folder has no split 'holdout'"),
     ):
         assert main(["vision", "knn", checkpoint, "--root", str(pictures), *words]) == 2
         stderr = capsys.readouterr().err

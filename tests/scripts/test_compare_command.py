@@ -60,7 +60,7 @@ def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again
     other = compare(data, "--updates", 30, "--systems", "resmlp")
     assert other.returncode == 2
     assert len(other.stderr.splitlines()) == 1
-    assert "the same settings" in other.stderr
+    assert "holds a training with other settings" in other.stderr
 
 
 def test_bad_input_is_one_line_and_status_2(data):
