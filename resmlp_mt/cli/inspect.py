@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from resmlp_mt.common import files
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.versions import versions
 from resmlp_mt.inspect.matrices import Stack, find_stacks
 from resmlp_mt.inspect.report import PAGE, inspect_stacks
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ResMLPError: when the model cannot be read, or holds no mixing matrices.
     """
-    free = args.out.is_dir() or not args.out.exists()
-    require(free, "--out", "a folder or a new name", f"{args.out}, which is a file", "name another place")
+    if args.out.exists() and not args.out.is_dir():
+        raise ResMLPError(f"--out must be a folder or a new name, but {args.out} is a file; name another")
     inputs = {"MODEL": bundle_files(args.model) if args.model.is_dir() else args.model}
     files.check_outputs({"--out": args.out / PAGE}, inputs)
     stacks, about = read_stacks(args.model)
@@ -89,9 +89,12 @@ def read_stacks(path: Path) -> tuple[list[Stack], dict[str, str]]:
 def _is_translation_bundle(folder: Path) -> bool:
     """Whether a folder's configuration names languages; everything else is left to the reader of classifiers."""
     file = folder / CONFIG
-    require(file.is_file(), "the model", f"a folder with a {CONFIG}, or a checkpoint", folder, "check the name")
-    small = file.stat().st_size <= _LARGEST_CONFIG_BYTES
-    require(small, str(file), f"of at most {_LARGEST_CONFIG_BYTES} bytes", "larger", "get the model again")
+    if not file.is_file():
+        raise ResMLPError(
+            f"the model must be a folder with a {CONFIG}, or a checkpoint, but is {folder}; check the name"
+        )
+    if file.stat().st_size > _LARGEST_CONFIG_BYTES:
+        raise ResMLPError(f"{file} is larger than {_LARGEST_CONFIG_BYTES} bytes, the limit; get the model again")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resmlp_mt.cli import decoding
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
 from resmlp_mt.translation.types import Request, Translation
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads and answers until the end of input."""
-    require(sys.stdin is not None, "the standard input", "open", "closed", "start it in a terminal")
+    if sys.stdin is None:
+        raise ResMLPError("standard input is closed; start the command in a terminal")
     session = Session(decoding.load_translator(args, line_by_line=True))
     _load_history()
     print(f"{' to '.join(session.translator.config.languages)}; :help for help")

@@ -12,7 +12,7 @@ from pathlib import Path
 from resmlp_mt.cli import decoding
 from resmlp_mt.cli.progress import Progress
 from resmlp_mt.common import files
-from resmlp_mt.common.errors import ResMLPError, require
+from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.alignment_page import AlignmentPage
 from resmlp_mt.translation.jobs import Job, translate_stream
 from resmlp_mt.translation.output import FORMATS, OutputFormat
@@ -76,13 +76,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    files_given = args.input is not None and args.output is not None
-    require(files_given or not args.resume, "--resume", "used with --input and --output", "without", "give both files")
-    require(not (args.resume and args.html), "--html", "left out with --resume", "given", "leave it out")
-    require(not (args.flush and args.output), "--flush", "used without --output", "with it", "leave one out")
-    require(not (args.resume and args.overwrite), "--overwrite", "left out with --resume", "given", "leave one out")
+    if args.resume and (args.input is None or args.output is None):
+        raise ResMLPError("--resume requires --input and --output; give both files")
+    for one, other in (("resume", "html"), ("flush", "output"), ("resume", "overwrite")):
+        if getattr(args, one) and getattr(args, other):
+            raise ResMLPError(f"--{one} and --{other} exclude each other; leave one out")
     in_place = args.output is not None and files.is_stream(args.output)
-    require(not (args.resume and in_place), "--resume", "used with a file as --output", args.output, "name a file")
+    if args.resume and in_place:
+        raise ResMLPError(f"--resume requires a regular file as --output, but {args.output} is none; name a file")
     output = args.output if args.output is None or in_place else [args.output, record_path(args.output)]
     inputs = {"--input": args.input, **decoding.model_inputs(args)}
     files.check_outputs({"--output": output, "--html": args.html}, inputs)

@@ -12,15 +12,6 @@ class ResMLPError(ValueError):
     """
 
 
-def require(condition: bool, name: str, rule: str, value: object, remedy: str) -> None:
-    """Raises `ResMLPError` saying "NAME must be RULE, but is VALUE; REMEDY" unless `condition` holds.
-
-    Prefer to raise `ResMLPError` with a sentence of its own: few fit this template.
-    """
-    if not condition:
-        raise ResMLPError(f"{name} must be {rule}, but is {value}; {remedy}")
-
-
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises `ResMLPError` that lists `choices` unless `value` is one of them."""
     if value not in choices:

@@ -85,7 +85,7 @@ def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     for subcommand in ("translate", "interactive"):
         message = complaint(capsys, subcommand, model)
-        assert "the standard input" in message
+        assert "standard input" in message
         assert "is closed" in message
 
 

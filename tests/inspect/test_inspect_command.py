@@ -203,7 +203,7 @@ def test_a_bundle_with_altered_parameters_is_refused(toy, tmp_path, capsys):
 
 def test_a_place_that_cannot_be_written_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert "which is a file" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
+    assert "is a file; name another" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
 
 
 @pytest.mark.parametrize("mixing", ["none", "mlp", "conv"])

@@ -43,7 +43,7 @@ def test_few_depend_on_the_seed_alone(tmp_path):
 
 def test_pictures_are_written_once_and_wholly(tmp_path):
     (tmp_path / "one.partial" / "left").mkdir(parents=True)
-    with pytest.raises(ResMLPError, match="--few must be 1 to"):
+    with pytest.raises(ResMLPError, match="--few must be a whole number from 1 to"):
         study_digits.write_pictures(tmp_path / "one", 10**6, 1)
     assert not (tmp_path / "one").exists()
     study_digits.write_pictures(tmp_path / "one", 1, 1)

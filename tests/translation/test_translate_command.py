@@ -276,7 +276,7 @@ def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
     source.write_text("a dog\n")
     words = ["translate", str(model), "--input", str(source), "--output"]
     assert main([*words, str(full), "--resume"]) == 2
-    assert "--resume must be used with a file" in capsys.readouterr().err
+    assert "--resume requires a regular file as --output" in capsys.readouterr().err
     assert main([*words, str(full)]) == 2
     said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
     assert capsys.readouterr().err == f"{said} or choose another path\n"

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from resmlp_mt.common.errors import require
+from resmlp_mt.common.errors import require_whole_number
 from resmlp_mt.common.files import write_json, write_text
 from resmlp_mt.common.versions import versions
 from resmlp_mt.experiments.compare.command import guarded
@@ -175,7 +175,7 @@ def _choose(labels: list[int], few: int, seed: int) -> set[int]:
     chosen: set[int] = set()
     for label in sorted(set(labels)):
         of_label = [number for number, other in enumerate(labels) if other == label]
-        require(1 <= few <= len(of_label), "--few", f"1 to {len(of_label)}", few, "change it")
+        require_whole_number("--few", few, 1, len(of_label))
         chosen |= set(drawn.sample(of_label, few))
     return chosen
 
@@ -276,8 +276,7 @@ def table_of(rows: list[dict[str, Any]], seeds: list[int]) -> str:
 def study(arguments: argparse.Namespace) -> int:
     """Trains, measures and writes; returns the exit status."""
     for name in ("updates", "short_updates", "dino_updates", "jobs", "threads"):
-        value = getattr(arguments, name)
-        require(value >= 1, f"--{name.replace('_', '-')}", "at least 1", value, "change it")
+        require_whole_number(f"--{name.replace('_', '-')}", getattr(arguments, name), 1, 1_000_000_000)
     commands = Commands()
     watch = MachineWatch(arguments.threads)
     shared = Study(arguments, commands)
