@@ -17,6 +17,7 @@ from resmlp_mt.translation.bundle.packaging import add_scores
 from resmlp_mt.translation.evaluation import evaluation
 from resmlp_mt.translation.evaluation.figure import check_figure, draw_scores
 from resmlp_mt.translation.evaluation.scores import RESAMPLES, TRIALS, Comparison, Score, check_resampling
+from resmlp_mt.translation.jobs import Job
 from resmlp_mt.translation.text.lines import read_lines
 from resmlp_mt.translation.translator import Translator
 
@@ -95,7 +96,7 @@ def _check(args: argparse.Namespace) -> None:
         files.check_outputs({"--update-card": [args.model / CONFIG, args.model / CARD]}, {})
 
 
-def _job(args: argparse.Namespace, translator: Translator) -> evaluation.Job:
+def _job(args: argparse.Namespace, translator: Translator) -> Job:
     settings = decoding.search_settings(args, translator.config.decoding)
     return evaluation.job_of(settings, args.too_long, bool(args.constraints))
 

@@ -87,7 +87,7 @@ def _load(path: Path) -> LoadedClassifier:
 
 def _read_names(source: str, count: int) -> list[str]:
     if source == IMAGENET:
-        from timm.data import ImageNetInfo
+        from timm.data import ImageNetInfo  # type: ignore[attr-defined]  # timm exports it without saying so
 
         info = ImageNetInfo()
         names = [info.index_to_description(index) for index in range(info.num_classes())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ def _number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _tokens_by_update(stretches: dict[int, dict[str, Any]]):
+def _tokens_by_update(stretches: dict[int, dict[str, Any]]) -> Callable[[int], float]:
     """How many target tokens were seen up to an update: the mean batch of each stretch times its updates."""
 
     def tokens(update: int) -> float:

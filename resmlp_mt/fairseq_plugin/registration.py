@@ -104,5 +104,5 @@ def register_architecture(name: str, config_class: type, model_class: type, chan
 
 
 def _typed(config_class: type, key: str, value: Any) -> tuple[Any, Any]:
-    original = config_class.__dataclass_fields__[key]  # type: ignore[attr-defined]
+    original = config_class.__dataclass_fields__[key]
     return original.type, field(default=value, metadata=dict(original.metadata))

@@ -134,7 +134,7 @@ def _joint_score(hypotheses: Sequence[Hypothesis], length_penalty: float) -> flo
     if len(hypotheses) == 1:
         return hypotheses[0].score
     scores = [score for hypothesis in hypotheses for score in hypothesis.token_scores]
-    return sum(scores) / len(scores) ** length_penalty
+    return float(sum(scores) / len(scores) ** length_penalty)
 
 
 def _join_alignments(alignments: Iterable[Alignment]) -> Alignment:

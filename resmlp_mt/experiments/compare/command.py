@@ -128,7 +128,7 @@ def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
         "resamples": arguments.resamples,
         "on_cpu": arguments.cpu,
     }
-    return Plan(**{**settings, **changes})  # type: ignore[arg-type]
+    return Plan(**{**settings, **changes})
 
 
 def budget_options(arguments: argparse.Namespace) -> tuple[str, ...]:

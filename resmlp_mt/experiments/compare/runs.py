@@ -125,7 +125,8 @@ def _sides(pair: tuple[str, str]) -> tuple[str, ...]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def run_folder(plan: Plan, contestant: Contestant, seed: int) -> Path:
@@ -293,4 +294,4 @@ def measure_generation(plan: Plan, contestant: Contestant, seed: int, round_: in
         tokens, seconds = int(match[2].replace(",", "")), float(match[3])
         write_json(finished, {"tokens": tokens, "seconds": seconds})
     measured = load(finished)
-    return measured["tokens"] / max(measured["seconds"], 0.05)  # fairseq rounds to a tenth of a second
+    return float(measured["tokens"]) / max(float(measured["seconds"]), 0.05)  # fairseq rounds to a tenth of a second

@@ -125,7 +125,8 @@ def measure_peak(
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         print(f"The peak of this machine was not measured: {reason}", file=sys.stderr)
         return {}
-    return json.loads(done.stdout.splitlines()[-1])
+    peaks: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return peaks
 
 
 def highest(peak: Peak, kind: str) -> float | None:

@@ -25,7 +25,8 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 def one_dnn(a: Tensor, b: Tensor) -> Tensor:
     """The product by oneDNN, which PyTorch itself does not take for float32."""
-    return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    return product
 
 
 def libraries(kind: str, device: str) -> dict[str, Product]:

@@ -50,7 +50,8 @@ class Recipe:
 
 
 def _table() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    table: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return table
 
 
 def recipe_names() -> tuple[str, ...]:

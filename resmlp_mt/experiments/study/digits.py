@@ -189,11 +189,11 @@ class Study:
 
     def pictures(self, seed: int) -> Path:
         """The folder of pictures of a seed."""
-        return self.arguments.work.resolve() / f"pictures.seed{seed}"
+        return Path(self.arguments.work).resolve() / f"pictures.seed{seed}"
 
     def folder(self, name: str, seed: int) -> Path:
         """Where a training keeps its files."""
-        return self.arguments.work.resolve() / name / f"seed{seed}"
+        return Path(self.arguments.work).resolve() / name / f"seed{seed}"
 
     def train(self, entry: Entry, seed: int) -> dict[str, Any]:
         """Trains and measures; what is done is read.

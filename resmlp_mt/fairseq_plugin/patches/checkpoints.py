@@ -61,7 +61,7 @@ def parse_settings_as_literals() -> None:
     """
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "fairseq" and "eval" not in vars(module):
-            module.eval = evaluate_literal  # type: ignore[attr-defined]
+            module.eval = evaluate_literal
 
 
 def explain_unreadable_checkpoints() -> None:

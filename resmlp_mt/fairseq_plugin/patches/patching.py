@@ -18,5 +18,5 @@ def wrap_function(owner: object, name: str, wrapper: Callable[..., Any]) -> None
     def patched(*args: Any, **kwargs: Any) -> Any:
         return wrapper(original, *args, **kwargs)
 
-    patched.patches = (*patches, wrapper.__name__)  # type: ignore[attr-defined]
+    patched.patches = (*patches, wrapper.__name__)
     setattr(owner, name, patched)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.evaluation.significance import PairedTests
@@ -115,7 +117,7 @@ def bleu_tokenizer(lang: str) -> str:
 def bleu_score(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> float:
     """BLEU of detokenised text against raw references, as used in validation, `evaluate` and tests."""
     check_counts(translations=hypotheses, references=references)
-    return BLEU(tokenize=bleu_tokenizer(lang)).corpus_score(list(hypotheses), [list(references)]).score
+    return float(BLEU(tokenize=bleu_tokenizer(lang)).corpus_score(list(hypotheses), [list(references)]).score)
 
 
 def _metrics(lang: str) -> dict[str, Callable[[], Any]]:

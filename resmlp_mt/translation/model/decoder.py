@@ -6,6 +6,9 @@ self-attention sublayer replaced by the mixing sublayer, whose matrix is triangu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 from torch import Tensor, nn
 
 from resmlp_mt.common.errors import ResMLPError
@@ -149,6 +152,9 @@ class Decoder(nn.Module):
             attention = undo_left_align(attention, memory.source_positions[:, None])
         return self.norm(x).transpose(0, 1), attention
 
+    def _decoder_layers(self) -> Iterable[DecoderLayer]:
+        return cast("Iterable[DecoderLayer]", self.layers)
+
     def start(self, memory: EncoderOutput, sentence_of_row: Tensor, most_rows: int | None = None) -> DecoderState:
         """Begins a search.
 
@@ -157,7 +163,7 @@ class Decoder(nn.Module):
             sentence_of_row: the sentence of the batch that each row translates, (rows,).
             most_rows: most rows that there will be; by default as many as at the beginning.
         """
-        projected = [layer.project_memory(memory.hidden) for layer in self.layers]
+        projected = [layer.project_memory(memory.hidden) for layer in self._decoder_layers()]
         return DecoderState(
             [(keys.contiguous(), values.contiguous()) for keys, values in projected],
             ~memory.padding_mask[:, None, None],
@@ -190,7 +196,7 @@ class Decoder(nn.Module):
         beams.advance()
         last = len(self.layers) - 1
         attention = None
-        for index, (layer, layer_state) in enumerate(zip(self.layers, state.layers, strict=True)):
+        for index, (layer, layer_state) in enumerate(zip(self._decoder_layers(), state.layers, strict=True)):
             x, attention = layer.step(x, layer_state, need_attention and index == last)
         if attention is not None:
             attention = undo_left_align(attention, state.source_positions.index_select(0, state.sentence_of_row))
@@ -199,6 +205,6 @@ class Decoder(nn.Module):
     def optimize_for_inference(self) -> None:
         """Folds Affine transformations into weights and packs the linear layers; the outputs stay."""
         self.eval()
-        for layer in self.layers:
+        for layer in self._decoder_layers():
             layer.fold_affine_()
         pack_linears_(self)

@@ -6,7 +6,8 @@ self-attention sublayer replaced by the mixing sublayer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -56,7 +57,8 @@ class EncoderLayer(nn.Module):
             x: (src_len, batch, dim).
             padding_mask: True at padding, (batch, src_len).
         """
-        return self.channels(self.mixing(x, padding_mask))
+        y: Tensor = self.channels(self.mixing(x, padding_mask))
+        return y
 
     def fold_affine_(self) -> None:
         """See `ResidualBlock.fold_affine_`."""
@@ -100,6 +102,6 @@ class Encoder(nn.Module):
     def optimize_for_inference(self) -> None:
         """Folds Affine transformations into weights and packs the linear layers; the outputs stay."""
         self.eval()
-        for layer in self.layers:
+        for layer in cast("Iterable[EncoderLayer]", self.layers):
             layer.fold_affine_()
         pack_linears_(self)

@@ -116,7 +116,7 @@ def topk_of_rows(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     block_size = width // num_blocks
     if values.device.type != "cpu" or block_size < 4 * count:
         return values.topk(count, dim=1)
-    blocks = values[:, : num_blocks * block_size].unflatten(1, (num_blocks, block_size))
+    blocks = values[:, : num_blocks * block_size].unflatten(1, (num_blocks, block_size))  # type: ignore[no-untyped-call]
     positions = blocks.amax(1).topk(count, dim=1, sorted=False).indices  # (rows, count), within a block
     candidates = blocks.gather(2, positions[:, None].expand(rows, num_blocks, count)).flatten(1)
     block_starts = torch.arange(num_blocks, device=values.device)[:, None] * block_size

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class SearchStep(NamedTuple):
+@dataclass(frozen=True)
+class SearchStep:
     """The position of a search. Finished sentences have left the batch.
 
     Attributes:

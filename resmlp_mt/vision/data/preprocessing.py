@@ -103,7 +103,7 @@ class Preprocessing:
             is_training=True,
             scale=(augmentation.crop_scale, 1.0),
             hflip=augmentation.flip,
-            color_jitter=None,  # type: ignore[arg-type]  # timm's default with RandAugment
+            color_jitter=None,  # timm's default with RandAugment
             auto_augment=augmentation.rand_augment,
             interpolation=self.interpolation,
             mean=self.mean,
