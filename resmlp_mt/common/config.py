@@ -14,8 +14,9 @@ import dataclasses
 import math
 import types
 from argparse import Namespace
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from resmlp_mt.common.errors import ResMLPError
@@ -121,13 +122,18 @@ class Option:
         return self.minimum <= value <= LARGEST_NUMBER and (self.below is None or value < self.below)
 
 
-def options_of(config: Any) -> list[Option]:
-    """The options of a configuration class or of one of its instances, in the order of its fields."""
-    hints = get_type_hints(config if isinstance(config, type) else type(config))
-    return [
+def options_of(config_class: type) -> tuple[Option, ...]:
+    """The options of a configuration class, in the order of its fields."""
+    return _read_options(config_class)
+
+
+@cache  # training steps make configurations, too: DINO's local crops have a size of their own
+def _read_options(config_class: type) -> tuple[Option, ...]:
+    hints = get_type_hints(config_class)
+    return tuple(
         Option(name=field.name, type=hints[field.name], default=field.default, **field.metadata)
-        for field in dataclasses.fields(config)
-    ]
+        for field in dataclasses.fields(config_class)
+    )
 
 
 def check_config(config: Any) -> None:
@@ -136,7 +142,7 @@ def check_config(config: Any) -> None:
     Raises:
         ResMLPError: names the first option whose value is not allowed.
     """
-    check_values(type(config), {each.name: getattr(config, each.name) for each in options_of(config)})
+    check_values(type(config), vars(config))
 
 
 def check_values(
@@ -170,15 +176,14 @@ def parse_config(config_class: type[Config], content: Mapping[str, Any], ignored
     Raises:
         ResMLPError: names an option that this version does not know, or whose value is not allowed.
     """
-    options = {each.name: each for each in options_of(config_class)}
-    refuse_unknown(content, {*options, *ignored})
-    return config_class(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-            if name in options
-        }
-    )
+    names = {each.name for each in options_of(config_class)}
+    for name in content:
+        if name not in names and name not in ignored:
+            raise ResMLPError(
+                f"the option {str(name)[:100]!r} is unknown to this version; upgrade if a newer one wrote the file"
+            )
+    given = {name: value for name, value in content.items() if name in names}
+    return config_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def parse_stored_config(config_class: type[Config], stored: Any, decided: Mapping[str, Any] | None = None) -> Config:
@@ -198,19 +203,6 @@ def parse_stored_config(config_class: type[Config], stored: Any, decided: Mappin
         names = {each.name for each in options_of(config_class)}
         stored = {name: value for name, value in vars(stored).items() if name in names}
     return parse_config(config_class, {**stored, **(decided or {})}, NOT_OF_THE_MODEL)
-
-
-def refuse_unknown(content: Iterable[str], known: Collection[str]) -> None:
-    """Refuses the first name that this version does not know.
-
-    Raises:
-        ResMLPError: names it.
-    """
-    for name in content:
-        if name not in known:
-            raise ResMLPError(
-                f"the option {str(name)[:100]!r} is unknown to this version; upgrade if a newer one wrote the file"
-            )
 
 
 def check_revision(revision: Any, known: int) -> None:

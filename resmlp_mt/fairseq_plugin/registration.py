@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from collections.abc import Mapping
-from dataclasses import field, make_dataclass
+from dataclasses import field, make_dataclass, replace
 from enum import Enum
 from typing import Any, Optional, TypeVar
 
@@ -50,17 +50,19 @@ def plugin_config(
     fields: list[tuple[str, Any, Any]] = []
     for each in options_of(config_class):
         if each.name in undecided:
-            help = f"{each.help}; {undecided[each.name]}"
-            fields.append((each.name, Optional[int], option(None, f"{help} ({each.source})" if each.source else help)))
+            noted = replace(each, help=f"{each.help}; {undecided[each.name]}")
+            fields.append((each.name, Optional[int], option(None, noted.description)))
         else:
             fields.append((each.name, _fairseq_type(each), option(each.default, each.description)))
-    fields += [(name, *described) for name, described in others.items()]
-    described = {"__doc__": config_class.__doc__, "__module__": __name__}
-    return make_dataclass(name, fields, bases=(FairseqDataclass,), namespace=described)
+    fields += [(other, *declared) for other, declared in others.items()]
+    namespace = {"__doc__": config_class.__doc__, "__module__": __name__}
+    return make_dataclass(name, fields, bases=(FairseqDataclass,), namespace=namespace)
 
 
 def _fairseq_type(each: Option) -> Any:
-    return ChoiceEnum(each.choices) if each.choices else Optional[each.types[0]] if len(each.types) > 1 else each.type
+    if each.choices:
+        return ChoiceEnum(each.choices)
+    return each.type if len(each.types) == 1 else Optional[each.types[0]]
 
 
 def own_config(config_class: type[Config], cfg: FairseqDataclass, decided: Mapping[str, Any] | None = None) -> Config:
