@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment and runs every check and test: formatting, lint, types, import contracts, the documentation, tests.
 # --fast leaves out the tests that start fairseq's commands or take more than ten seconds. Other arguments go to pytest:
-# scripts/test.sh --fast tests/nn
+# scripts/test.sh --fast tests/unit/nn
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 fast=()

@@ -9,9 +9,7 @@ import yaml
 from fairseq_commands import ROOT, TRAINING, USER_DIR, generated, log_lines, losses, run, train
 from recipes import SECTIONS, resolved_command
 
-import resmlp_mt
-
-resmlp_mt.register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 @pytest.mark.slow

@@ -10,13 +10,12 @@ from bench import real_bench, recording_bench
 from fairseq import options, tasks
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 
-import resmlp_mt
 from data_prep.command_line import build_parser
 from data_prep.command_line import main as data_prep
 from resmlp_mt.experiments.recommend.recommendation import read_data, recommend
 from resmlp_mt.experiments.systems import LARGE, SIZES, SYSTEMS, model_options, training_options
 
-resmlp_mt.register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own")
 

@@ -10,11 +10,9 @@ from fairseq_commands import BIN, USER_DIR, free_port, generated, run
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
-from resmlp_mt.fairseq_plugin.patches import apply_patches
 
-apply_patches()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fairseq_plugin")]
 
-pytestmark = pytest.mark.slow
 
 LANGUAGES = ("--task", "translation", "-s", "src", "-t", "tgt", "--cpu")
 TRAINING = (

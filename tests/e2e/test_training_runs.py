@@ -25,14 +25,12 @@ from fairseq_commands import (
 )
 from omegaconf import OmegaConf
 
-import resmlp_mt
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.training.history import read_histories
 from resmlp_mt.training.stopping import EXIT_STATUS
 
-resmlp_mt.register_with_fairseq()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fairseq_plugin")]
 
-pytestmark = pytest.mark.slow
 
 # Nothing is validated or saved but at the end, so that a checkpoint in between comes from a signal.
 RARELY = ("--validate-interval", 1000, "--save-interval", 1000, "--dropout", 0.1)

@@ -11,11 +11,10 @@ from fairseq_commands import BIN, USER_DIR, free_port, log_lines, losses, losses
 from PIL import Image
 from recipes import SECTIONS, differences, resolved_command, resolved_yaml
 
-import resmlp_mt
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
 from resmlp_mt.vision.bundle import load_classifier
 
-resmlp_mt.register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 TASK = ("--task", "resmlp_image_classification")
 DIGITS = (".", *TASK, "--dataset-name", "digits")

@@ -16,8 +16,6 @@ from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.search.beam_search import Hypothesis, Source
 from resmlp_mt.translation.search.settings import SearchSettings
 
-register_with_fairseq()
-
 
 @dataclass
 class ToyTask:
@@ -38,6 +36,7 @@ def make_dictionary(size: int) -> Dictionary:
 
 def make_fairseq_model(vocab_size: int = 31, seed: int = 1, arch: str = "resmlp_tiny", **changes):
     """A fairseq model with random parameters, and its task."""
+    register_with_fairseq()
     dictionary = make_dictionary(vocab_size)
     task = ToyTask(dictionary, dictionary)
     torch.manual_seed(seed)

@@ -25,8 +25,6 @@ from resmlp_mt import register_with_fairseq
 from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
 from resmlp_mt.translation.search.settings import SearchSettings
 
-register_with_fairseq()
-
 TEXT = "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit"
 WORDS = TEXT.split()
 # The largest architectures are as good a test with fewer layers and channels.
@@ -49,6 +47,7 @@ def sentence(generator: random.Random, longest: int = 9) -> str:
 @cache
 def data_folder() -> Path:
     """Prepares a data folder, once: two languages, one vocabulary, 20 test sentences."""
+    register_with_fairseq()
     folder = Path(mkdtemp(prefix="resmlp-toy-"))
     generator = random.Random(3)
     (folder / "raw").mkdir()
@@ -75,6 +74,7 @@ def data_folder() -> Path:
 
 def write_checkpoint(path: Path, arch: str, *words: object, seed: int = 1, small: bool = True) -> Path:
     """Writes a checkpoint with random weights, in the form of fairseq-train's."""
+    register_with_fairseq()
     sizes = [str(word) for pair in SMALL.items() for word in pair] if small else []
     arguments = [str(data_folder()), "--task", "translation", "--arch", arch, *sizes, *map(str, words)]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), arguments))

@@ -10,17 +10,15 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.trainer import Trainer
 from toy_bundles import SMALL, data_folder
 
-import resmlp_mt
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import file_digest
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
+from resmlp_mt.training.stopping import StopRequest
+from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints
+from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
+from resmlp_mt.translation.search.settings import SearchSettings
 
-resmlp_mt.register_with_fairseq()
-
-from resmlp_mt.training.stopping import StopRequest  # noqa: E402
-from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints  # noqa: E402
-from resmlp_mt.translation.bundle.packaging import bundle_checkpoint  # noqa: E402
-from resmlp_mt.translation.search.settings import SearchSettings  # noqa: E402
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 def make_trainer(data: Path) -> Trainer:

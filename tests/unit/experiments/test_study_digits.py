@@ -6,12 +6,11 @@ import pytest
 from PIL import Image
 from recipes import resolved_command
 
-from resmlp_mt import register_with_fairseq
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.processes import CommandError
 from resmlp_mt.experiments.study import digits as study_digits
 
-register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 def files(folder):

@@ -22,7 +22,6 @@ from resmlp_mt.translation.translator import Translator
 from resmlp_mt.translation.types import Request
 
 LIMITS = BatchLimits(sentences=3)
-LINES = [*raw_lines(), "", "a small dog runs. " * 30, "two men"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,8 @@ def several(model):
     ids=["beam", "sampling"],
 )
 def test_worker_invariance_of_translations(one, several, settings):
-    requests = [Request(line, number) for number, line in enumerate(LINES, 1)]
+    lines = [*raw_lines(), "", "a small dog runs. " * 30, "two men"]
+    requests = [Request(line, number) for number, line in enumerate(lines, 1)]
     first, second = (t.translate_requests(requests, settings, align=True) for t in (one, several))
     assert first == second  # texts, scores to the last digit, alignments, notes, order
     assert any(translation.note for translation in second)

@@ -10,12 +10,11 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, build_model
 from omegaconf import OmegaConf
 
-import resmlp_mt
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-resmlp_mt.register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 DIGITS = SimpleNamespace(image_size=8, channels=1, num_classes=10)
 IMAGENET = SimpleNamespace(image_size=224, channels=3, num_classes=1000)

@@ -9,9 +9,7 @@ import torch
 from fairseq.data.iterators import BackgroundConsumer, EpochBatchIterator
 from torch.utils.data import Dataset
 
-from resmlp_mt.fairseq_plugin.patches import apply_patches
-
-apply_patches()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 SECONDS = 120  # after which a thread that should have ended fails its test
 

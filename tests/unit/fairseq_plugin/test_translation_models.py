@@ -12,11 +12,10 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY, build_model
 from omegaconf import OmegaConf
 
-import resmlp_mt
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.model.architectures import ARCHITECTURES
 
-resmlp_mt.register_with_fairseq()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 WORDS = 40
 

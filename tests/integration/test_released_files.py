@@ -8,18 +8,17 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 
-from resmlp_mt import Translator, register_with_fairseq
+from resmlp_mt import Translator
 from resmlp_mt.cli.main import main
 from resmlp_mt.translation.bundle.checkpoint_import import load_checkpoint, read_trained_model
 from resmlp_mt.translation.types import Request
 from resmlp_mt.vision.bundle import load_classifier
 
-register_with_fairseq()
-
-RELEASES = sorted((Path(__file__).parent / "fixtures").glob("[0-9]*"))
+RELEASES = sorted((Path(__file__).parents[1] / "fixtures").glob("[0-9]*"))
 NORMS = ("affine", "layernorm")
 
 pytestmark = [
+    pytest.mark.usefixtures("fairseq_plugin"),
     pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name),
     pytest.mark.parametrize("norm", NORMS),
 ]

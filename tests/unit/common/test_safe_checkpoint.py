@@ -19,9 +19,8 @@ from fairseq.data import Dictionary
 from fairseq.models import fconv
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches import apply_patches
 
-apply_patches()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 FAIRSEQ = Path(fairseq.__file__).parent
 

@@ -9,15 +9,13 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq_cli import train as training_loop
 from omegaconf import OmegaConf
 
-import resmlp_mt
+from resmlp_mt.fairseq_plugin import hooks
 from resmlp_mt.fairseq_plugin.patches.saving import NO_EPOCH, stop_finished_training
+from resmlp_mt.fairseq_plugin.run import Run
+from resmlp_mt.fairseq_plugin.translation_task import SAMPLES, ResMLPTranslationTask
+from resmlp_mt.training.provenance import read_run
 
-resmlp_mt.register_with_fairseq()
-
-from resmlp_mt.fairseq_plugin import hooks  # noqa: E402
-from resmlp_mt.fairseq_plugin.run import Run  # noqa: E402
-from resmlp_mt.fairseq_plugin.translation_task import SAMPLES, ResMLPTranslationTask  # noqa: E402
-from resmlp_mt.training.provenance import read_run  # noqa: E402
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 @pytest.fixture

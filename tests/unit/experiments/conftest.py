@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[3] / "scripts" / "benchmarks"))
 
 
 @pytest.fixture(autouse=True)

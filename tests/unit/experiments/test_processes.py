@@ -12,7 +12,7 @@ import pytest
 
 from resmlp_mt.experiments.processes import CommandError, Commands, run_jobs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 INTERRUPTED = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})

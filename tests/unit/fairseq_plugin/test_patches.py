@@ -30,7 +30,7 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.patches import apply_patches
 from resmlp_mt.fairseq_plugin.registration import assert_registered
 
-apply_patches()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 class TestTheLastBatch:

@@ -17,10 +17,9 @@ from fairseq_commands import ROOT, environment
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
-from resmlp_mt.fairseq_plugin.patches import apply_patches
 from resmlp_mt.fairseq_plugin.patches import saving as repairs
 
-apply_patches()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 OLD, NEW = {"model": torch.zeros(31, 37)}, {"model": torch.ones(31, 37)}
 

@@ -126,7 +126,7 @@ def test_format_revisions(revision, message):
 
 
 def test_the_documentation_has_the_tables():
-    page = (Path(__file__).parents[1] / "docs" / "options.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "options.md").read_text(encoding="utf-8")
     for config in CONFIGS:
         assert options_table(config) in page, "run `python scripts/write_options.py`"
 

@@ -8,9 +8,9 @@ from fairseq_cli import train
 from omegaconf import OmegaConf
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.fairseq_plugin.patches import apply_patches, requirements
+from resmlp_mt.fairseq_plugin.patches import requirements
 
-apply_patches()
+pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 @pytest.mark.parametrize(
