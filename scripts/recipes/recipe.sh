@@ -9,7 +9,7 @@
 #   EPOCHS, MAX_UPDATE                 where to end
 #   FOR=gpu|cpu                        device that own.sh picks a model for
 #   TOKENS_PER_GPU                     most target tokens that one GPU has memory for
-#   NODES, NODE_RANK, HEAD             several machines: resmlp_mt/experiments/launch.py
+#   NODES, NODE_RANK, HEAD             several machines: resmlp_mt/experiments/launch/
 #   DRY_RUN=1                          print the commands and do nothing, as the option --dry-run
 #
 # Further arguments go to `resmlp-mt train`, and from there to fairseq-train. Run again, a recipe does what is missing.

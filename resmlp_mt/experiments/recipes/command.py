@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU
 from resmlp_mt.experiments.recipes.recipe import CUSTOM, Recipe, load_recipe, recipe_names
 from resmlp_mt.experiments.recipes.stages import STAGES, RecipeRun, run_stages
 from resmlp_mt.experiments.recipes.training_config import OF_THE_SYSTEM, leave_out

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU, Job, launch
+from resmlp_mt.experiments.launch.command import launch
+from resmlp_mt.experiments.launch.job import Job
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU
 from resmlp_mt.experiments.recipes.recipe import BEAM, Recipe
 from resmlp_mt.experiments.recipes.training_config import OF_THE_LAUNCHER, batch_of, leave_out, train_options
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from resmlp_mt.common.data_manifest import DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU, share_batch
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU, share_batch
 from resmlp_mt.experiments.recipes.training_config import HYDRA_ONLY, train_options
 from resmlp_mt.experiments.recommend.operations import training_operations
 from resmlp_mt.experiments.recommend.scales import CPU_OPERATIONS, SCALES, Scale, scale_of
