@@ -12,7 +12,7 @@ from resmlp_mt.experiments.compare.contestants import Contestant
 from resmlp_mt.experiments.compare.runs import Plan
 from resmlp_mt.translation.evaluation.scores import LOWER_CASED_BLEU, NOT_COMPARABLE, as_json, compare
 
-METRICS = ("BLEU", "chrF")  # of the paired tests
+METRICS = ("BLEU", "chrF")  # metrics of the paired tests
 SCORES = (*METRICS, LOWER_CASED_BLEU)
 
 
@@ -21,8 +21,8 @@ def summarise(contestant: Contestant, runs: Sequence[Mapping[str, Any]], speeds:
 
     Args:
         contestant: the system.
-        runs: of each seed, as `runs.train` and `runs.translate` give them, with "seed".
-        speeds: of generation, in target tokens a second, one of each round.
+        runs: one per seed: the results of `runs.train` and `runs.translate`, with "seed".
+        speeds: generation speed of each round, in target tokens per second.
     """
     return {
         "name": contestant.name,
@@ -53,9 +53,9 @@ def describe_comparison(results: list[dict[str, Any]], plan: Plan, baseline: str
     """Adds the paired tests to the results and writes the table.
 
     Args:
-        results: of `summarise`.
-        plan: of the comparison.
-        baseline: the name of the system that the others are tested against; nothing is tested when it took no part.
+        results: results of `summarise`.
+        plan: plan of the comparison.
+        baseline: name of the system that the others are tested against; without it there are no tests.
 
     Returns:
         "results", "table" (Markdown), "signatures", "versions" and the digest of the references.
@@ -125,7 +125,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _score(scores: Sequence[Mapping[str, Any]]) -> str:
-    """A score with its bootstrap interval, or the mean over seeds with their standard deviation."""
+    """A score with its bootstrap interval, or the mean and standard deviation over seeds."""
     mean = mean_text([score["score"] for score in scores])
     return mean if len(scores) > 1 else f"{mean} ± {scores[0]['interval']:.2f}"
 

@@ -1,4 +1,4 @@
-"""Trains with fairseq on what the machine has: its processor, one GPU, several GPUs, or several machines.
+"""Trains with fairseq on a CPU, one GPU, several GPUs, or several machines.
 
     python -m resmlp_mt.experiments.launch --data DATA --run RUN --batch 32768 --tokens-per-gpu 4096 -- OPTIONS...
 
@@ -32,7 +32,7 @@ def launch(job: Job, dry_run: bool = False) -> int:
         dry_run: print the command and do nothing.
 
     Raises:
-        ResMLPError: when the data are missing, or the machines are described wrongly.
+        ResMLPError: when the data are missing, or the description of the machines is invalid.
     """
     machines = find_machines(os.environ)
     command = build_command(job, machines)
@@ -57,18 +57,23 @@ def launch(job: Job, dry_run: bool = False) -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line of this module."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="prepared folder")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--batch", type=int, required=True, help="target tokens of an update")
-    parser.add_argument("--tokens-per-gpu", type=int, required=True, help="most tokens that one process has memory for")
+    parser.add_argument("--batch", type=int, required=True, help="target tokens per update")
+    parser.add_argument(
+        "--tokens-per-gpu",
+        type=int,
+        required=True,
+        help="maximum number of tokens that fit into the memory of one process",
+    )
     parser.add_argument("options", nargs="+", help="options of fairseq-train, after --")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Launches the training that the command line describes."""
+    """Launches the training of the command line; returns the exit status."""
     args = parse_arguments()
     try:
         job = Job(args.data, args.run, args.batch, args.tokens_per_gpu, args.options)

@@ -21,9 +21,9 @@ class Job:
     Attributes:
         data: prepared folder.
         run: folder for checkpoints and logs.
-        batch: target tokens of an update.
-        tokens_per_gpu: most tokens that one process has memory for.
-        options: of `fairseq-train`, except those that depend on the machine.
+        batch: target tokens per update.
+        tokens_per_gpu: maximum number of tokens that fit into the memory of one process.
+        options: options of `fairseq-train`, except those that depend on the machine.
     """
 
     data: Path
@@ -38,7 +38,7 @@ class Job:
         return self.run / "trained.json"
 
     def is_finished(self) -> bool:
-        """Whether this training, with these options, has ended by itself before."""
+        """Whether this training, with these options, ran to its end before."""
         try:
             content = json.loads(self.record.read_text(encoding="utf-8"))
             options = content["options"] if "options" in content else content["words"]  # "words" up to version 0.1.1
@@ -53,7 +53,7 @@ class Job:
 
 
 def launcher(machines: Machines) -> list[str]:
-    """The command that starts fairseq's training in one process, or in one for each GPU."""
+    """The command that starts fairseq's training in one process, or in one process per GPU."""
     if machines.nodes == 1 and machines.processes_here == 1 and not machines.is_slurm_job:
         return ["fairseq-train"]
     rendezvous = ["--standalone"]

@@ -14,13 +14,13 @@ _PORTS = range(1024, 65536)
 
 
 def precision(capabilities: Sequence[tuple[int, int]]) -> list[str]:
-    """The option of `fairseq-train` for the fastest arithmetic that all GPUs have in hardware.
+    """The option of `fairseq-train` for the fastest precision that all GPUs support in hardware.
 
     Args:
-        capabilities: compute capability of each GPU; empty for training on the processor.
+        capabilities: compute capability of each GPU; empty for training on a CPU.
 
     Returns:
-        `--bf16` from Ampere on, `--fp16` on older GPUs, nothing (float32) on the processor.
+        `--bf16` from Ampere on, `--fp16` on older GPUs, nothing (float32) on a CPU.
     """
     if not capabilities:
         return []
@@ -31,8 +31,8 @@ def share_batch(batch: int, tokens_per_gpu: int, processes: int) -> tuple[int, i
     """Divides the batch of an update among processes and accumulated batches, so that each part fits into memory.
 
     Args:
-        batch: target tokens of an update, of all processes together.
-        tokens_per_gpu: most tokens that one process has memory for.
+        batch: target tokens per update, of all processes together.
+        tokens_per_gpu: maximum number of tokens that fit into the memory of one process.
         processes: number of training processes on all machines.
 
     Returns:
@@ -52,14 +52,14 @@ def share_batch(batch: int, tokens_per_gpu: int, processes: int) -> tuple[int, i
 
 @dataclass(frozen=True)
 class Machines:
-    """Where a training runs.
+    """The machines that a training runs on.
 
     Attributes:
         capabilities: compute capability of each GPU of this machine.
         nodes: number of machines.
         node_rank: number of this machine, from 0.
         endpoint: HOST:PORT of the rendezvous, on the first machine.
-        is_slurm_job: whether Slurm started this process; fairseq then takes a single process for one of several.
+        is_slurm_job: whether Slurm started this process. fairseq then assumes that a single process is one of several.
     """
 
     capabilities: tuple[tuple[int, int], ...] = ()

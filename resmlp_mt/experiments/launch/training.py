@@ -15,7 +15,7 @@ from resmlp_mt.common import threads
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
 from resmlp_mt.training.stopping import EXIT_STATUS as STOPPED
 
-# The parts of fairseq's log that the terminal shows.
+# Lines of fairseq's log and their short forms for the terminal.
 _SHOWN = (
     (re.compile(r"train_inner \| (epoch \d+: +\d+ / \d+).* (ppl=[\d.]+), (wps=[\d.]+)"), r"  \1  \2  \3"),
     (re.compile(r" valid \| (epoch \d+) .* (ppl [\d.]+) .* (bleu [\d.]+) "), r"  \1: validation \2, \3"),
@@ -27,7 +27,7 @@ _SHOWN = (
 
 
 def shown(line: str) -> str | None:
-    """The part of a line of fairseq's log that the terminal shows; None for nothing."""
+    """The short form of a line of fairseq's log for the terminal; None if it is not shown."""
     for pattern, form in _SHOWN:
         match = pattern.search(line)
         if match:
@@ -63,7 +63,7 @@ class Training:
             start_new_session=True,
             env=environment,
         )
-        if self.was_stopped:  # while it started
+        if self.was_stopped:  # a signal came while the process started
             self._stop(signal.SIGTERM, None)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
@@ -81,12 +81,12 @@ class Training:
             return [parent]
         try:
             children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             children = []
         return children or [parent]
 
     def wait(self) -> int:
-        """Logs until the end; returns the exit status, which is `STOPPED` after a stop signal."""
+        """Writes the log until the process ends; returns its exit status, or `STOPPED` after a stop signal."""
         assert self._process is not None
         assert self._process.stdout is not None
         with self._log:
