@@ -145,15 +145,15 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
     notes = [
         f"{plan.split} of {plan.data.name}, {plan.pair[0]} to {plan.pair[1]}, beam {plan.beam}, length penalty "
         f"{plan.length_penalty:g}, at most {plan.average} checkpoints averaged. Tokens are target sub-words; "
-        "parameters without embeddings are those outside tables with a row for each word. "
-        "Training minutes are of the median speed, without validations.",
+        "parameters without embeddings are those outside tables with one row per vocabulary entry. "
+        "Training minutes are computed from the median speed, without validations.",
         f"The {LOWER_CASED_BLEU} is {NOT_COMPARABLE}.",
     ]
     if plan.patience:
         notes.append(f"Trained until {plan.patience} validations brought no better BLEU (greedy search).")
         for result in results:
             if not all(run["converged"] for run in result["runs"]):
-                notes.append(f"NOT CONVERGED: {result['title']} was ended by the largest number of epochs.")
+                notes.append(f"NOT CONVERGED: {result['title']} reached the maximum number of epochs.")
     notes.append(
         "Scores are the mean over seeds and their standard deviation s."
         if several
@@ -162,7 +162,7 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
     if against is not None:
         which = "the largest over seeds, " if several else ""
         notes.append(
-            f"p is the chance of such a difference from the {against['title']} without there being one: {which}the "
+            f"p is the probability of such a difference from the {against['title']} if there is none: {which}the "
             "larger of paired bootstrap resampling and paired approximate randomisation."
         )
     if not all(run["measured_alone"] for run in runs):
