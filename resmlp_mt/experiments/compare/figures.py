@@ -59,7 +59,7 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     cost.set_title("quality over training time")
     cost.set_xlabel("minutes of training, validations not counted")
     speed.set_title("quality over decoding speed")
-    speed.set_xlabel("target tokens a second of fairseq-generate, measured alone")
+    speed.set_xlabel("target tokens per second of fairseq-generate, measured alone")
     for axes in (updates, time, cost, speed):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

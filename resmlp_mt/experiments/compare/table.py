@@ -166,7 +166,7 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
             "larger of paired bootstrap resampling and paired approximate randomisation."
         )
     if not all(run["measured_alone"] for run in runs):
-        notes.append("* Several trainings ran at once: these speeds were not measured alone.")
+        notes.append("* Several trainings ran in parallel: these speeds were not measured alone.")
     left_out = {result["title"]: result["runs"][0]["pairs_left_out"] for result in results}
     if len(set(left_out.values())) > 1:
         notes.append(f"NOT THE SAME DATA: pairs too long for the model were left out by {left_out}.")
