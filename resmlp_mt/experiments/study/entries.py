@@ -11,8 +11,8 @@ from resmlp_mt.experiments.recipes.training_config import read_config, select, t
 def _recipe_options(name: str, *prefixes: str) -> tuple[str, ...]:
     """Options of `fairseq-train` from a recipe, in the order of the prefixes.
 
-    The data set is not taken from the recipe. Whole numbers have no ".0", as in the settings that earlier versions of the
-    study recorded: `runs.claim` compares texts, so an interrupted study can still resume.
+    The data set is not taken from the recipe. Whole numbers have no ".0", as in the settings that earlier versions
+    recorded: `runs.claim` compares texts, and an interrupted study must still resume.
     """
     config, own = read_config(name), ("task.data", "task.dataset_name")
     settings = {key: value for prefix in prefixes for key, value in select(config, (prefix,), own).items()}
