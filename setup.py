@@ -11,13 +11,14 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/common/version.p
 
 
 class EditableWheel(editable_wheel):
-    """Lets `--user-dir resmlp_mt` work from any folder with `pip install -e`, too.
+    """Makes `--user-dir resmlp_mt` work from any folder, also after `pip install -e`.
 
-    fairseq looks for a folder of that name beside its own. It gets one that holds a note: a folder without modules
-    hides no package, so that Python and type checkers find the package in the working tree, which the .pth file names.
+    fairseq looks for a folder of that name next to its own. This command adds one with a note only. A folder without
+    modules hides no package, so Python and type checkers find the package in the working tree through the .pth file.
     """
 
-    def _install_namespaces(self, installation_dir, pth_prefix):  # the hook that sees the wheel before it is packed
+    # The only hook that is called before the wheel is packed.
+    def _install_namespaces(self, installation_dir: str, pth_prefix: str) -> None:
         super()._install_namespaces(installation_dir, pth_prefix)
         folder = Path(installation_dir, "resmlp_mt")
         folder.mkdir()
@@ -31,7 +32,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    package_dir={"": "."},  # an editable install then is a plain .pth file, which type checkers understand
+    package_dir={"": "."},  # makes an editable install a plain .pth file, which type checkers understand
     packages=find_packages(include=["resmlp_mt", "resmlp_mt.*", "data_prep", "data_prep.*"]),
     package_data={"resmlp_mt": ["py.typed", "experiments/recipes/*.yaml", "experiments/recipes/config/*.yaml"]},
     python_requires=">=3.11,<3.14",
@@ -45,10 +46,10 @@ setup(
         "tqdm>=4.64",
     ],
     extras_require={
-        # fairseq itself cannot be imported on Python 3.11 or later; fairseq-fixed is the same code, mended.
+        # fairseq cannot be imported on Python 3.11 or later; fairseq-fixed is the same code with fixes.
         "train": ["fairseq-fixed==0.12.3.1", "pooch>=1.8", "requests>=2.31", "matplotlib>=3.8", "tensorboard>=2.15"],
         "languages": ["py3langid>=0.4"],  # data_prep --language-id
-        # scikit-learn has the digits.
+        # scikit-learn provides the digits.
         "vision": ["torchvision>=0.21", "timm>=1.0", "scikit-learn>=1.3", "matplotlib>=3.8"],
         "serve": [],  # nothing beyond the core yet
         "export": [],  # nothing beyond the core yet

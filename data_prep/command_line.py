@@ -40,7 +40,7 @@ def default_cache() -> Path:
 
 
 def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
-    """The argument parser; settings that are not given are absent from its result: the corpus's defaults apply."""
+    """The argument parser; unset settings are absent from its result, so that the corpus's defaults apply."""
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
     parser = CommandParser(
         prog=prog,
@@ -60,7 +60,7 @@ def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
 
 def _add_inputs(group: Any) -> None:
     group.add_argument(
-        "--from-dir", type=Path, metavar="DIR", help="take the files of the corpus from this folder; no network"
+        "--from-dir", type=Path, metavar="DIR", help="folder with the files of the corpus, instead of downloads"
     )
     group.add_argument(
         "--train",
@@ -93,7 +93,7 @@ def _add_cleaning(group: Any) -> None:
     _setting(group, "max-subwords", int, "longest training sentence, in pieces")
     _setting(group, "max-ratio", float, "largest ratio of the lengths in words")
     _setting(group, "max-word-characters", int, "longest word, in characters")
-    _flag(group, "language-id", "remove pairs in other languages (needs py3langid)")
+    _flag(group, "language-id", "remove pairs in other languages (requires py3langid)")
     group.add_argument(
         "--skip-rule",
         dest="skip_rules",
@@ -112,7 +112,7 @@ def _add_tokenization(group: Any) -> None:
     _setting(group, "vocab-size", int, "number of pieces; 0 chooses by the number of pairs")
     _flag(group, "joint", "one vocabulary for both languages")
     _flag(group, "byte-fallback", "spell unknown characters as bytes")
-    _setting(group, "character-coverage", float, "share of characters with a piece of their own")
+    _setting(group, "character-coverage", float, "share of characters with their own piece")
     _setting(group, "sentencepiece-sample", int, "sentences of each language to train sentencepiece on")
     group.add_argument(
         "--sentencepiece-model",
@@ -214,7 +214,7 @@ def run(args: argparse.Namespace, command: str) -> DataManifest:
 
 
 def _print_summary(manifest: DataManifest, out: Path) -> None:
-    """Prints what was prepared and the commands that use it."""
+    """Prints the summary and the commands that use the data set."""
     try:
         print(removal_table(manifest))
         print(next_commands(manifest, out), flush=True)

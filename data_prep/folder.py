@@ -18,12 +18,12 @@ from resmlp_mt.common.files import read_json, write_json
 WORK = ".work"
 REMOVED = "removed"
 _SETTINGS = "settings.json"
-# Everything that a run can write into the folder.
+# All files that a run can write into the folder.
 _DATA_SET_FILES = (WORK, RAW, REMOVED, MANIFEST, "dict.*.txt", "spm*.model", "*.bin", "*.idx", "shard*", REPORT)
 
 
 def training_folders(out: Path, count: int) -> list[Path]:
-    """The folders of the training shards: the data set's own folder first, so that it is complete by itself."""
+    """The folders of the training shards: the data set's own folder is the first shard."""
     return [out if number == 0 else out / f"shard{number + 1}" for number in range(count)]
 
 
@@ -62,7 +62,7 @@ def open_folder(out: Path, settings: Settings, overwrite: bool) -> DataManifest 
 
 @contextmanager
 def locked(work: Path) -> Iterator[None]:
-    """Locks a working folder against other runs; the lock ends with the process, however that ends.
+    """Locks a working folder against other runs; the lock always ends with the process.
 
     Raises:
         ResMLPError: another run is using the folder.
@@ -87,7 +87,7 @@ def _known_settings(out: Path) -> dict[str, Any] | None:
 
 
 def _holds_other_files(out: Path) -> bool:
-    # A run that was stopped at its first file leaves the working folder alone.
+    # A run that stopped at its first file leaves only the working folder.
     return out.is_dir() and any(path.name != WORK for path in out.iterdir())
 
 

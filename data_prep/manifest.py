@@ -1,4 +1,4 @@
-"""Builds the manifest of a data set from what the stages recorded, and checks a data set against its manifest."""
+"""Builds the manifest of a data set from the records of the stages, and checks a data set against its manifest."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LIBRARIES = ("numpy", "sentencepiece", "sacremoses", "sacrebleu", "pooch", "py3
 
 @dataclass(frozen=True)
 class Records:
-    """What the stages recorded.
+    """The records of the stages.
 
     Attributes:
         parts: the parts of the corpus.
@@ -64,7 +64,7 @@ def write(job: Job, records: Records) -> DataManifest:
 
     Args:
         job: the run.
-        records: what its stages recorded.
+        records: records of its stages.
 
     Returns:
         The manifest.
@@ -169,7 +169,7 @@ def files_are_whole(out: Path, manifest: DataManifest) -> bool:
 
 
 def refuse_changed_inputs(out: Path, manifest: DataManifest, parts: list[Part]) -> None:
-    """Compares the user's own files with those that a finished data set was made of.
+    """Compares the user's own files with those of a finished data set.
 
     Raises:
         ResMLPError: a file has changed since; the message names it.
@@ -178,6 +178,6 @@ def refuse_changed_inputs(out: Path, manifest: DataManifest, parts: list[Part]) 
     for path in dict.fromkeys(member.source.local for part in parts for member in part.members):
         if path is not None and (path.name, file_digest(path)) not in recorded:
             raise ResMLPError(
-                f"{path} has changed since {out} was made of it; choose another folder for --out, or start again with "
-                "--overwrite"
+                f"{path} has changed since {out} was prepared from it; choose another folder for --out, or start again "
+                "with --overwrite"
             )

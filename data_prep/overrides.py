@@ -17,9 +17,9 @@ def override_sources(parts: list[Part], path: Path | None) -> list[Part]:
     """Applies the corrections of a file.
 
     Args:
-        parts: what the corpus consists of.
+        parts: parts of the corpus.
         path: JSON: `{"sources": {NAME: {"urls": [...], "size": N, "digest": "sha256:...", "text_digest": ...}},
-            "expected_pairs": {PART: N}}`; null removes a value, absent ones are kept. None without corrections.
+            "expected_pairs": {PART: N}}`; null removes a value, absent values are kept. None for no corrections.
 
     Returns:
         The corrected parts.

@@ -26,10 +26,10 @@ from resmlp_mt.common.progress import log
 
 
 def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
-    """Prepares a data set, or completes one that an interrupted run has left.
+    """Prepares a data set, or completes that of an interrupted run.
 
     Args:
-        request: what the user asks of the corpus.
+        request: the user's request.
         settings: the configuration of the data set.
         run: options that do not affect the result.
 
@@ -37,7 +37,7 @@ def prepare(request: Request, settings: Settings, run: Run) -> DataManifest:
         The manifest.
 
     Raises:
-        ResMLPError: for everything that a user can correct.
+        ResMLPError: for all errors that a user can correct.
     """
     # Reports a missing library or an unknown language at once, not after a download.
     Cleaner(settings)

@@ -26,7 +26,7 @@ class Settings:
             the number of training pairs.
         joint: one vocabulary for both languages.
         byte_fallback: spell characters outside the vocabulary as bytes, so that no token is unknown.
-        character_coverage: share of the training text's characters that get a piece of their own; 0 chooses 0.9999 with
+        character_coverage: share of the training text's characters that have their own piece; 0 chooses 0.9999 with
             byte fallback and 1 without.
         sentencepiece_sample: number of sentences of each language that sentencepiece is trained on.
         sentencepiece_model: digest of a given model, which is used instead of training one; "" to train.
@@ -47,7 +47,7 @@ class Settings:
         test_size: pairs set aside for testing if the corpus has no test set.
         shard_pairs: maximum number of training pairs in a shard.
         keep_removed: write the removed pairs to files.
-        seed: of all random choices.
+        seed: seed of all random choices.
     """
 
     corpus: str
@@ -111,7 +111,7 @@ class Settings:
 
     @property
     def text(self) -> TextSettings:
-        """How a sentence is prepared for sentencepiece."""
+        """The preparation of a sentence for sentencepiece."""
         return TextSettings(self.tokenizer, self.normalize_punctuation, self.lowercase)
 
     def as_json(self) -> dict[str, Any]:
@@ -128,8 +128,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Describes the differences between two configurations.
 
     Args:
-        old: that of the folder, from `Settings.as_json`.
-        new: that of this run.
+        old: configuration of the folder, from `Settings.as_json`.
+        new: configuration of this run.
 
     Returns:
         One "name: old value -> new value" for each difference.

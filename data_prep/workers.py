@@ -40,7 +40,7 @@ def _children_without_interrupts() -> Iterator[None]:
     received: list[int] = []
     handles_signals = threading.current_thread() is threading.main_thread()
     if handles_signals:  # with the mask alone, another thread of the process could receive the interrupt
-        before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+        before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

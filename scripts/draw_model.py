@@ -1,4 +1,7 @@
-"""Draws the model for the README: python scripts/draw_model.py docs/model.svg"""
+"""Draws the model for the README.
+
+python scripts/draw_model.py docs/model.svg
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
-matplotlib.rcParams["svg.hashsalt"] = "model"  # the same file at every run
+matplotlib.rcParams["svg.hashsalt"] = "model"  # makes the file reproducible
 MIXING, ATTENTION, CHANNELS, PLAIN = "#cfe8d5", "#fbe0c3", "#d5e1f5", "#eeeeee"
 
 
-def box(axes, x: float, y: float, text: str, colour: str, width: float = 3.2, height: float = 0.62) -> None:
+def box(axes: Axes, x: float, y: float, text: str, colour: str, width: float = 3.2, height: float = 0.62) -> None:
+    """Draws a box with text; `x` is its centre, `y` its bottom."""
     axes.add_patch(
         FancyBboxPatch(
             (x - width / 2, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.12", fc=colour, ec="#555555"
@@ -24,12 +29,13 @@ def box(axes, x: float, y: float, text: str, colour: str, width: float = 3.2, he
     axes.text(x, y + height / 2, text, ha="center", va="center", fontsize=10)
 
 
-def arrow(axes, start: tuple[float, float], end: tuple[float, float], style: str = "-|>") -> None:
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], style: str = "-|>") -> None:
+    """Draws an arrow."""
     axes.annotate("", end, start, arrowprops={"arrowstyle": style, "color": "#333333", "lw": 1.2})
 
 
-def stack(axes, x: float, blocks: list[tuple[str, str]], bottom: float, count: str) -> float:
-    """Draws a layer's residual blocks above each other, framed, and returns the height of its top."""
+def stack(axes: Axes, x: float, blocks: list[tuple[str, str]], bottom: float, count: str) -> float:
+    """Draws the residual blocks of a layer in a frame; returns the height of its top."""
     y = bottom
     for text, colour in blocks:
         box(axes, x, y + 0.25, text, colour)
@@ -47,16 +53,17 @@ def stack(axes, x: float, blocks: list[tuple[str, str]], bottom: float, count: s
     return y
 
 
-def matrix(axes, x: float, y: float, causal: bool) -> None:
-    """A picture of A: every position sees all, or only those before it and itself."""
+def matrix(axes: Axes, x: float, y: float, causal: bool) -> None:
+    """Draws the mixing matrix A, full or causal (lower triangular)."""
     values = np.random.default_rng(5).uniform(0.25, 1, (7, 7))
     values = np.tril(values) if causal else values
     axes.imshow(values, extent=(x, x + 1.1, y, y + 1.1), cmap="Greens", vmin=0, vmax=1.3, zorder=3, aspect="auto")
-    axes.add_patch(plt.Rectangle((x, y), 1.1, 1.1, fill=False, ec="#555555", zorder=4))
+    axes.add_patch(Rectangle((x, y), 1.1, 1.1, fill=False, ec="#555555", zorder=4))
     axes.text(x + 0.55, y - 0.3, "A, triangular" if causal else "A", ha="center", fontsize=9)
 
 
 def main(path: str) -> None:
+    """Writes the figure."""
     figure, axes = plt.subplots(figsize=(10, 6.6))
     encoder = [("mix positions:  A · Aff(x)", MIXING), ("MLP over channels", CHANNELS)]
     decoder = [

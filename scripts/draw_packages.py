@@ -1,4 +1,7 @@
-"""Draws the packages by the layers of the import contract: python scripts/draw_packages.py docs/packages.svg"""
+"""Draws the packages by the layers of the import contract.
+
+python scripts/draw_packages.py docs/packages.svg
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
-matplotlib.rcParams["svg.hashsalt"] = "packages"  # the same file at every run
+matplotlib.rcParams["svg.hashsalt"] = "packages"  # makes the file reproducible
 ROOT = Path(__file__).parents[1]
 CONTRACT = "layers of the package"
 FAIRSEQ, TORCH, NEITHER = "#fbe0c3", "#cfe8d5", "#eeeeee"
@@ -23,7 +27,7 @@ WIDTH, HEIGHT, GAP = 13.0, 1.0, 0.35
 
 
 def layers() -> list[list[str]]:
-    """The packages of `resmlp_mt`, layer by layer, the importing ones first."""
+    """The packages of `resmlp_mt` by layer, the top layer first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     rows = next(contract["layers"] for contract in contracts if contract["name"] == CONTRACT)
     return [[name.strip().removeprefix("resmlp_mt.") for name in row.split("|")] for row in rows]
@@ -35,7 +39,7 @@ def summary(package: Path) -> str:
     return text.split("\n")[0].rstrip(".")
 
 
-def box(axes, x: float, y: float, width: float, height: float, name: str, package: Path) -> None:
+def box(axes: Axes, x: float, y: float, width: float, height: float, name: str, package: Path) -> None:
     """Draws a package with its name and summary."""
     colour = COLOURS.get(name, TORCH)
     shape = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.1", fc=colour, ec="#555555")
@@ -46,15 +50,15 @@ def box(axes, x: float, y: float, width: float, height: float, name: str, packag
 
 
 def main(path: str) -> None:
-    """Writes the drawing."""
+    """Writes the figure."""
     rows = layers()
     top = len(rows) * (HEIGHT + GAP)
     figure, axes = plt.subplots(figsize=(12, 7.2))
     for number, names in enumerate(rows):
         y = top - (number + 1) * (HEIGHT + GAP)
         width = (WIDTH - (len(names) - 1) * 0.3) / len(names)
-        for place, name in enumerate(names):
-            box(axes, place * (width + 0.3), y, width, HEIGHT, name, ROOT / "resmlp_mt" / name)
+        for index, name in enumerate(names):
+            box(axes, index * (width + 0.3), y, width, HEIGHT, name, ROOT / "resmlp_mt" / name)
         if number + 1 < len(rows):
             axes.annotate(
                 "", (WIDTH / 2, y - GAP), (WIDTH / 2, y), arrowprops={"arrowstyle": "-|>", "color": "#333333"}
@@ -64,7 +68,7 @@ def main(path: str) -> None:
         [(FAIRSEQ, "imports fairseq"), (TORCH, "imports torch when used"), (NEITHER, "needs neither to be imported")]
     ):
         y = top - 1 - place * 0.5
-        axes.add_patch(plt.Rectangle((WIDTH + 0.6, y), 0.3, 0.3, fc=colour, ec="#555555"))
+        axes.add_patch(Rectangle((WIDTH + 0.6, y), 0.3, 0.3, fc=colour, ec="#555555"))
         axes.text(WIDTH + 1.05, y + 0.15, text, fontsize=9, va="center")
     axes.text(
         WIDTH + 0.6, top - 2.6, "Arrows: imports. A package may import\nwhat stands below it, never above.", fontsize=9

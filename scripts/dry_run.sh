@@ -1,5 +1,5 @@
-# Sourced first by every recipe. With `--dry-run` anywhere among its options, or DRY_RUN=1 in the environment, a recipe prints the
-# commands that it would run; nothing is written, downloaded or trained, and no folder is made.
+# Sourced first by every recipe. With the option `--dry-run`, or DRY_RUN=1 in the environment, a recipe prints the commands that it
+# would run. It writes, downloads and trains nothing, and creates no folder.
 
 for option in "$@"; do
   shift
@@ -10,18 +10,18 @@ case ${DRY_RUN:-0} in
   *) export DRY_RUN PYTHONDONTWRITEBYTECODE=1 ;;
 esac
 
-# Runs a command; in a dry run prints it instead. Usage: run_or_print COMMAND [options...]
+# Runs a command, or prints it in a dry run. Usage: run_or_print COMMAND [options...]
 run_or_print() {
   if [ -z "${DRY_RUN:-}" ]; then "$@"; else print_command "$@"; fi
 }
 
-# Prints a command as a shell reads it.
+# Prints a command with shell quoting.
 print_command() {
   printf '%q ' "$@" | sed 's/ $//'
   echo
 }
 
-# Runs a training and appends its output to $run/train.log; in a dry run prints it. Usage: run_training COMMAND [options...]
+# Runs a training and appends its output to $run/train.log, or prints the command in a dry run. Usage: run_training COMMAND [options...]
 run_training() {
   if [ -n "${DRY_RUN:-}" ]; then
     print_command "$@"
@@ -31,7 +31,7 @@ run_training() {
   fi
 }
 
-# Shows only the lines of a training's output that match, rewritten; in a dry run all. Usage: ... | show_lines [options of sed...]
+# Rewrites the matching lines of a training's output with sed and drops the others, except in a dry run. Usage: ... | show_lines [options of sed...]
 show_lines() {
   if [ -n "${DRY_RUN:-}" ]; then
     cat
@@ -40,7 +40,7 @@ show_lines() {
   fi
 }
 
-# Sets `options` to the training of config/NAME.yaml as options of fairseq-train. Usage: read_training NAME
+# Reads config/NAME.yaml into the array `options`, as options of fairseq-train. Usage: read_training NAME
 read_training() {
   options=$(python -m resmlp_mt.experiments.recipes "$1") || exit
   mapfile -t options <<<"$options"

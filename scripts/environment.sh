@@ -1,17 +1,17 @@
-# Sourced by the other scripts: checks what the machine has, then makes the virtual environment and sets `venv_python`.
-# PYTHON chooses the interpreter, VENV the folder (default: .venv beside setup.py). Safe to run again: what is there stays.
+# Sourced by the other scripts: checks the machine, creates the virtual environment and sets `venv_python`.
+# PYTHON sets the interpreter, VENV the folder (default: .venv beside setup.py). An existing environment is kept.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VENV:-$root/.venv}
 venv_python=$venv/bin/python
-need_gib=9 # of disk: torch with its CUDA libraries, and room to unpack them
+need_gib=9 # free disk space for torch with its CUDA libraries, also while they are unpacked
 
 fail() {
   echo "$1" >&2
   exit 2
 }
 
-# Prints the interpreter to use: $PYTHON, or the first of ours that runs. 3.12 comes first since fairseq-fixed has a wheel for it.
+# Prints the interpreter: $PYTHON, or the first suitable one. 3.12 comes first because fairseq-fixed has a wheel for it.
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3.12 python3.11 python3.13 python3}; do
@@ -29,11 +29,11 @@ check_machine() {
     fail "$python cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)"
   free_gib=$(df -Pk "$(dirname "$venv")" | awk 'NR == 2 { print int($4 / 1048576) }')
   [ "$free_gib" -ge "$need_gib" ] ||
-    fail "$(dirname "$venv") has $free_gib GiB free, but the environment needs $need_gib: free some, or choose another place with VENV=/path/to/venv"
+    fail "$(dirname "$venv") has $free_gib GiB free, but the environment requires $need_gib: free some space, or set another folder with VENV=/path/to/venv"
   # Only Python 3.12 on x86-64 Linux has a wheel of fairseq-fixed; elsewhere pip compiles it, which takes about 3 minutes.
   if ! "$python" -c 'import platform, sys; sys.exit(not (sys.version_info[:2] == (3, 12) and platform.machine() == "x86_64"))'; then
     command -v "${CXX:-g++}" >/dev/null ||
-      fail "fairseq must be compiled for this Python, but there is no C++ compiler: install one (Debian: apt-get install g++), or use Python 3.12 (PYTHON=python3.12), for which it is ready made"
+      fail "fairseq must be compiled for this Python, but there is no C++ compiler: install one (Debian: apt-get install g++), or use Python 3.12 (PYTHON=python3.12), which has a wheel"
     "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' ||
       fail "fairseq must be compiled for this Python, but its headers are missing: install them (Debian: apt-get install python3-dev), or use Python 3.12 (PYTHON=python3.12)"
   fi
@@ -47,16 +47,16 @@ make_environment() {
   python=$(find_python) || exit 2
   wanted_version=$("$python" -c 'import sys; print(sys.version_info[:2])')
   if [ -x "$venv_python" ] && [ "$("$venv_python" -c 'import sys; print(sys.version_info[:2])')" != "$wanted_version" ]; then
-    fail "$venv was made with another Python than $python: remove it, or choose another place with VENV=/path/to/venv"
+    fail "$venv was created with another Python than $python: remove it, or set another folder with VENV=/path/to/venv"
   fi
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
-  [ -z "${DRY_RUN:-}" ] || fail "a dry run must find the environment made, but $venv is not: make it with \`bash scripts/environment.sh\`"
+  [ -z "${DRY_RUN:-}" ] || fail "a dry run requires the environment, but $venv is missing: create it with \`bash scripts/environment.sh\`"
   check_machine "$python"
   [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
   pip="$venv_python -m pip --disable-pip-version-check install -c $root/constraints.txt"
-  echo "[1/3] PyTorch and what fairseq is built with (about 3 GB to download)"
+  echo "[1/3] PyTorch and the build requirements of fairseq (about 3 GB to download)"
   $pip torch numpy cython setuptools wheel
-  echo "[2/3] fairseq (ready made for Python 3.12; compiled, about 3 minutes, for others)"
+  echo "[2/3] fairseq (a wheel for Python 3.12; compiled in about 3 minutes for others)"
   $pip --no-build-isolation fairseq-fixed
   echo "[3/3] this project"
   $pip --no-build-isolation -e "$root[train,vision,languages,docs,dev]"

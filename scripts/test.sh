@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment and runs every check and test: formatting, lint, types, import contracts, the documentation, tests.
-# --fast leaves out the tests that start fairseq's commands or take more than ten seconds. Other arguments go to pytest:
+# Creates the environment and runs all checks: formatting, lint, types, import contracts, documentation, tests.
+# --fast skips the tests that start fairseq's commands or take more than ten seconds. Other arguments are passed to pytest:
 # scripts/test.sh --fast tests/unit/nn
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
@@ -11,7 +11,7 @@ if [ "${1:-}" = --fast ]; then
 fi
 cd "$root"
 PATH=$venv/bin:$PATH
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two test processes stand side by side
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two test processes run in parallel
 ruff format --check .
 ruff check .
 mypy

@@ -1,4 +1,4 @@
-"""Writes docs/options.md, the tables of the models' options, from the configurations that define them."""
+"""Writes docs/options.md, the tables of the models' options, from their configuration classes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from data_prep.formats.text_files import Pair
 
 @dataclass(frozen=True)
 class Source:
-    """One file that a corpus is made of.
+    """One file of a corpus.
 
     Attributes:
         name: the file's name in the download folder and in `--from-dir`.
@@ -83,12 +83,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks of a corpus.
+    """The languages and files that the user requests from a corpus.
 
     Attributes:
         src: source language code.
         tgt: target language code.
-        from_dir: folder that already holds the files, or None.
+        from_dir: folder that contains the files, or None.
         train: `(path, weight)` of the user's own corpora.
         valid: paths of the user's own validation sets.
         test: paths of the user's own test sets.

@@ -69,7 +69,9 @@ def build_demo_corpus(seed: int = 1, train: int = 24_000, valid: int = 500, test
 
     Args:
         seed: the same seed gives the same corpus on every platform and Python version.
-        train, valid, test: number of pairs of each split.
+        train: number of training pairs.
+        valid: number of validation pairs.
+        test: number of test pairs.
 
     Returns:
         The pairs of "train", "valid" and "test". No sentence of either language occurs twice in the corpus, in any
@@ -92,11 +94,14 @@ def build_demo_corpus(seed: int = 1, train: int = 24_000, valid: int = 500, test
 def write_demo_corpus(
     folder: Path, seed: int = 1, train: int = 24_000, valid: int = 500, test: int = 500
 ) -> dict[str, list[Pair]]:
-    """Writes the demo corpus as train.en, train.de, valid.en, ...: UTF-8, one sentence a line.
+    """Writes the demo corpus as train.en, train.de, valid.en, ...: UTF-8, one sentence per line.
 
     Args:
         folder: the output folder; created if it is missing. Each file is written atomically.
-        seed, train, valid, test: see `build_demo_corpus`.
+        seed: see `build_demo_corpus`.
+        train: number of training pairs.
+        valid: number of validation pairs.
+        test: number of test pairs.
 
     Returns:
         The pairs that were written.

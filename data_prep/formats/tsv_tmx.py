@@ -31,7 +31,12 @@ def read_tsv(path: Path, errors: str = "strict") -> Iterator[Pair]:
         yield columns[0], columns[1]
 
 
-def read_tmx(path: Path, src_lang: str, tgt_lang: str, errors: str = "strict") -> Iterator[Pair]:
+def read_tmx(
+    path: Path,
+    src_lang: str,
+    tgt_lang: str,
+    errors: str = "strict",  # noqa: ARG001 - argument of every `Part.read`
+) -> Iterator[Pair]:
     """Yields the translation units of a TMX file that have both languages, in constant memory.
 
     Args:

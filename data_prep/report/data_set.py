@@ -1,4 +1,4 @@
-"""Loads what the report shows of a data set."""
+"""Loads the content of a data set's report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.sentencepiece_model import dictionary_symbols, load_model
 
 SAMPLE_PAIRS = 12
-_COUNTED_AT_ONCE = 1 << 24
+_TOKENS_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What the report shows of a data set.
+    """The content of a data set's report.
 
     Attributes:
         manifest: its manifest.
@@ -74,8 +74,8 @@ def _count(prefixes: Sequence[Path], pieces: int) -> NDArray[np.int64]:
     counts = np.zeros(len(SPECIAL_TOKEN_NAMES) + pieces, np.int64)
     for prefix in prefixes:
         token_ids = read_indexed(prefix).tokens
-        for start in range(0, len(token_ids), _COUNTED_AT_ONCE):
-            counts += np.bincount(token_ids[start : start + _COUNTED_AT_ONCE], minlength=len(counts))
+        for start in range(0, len(token_ids), _TOKENS_AT_ONCE):
+            counts += np.bincount(token_ids[start : start + _TOKENS_AT_ONCE], minlength=len(counts))
     return counts[len(SPECIAL_TOKEN_NAMES) :]
 
 

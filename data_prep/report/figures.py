@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resmlp_mt.common.plot_style import COLOURS, GRID, MUTED, STYLE, figure_svg
 
 SRC_COLOR, TGT_COLOR, RATIO_COLOR = COLOURS[:3]
-_MOST_BARS = 100
+_MAX_BARS = 100
 _CELLS = 60
 
 
@@ -30,7 +30,7 @@ def length_histogram(sizes: Sequence[NDArray[np.int32]], languages: Sequence[str
     """
     figure, axes = _figure()
     longest = int(max(np.percentile(side, 99.9) for side in sizes))
-    edges = np.arange(0, longest + 2, max(1, -(-longest // _MOST_BARS))) + 0.5
+    edges = np.arange(0, longest + 2, max(1, -(-longest // _MAX_BARS))) + 0.5
     for side, lang, color in zip(sizes, languages, (SRC_COLOR, TGT_COLOR), strict=True):
         _outline(axes, side, edges, color, lang)
     axes.set_xlabel("pieces in a sentence (dashed: median; the longest 0.1 % is not drawn)")

@@ -35,10 +35,10 @@ def page(data: DataSet) -> str:
     """The whole page.
 
     Args:
-        data: what to show.
+        data: content of the report.
 
     Returns:
-        HTML with its style and figures inside; it loads nothing.
+        HTML with its style and figures inside; it loads no other files.
     """
     title = f"{data.manifest.settings['corpus']}, {data.languages[0]} to {data.languages[1]}"
     content = [

@@ -1,4 +1,4 @@
-"""Writes `report.html`, the report of a data set on one page that loads nothing."""
+"""Writes `report.html`, the report of a data set on one page that loads no other files."""
 
 from __future__ import annotations
 

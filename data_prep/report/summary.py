@@ -12,7 +12,7 @@ def removal_table(manifest: DataManifest) -> str:
     """A table of the number of training pairs that each rule removed.
 
     Args:
-        manifest: of a finished data set.
+        manifest: manifest of a finished data set.
     """
     read, rules = manifest.removed["read"], manifest.removed["rules"]
     # Differs from the pairs that are left if a corpus has a weight other than 1.
@@ -26,7 +26,7 @@ def next_commands(manifest: DataManifest, out: Path) -> str:
     """The commands that use a data set.
 
     Args:
-        manifest: of the data set.
+        manifest: manifest of the data set.
         out: its folder.
     """
     data = ":".join(map(str, training_folders(out, manifest)))
@@ -38,5 +38,5 @@ def next_commands(manifest: DataManifest, out: Path) -> str:
         f"or:        resmlp-mt train {out}, which chooses model and settings by the size of the data\n"
         f"translate: fairseq-interactive {out} --user-dir resmlp_mt --path CHECKPOINT --source-lang {settings['src']} "
         f"--target-lang {settings['tgt']} --bpe sentencepiece --sentencepiece-model {model} ...\n"
-        f"look:      resmlp-mt data-report {out}"
+        f"inspect:   resmlp-mt data-report {out}"
     )

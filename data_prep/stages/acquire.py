@@ -19,7 +19,7 @@ _UNPUBLISHED = "unpublished, recorded at first download"
 
 @dataclass(frozen=True)
 class Locations:
-    """Where files are looked up and stored.
+    """The folders and mirrors of files.
 
     Attributes:
         from_dir: the folder of `--from-dir`; if it is given, nothing is downloaded.
@@ -51,7 +51,7 @@ def acquire(parts: list[Part], locations: Locations) -> tuple[list[LocalPart], l
     """Acquires and verifies every file of the parts.
 
     Args:
-        parts: what the corpus consists of.
+        parts: parts of the corpus.
         locations: where to look files up and store them.
 
     Returns:

@@ -40,7 +40,7 @@ class Task:
     Attributes:
         pairs: source and target sentences.
         is_train: training pairs may be left out and sampled; held-out pairs are kept as they are.
-        sampling_seed: of the segmentation; None for the best one.
+        sampling_seed: seed of the sampled segmentation; None for the best segmentation.
     """
 
     pairs: list[Pair]
@@ -70,7 +70,7 @@ class Binarised:
 
 
 class Binariser:
-    """Converts pairs of sentences to tokens and leaves out the ones that cannot be trained on.
+    """Converts pairs of sentences to tokens and removes training pairs that are unusable.
 
     Args:
         settings: the configuration.
@@ -117,7 +117,7 @@ class Binariser:
         broken = {NO_PIECES: shortest == 0, TOO_MANY_PIECES: longest > self._max_subwords, UNKNOWN_PIECES: unknown}
         keep = np.ones(len(task.pairs), bool)
         for rule, breaks in broken.items():
-            result.left_out += [RemovedPair(rule, "", 0, *task.pairs[place]) for place in np.flatnonzero(keep & breaks)]
+            result.left_out += [RemovedPair(rule, "", 0, *task.pairs[index]) for index in np.flatnonzero(keep & breaks)]
             keep &= ~breaks
         if not keep.all():
             for side in range(2):

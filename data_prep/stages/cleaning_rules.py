@@ -1,4 +1,4 @@
-"""The cleaning rules that look at one pair at a time.
+"""The cleaning rules that check one pair at a time.
 
 The rules are applied in the order of `RULES`; a pair is removed, and counted, by the first rule that it breaks. Rules
 that compare pairs with one another (duplicates, leaks) are in `selection`.

@@ -38,7 +38,7 @@ class Run:
 
 
 class Job:
-    """What the stages of a run share.
+    """The settings, folders and steps of a run, for its stages.
 
     Args:
         settings: the configuration of the data set.

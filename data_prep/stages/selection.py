@@ -22,7 +22,7 @@ RULES = (DUPLICATE, NEAR_DUPLICATE, LEAK, HELD_OUT)
 # The values of `Block.reasons`: 0 for a kept pair, otherwise the index of the rule in RULES, from 1.
 REASON = {rule: number for number, rule in enumerate(RULES, 1)}
 
-# Sorting one bucket takes about 40 bytes a key.
+# Sorting one bucket takes about 40 bytes per key.
 KEYS_PER_BUCKET = 8_000_000
 MAX_COPIES = 255
 _FRACTION_BITS = 53

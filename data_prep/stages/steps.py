@@ -24,7 +24,7 @@ class Steps:
         """Runs a step unless it is finished.
 
         Args:
-            name: of the step; its record is `done/NAME.json`.
+            name: name of the step; its record is `done/NAME.json`.
             run: does the work and returns what later steps and the manifest need, as JSON values.
 
         Returns:
@@ -68,6 +68,6 @@ class Steps:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Deletes the partial files that a killed run has left."""
+    """Deletes the partial files of a killed run."""
     for partial in folder.rglob(f"*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)

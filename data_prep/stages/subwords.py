@@ -19,7 +19,7 @@ from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
 from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.sentencepiece_model import NORMALIZATION
 
-# sentencepiece's own limit of 4192 bytes would leave out long lines without a message.
+# sentencepiece's default limit of 4192 bytes would silently skip long lines.
 _LONGEST_SENTENCE_BYTES = 1 << 16
 
 
@@ -32,7 +32,7 @@ def train_model(sample: Path, out: Path, settings: Settings) -> None:
     """Trains a sentencepiece model in a child process, so that an interrupt ends it and its memory is freed.
 
     Args:
-        sample: text, one prepared sentence a line.
+        sample: text, one prepared sentence per line.
         out: the model file to write.
         settings: algorithm, size and coverage of the vocabulary.
 

@@ -27,7 +27,7 @@ _SIZES = ((1_000_000, 32000), (200_000, 16000), (20_000, 8000), (2_000, 4000), (
 
 def vocabulary_size(settings: Settings, pairs: int) -> int:
     """The number of pieces: the given one, or one that suits the number of training pairs."""
-    return settings.vocab_size or next(size for least, size in _SIZES if pairs >= least)
+    return settings.vocab_size or next(size for min_pairs, size in _SIZES if pairs >= min_pairs)
 
 
 def learn_vocabulary(job: Job, blocks: list[Block], pairs: int) -> dict[str, Any]:

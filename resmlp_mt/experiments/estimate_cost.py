@@ -1,9 +1,9 @@
-"""Works out what the WMT14 recipes take on a GPU: operations, memory, hours and money. Nothing of it is measured.
+"""Estimates the operations, memory, hours and cost of the WMT14 recipes on a GPU. Nothing is measured.
 
-Operations and activations are counted on the real models, built on the CPU and run on a few sentences: every matrix
-product of a forward pass, three times for forward and backward together, and every tensor kept for the backward pass.
-Hours follow from the GPU's peak and an assumed share of it; models of this size reach 10 to 30 percent, so both ends
-are printed. Prices are round figures; give yours with --price.
+Operations and activations are counted on the real models, built on the CPU and run on a few sentences: every matmul of
+a forward pass, three times for forward and backward together, and every tensor kept for the backward pass. Hours follow
+from the GPU's peak and an assumed utilization. Models of this size reach 10 to 30 percent, so both ends are printed.
+Prices are round figures; --price sets others.
 
     python -m resmlp_mt.experiments.estimate_cost --size wmt_en_de --updates 150000 --output results/cost.json
 """
@@ -27,15 +27,17 @@ from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.side_by_side import print_table
 from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
-UTILISATIONS = (0.1, 0.3)
-_LENGTH = 30  # sub-words of a sentence, both sides; newstest2014's average with 32,000 pieces is near it
+UTILIZATIONS = (0.1, 0.3)
+_LENGTH = 30  # sub-words per sentence on both sides, near newstest2014's mean with 32,000 pieces
 _SENTENCES = 4
-_HALF, _SINGLE, _DOUBLE = 2, 4, 8  # bytes
-_OPTIMISER_STATES = {"adagrad": 1, "nag": 1, "adam": 2}  # tensors of the size of the parameters
+_HALF, _SINGLE, _DOUBLE = 2, 4, 8  # bytes per number
+_OPTIMIZER_STATES = {"adagrad": 1, "nag": 1, "adam": 2}  # tensors per parameter
 
 
-def _convolution_operations(input_shape: Sequence[int], weight_shape: Sequence[int], *rest: Any, **options: Any) -> int:
-    """Of ConvS2S's convolutions, (len, batch, in) with (kernel, in, out), which torch's counter does not know."""
+def _convolution_operations(
+    input_shape: Sequence[int], weight_shape: Sequence[int], *_args: Any, **_options: Any
+) -> int:
+    """Operations of ConvS2S's convolutions, which torch's counter lacks: (len, batch, in) with (kernel, in, out)."""
     length, batch, _ = input_shape
     kernel, width, out = weight_shape
     return 2 * length * batch * kernel * width * out
@@ -46,7 +48,7 @@ _CONVOLUTIONS = {torch.ops.aten.conv_tbc: _convolution_operations}
 
 @dataclass(frozen=True)
 class Gpu:
-    """A kind of GPU: peak of dense 16-bit products (TFLOP/s) by its data sheet, and a round price ($ an hour)."""
+    """A GPU model: peak of dense 16-bit matmuls (TFLOP/s) from its data sheet, and a round price ($ per hour)."""
 
     peak: float
     price: float
@@ -63,15 +65,15 @@ GPUS = {
 
 @dataclass(frozen=True)
 class Counts:
-    """What was counted on a model.
+    """Counts of a model.
 
     Attributes:
-        parameters: shared ones once.
-        operations: floating-point operations of training on one target token (and one source token).
-        activation_bytes: kept for the backward pass by the model for one target token, in 16 bits.
-        output_bytes: of one target token's scores over the vocabulary: 16-bit logits, 32-bit log-probabilities, and the
-            gradients of both.
-        state_bytes: of weights, gradients and optimiser: 16 bits to compute with, 32 bits to add up in.
+        parameters: number of parameters; shared ones count once.
+        operations: floating-point operations per target token (with one source token) of a training step.
+        activation_bytes: bytes per target token that the model keeps for the backward pass, in 16 bits.
+        output_bytes: bytes per target token of the output: 16-bit logits, 32-bit log-probabilities, and the gradients
+            of both.
+        state_bytes: bytes of weights, gradients and optimizer: 16 bits to compute with, 32 bits to accumulate in.
     """
 
     parameters: int
@@ -81,13 +83,13 @@ class Counts:
     state_bytes: int
 
     def memory(self, tokens: int) -> float:
-        """GiB of a training with so many tokens a batch; CUDA itself and fragments come on top."""
+        """GiB of a training with this many tokens per batch, without CUDA's own memory and fragmentation."""
         return (self.state_bytes + tokens * (self.activation_bytes + self.output_bytes)) / 2**30
 
 
 def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Module, str]:
-    """Makes a system's model for a vocabulary of made-up words, and names its optimiser."""
-    # Only here, since fairseq has something to say when it is imported, which a wrong option must not wait for.
+    """Builds a system's model for a vocabulary of made-up words; returns it with the name of its optimizer."""
+    # Imported here because importing fairseq is slow and logs; a wrong option must fail before that.
     from resmlp_mt.fairseq_plugin.untrained import build_untrained
 
     return build_untrained([*model_options(system, size, layers), *training_options(system, size)], vocabulary)
@@ -96,15 +98,15 @@ def build(system: str, size: str, layers: int, vocabulary: int) -> tuple[nn.Modu
 def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:
     """Counts operations and memory on a system's model."""
     torch.manual_seed(1)
-    model, optimiser = build(system, size, layers, vocabulary)
-    model.double().train()  # 64 bits, for which torch has plain products alone, all of which are counted
+    model, optimizer = build(system, size, layers, vocabulary)
+    model.double().train()  # in 64 bits torch uses plain matmuls only, which are all counted
     tokens = torch.randint(4, vocabulary, (_SENTENCES, _LENGTH))
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    parameter_storage = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own and tensor.is_floating_point():
+        if storage.data_ptr() not in parameter_storage and tensor.is_floating_point():
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -114,7 +116,7 @@ def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:
         scores = model(tokens, lengths, tokens)[0]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     targets = scores[..., 0].numel()
-    states = 2 * _HALF + _SINGLE * (2 + _OPTIMISER_STATES[optimiser])
+    states = 2 * _HALF + _SINGLE * (2 + _OPTIMIZER_STATES[optimizer])
     return Counts(
         parameters=parameters,
         operations=3 * counter.get_total_flops() / targets,
@@ -124,13 +126,13 @@ def count(system: str, size: str, layers: int, vocabulary: int) -> Counts:
     )
 
 
-def hours(operations: float, gpu: Gpu, utilisation: float) -> float:
-    """Hours of one GPU for so many operations at a share of its peak."""
-    return operations / (gpu.peak * 1e12 * utilisation) / 3600
+def hours(operations: float, gpu: Gpu, utilization: float) -> float:
+    """Hours of one GPU for this many operations at a share of its peak."""
+    return operations / (gpu.peak * 1e12 * utilization) / 3600
 
 
 def _count(text: str, least: int = 1) -> int:
-    """Reads a whole number that is not below the least."""
+    """Parses a whole number of at least `least`."""
     number = int(text) if text.isdecimal() and len(text) < 19 else -1
     if number < least:
         raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, but is {text!r}")
@@ -138,11 +140,11 @@ def _count(text: str, least: int = 1) -> int:
 
 
 def _vocabulary(text: str) -> int:
-    return _count(text, least=100)  # special tokens, and some to draw sentences from
+    return _count(text, least=100)  # the special tokens, and enough others to draw sentences from
 
 
 def _prices(parser: argparse.ArgumentParser, given: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Dollars an hour of every GPU: the round figures, or those that are given."""
+    """Dollars per hour of every GPU: the round figures, replaced by those on the command line."""
     prices = {name: gpu.price for name, gpu in GPUS.items()}
     for name, text in given:
         if name not in GPUS:
@@ -157,40 +159,43 @@ def _prices(parser: argparse.ArgumentParser, given: Sequence[Sequence[str]]) -> 
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, dict[str, float]]:
-    """Reads the options, and the price of every GPU."""
+    """Parses the command line; returns the options and the price of every GPU."""
     parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("wmt_en_de", "wmt_en_fr"), default="wmt_en_de")
     parser.add_argument("--updates", type=_count, default=150_000)
-    parser.add_argument("--batch", type=_count, default=32_768, help="target tokens of an update")
-    parser.add_argument("--tokens-per-gpu", type=_count, default=4096, help="of a batch on one GPU")
+    parser.add_argument("--batch", type=_count, default=32_768, help="target tokens per update")
+    parser.add_argument("--tokens-per-gpu", type=_count, default=4096, help="target tokens per batch on one GPU")
     parser.add_argument("--vocabulary", type=_vocabulary, default=32_000)
-    parser.add_argument("--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="an hour")
+    parser.add_argument(
+        "--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="price per hour of a GPU"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
     args = parser.parse_args(argv)
     return args, _prices(parser, args.price)
 
 
 def main() -> None:
+    """Counts, prints the table and writes the JSON file."""
     args, prices = parse_arguments()
     systems = [(system, 6) for system in SYSTEMS]
     systems.insert(1, ("resmlp", 12))
     counts = {(system, layers): count(system, args.size, layers, args.vocabulary) for system, layers in systems}
-    low, high = UTILISATIONS
+    low, high = UTILIZATIONS
     rows = []
-    for (system, layers), found in counts.items():
+    for (system, layers), model in counts.items():
         title = SYSTEMS[system].title + (f"-{layers}" if system == "resmlp" else "")
-        total = found.operations * args.batch * args.updates
-        row = [title, f"{found.parameters / 1e6:.0f}", f"{found.operations / 1e6:.0f}", f"{total / 1e18:.2f}"]
-        row.append(f"{found.memory(args.tokens_per_gpu):.1f}")
+        total = model.operations * args.batch * args.updates
+        row = [title, f"{model.parameters / 1e6:.0f}", f"{model.operations / 1e6:.0f}", f"{total / 1e18:.2f}"]
+        row.append(f"{model.memory(args.tokens_per_gpu):.1f}")
         for name, gpu in GPUS.items():
             fast, slow = hours(total, gpu, high), hours(total, gpu, low)
             row.append(f"{fast:.0f} to {slow:.0f} h, ${fast * prices[name]:.0f} to {slow * prices[name]:.0f}")
         rows.append(row)
-    heads = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
-    print(f"Worked out, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
-    print_table([*heads, *(f"one {name}" for name in GPUS)], rows)
+    header = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
+    print(f"Estimated, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
+    print_table([*header, *(f"one {name}" for name in GPUS)], rows)
     settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
-    results = {f"{system}-{layers}": asdict(found) for (system, layers), found in counts.items()}
+    results = {f"{system}-{layers}": asdict(model) for (system, layers), model in counts.items()}
     write_json(args.output, {"measured": False, "settings": settings, "counts": results})
 
 

@@ -1,4 +1,4 @@
-"""Commands of this environment, several at a time, which all end when this process is told to end."""
+"""Runs commands of this environment in parallel; all of them stop when this process is stopped."""
 
 from __future__ import annotations
 
@@ -18,65 +18,70 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-_SAID = 2000  # characters of a failed command's log that are shown
+_LOG_END = 2000  # characters of a failed command's log in the error message
 _GRACE_SECONDS = 60
-_LOOK_SECONDS = 0.1  # between looks at a process's memory
+_POLL_SECONDS = 0.1  # between two readings of a process's memory
 
 
 class CommandError(RuntimeError):
-    """A command failed; the message says which and ends with the end of its log."""
+    """A command failed. The message has its name, exit status and the end of its log."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended well: its peak memory, and its log from this start on."""
+    """A successful command: its peak memory, and the output of this run."""
 
     peak_mib: float
-    said: str
+    output: str
 
 
 class Commands:
-    """Runs commands from several threads; `stop` ends those that run, and no other begins after that."""
+    """Runs commands from several threads. `stop` ends the running ones; none starts after it."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopped = False
 
-    def run(self, log: Path, threads: int, *words: object) -> Finished:
-        """Runs a command of this environment to its end; what it says is added to a file.
+    def run(self, log: Path, threads: int, *args: object) -> Finished:
+        """Runs a command of this environment to its end and appends its output to a log.
 
         Args:
-            log: gets both of its output streams.
-            threads: of the command.
-            words: its name and arguments.
+            log: file for standard output and standard error.
+            threads: number of threads of the command.
+            args: name of the command and its arguments.
 
         Raises:
             CommandError: when it fails.
         """
-        command = [str(BIN / str(words[0])), *map(str, words[1:])]
+        command = [str(BIN / str(args[0])), *map(str, args[1:])]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
-        with log.open("ab") as output:
-            begin = output.tell()
+        with log.open("ab") as log_file:
+            begin = log_file.tell()
             with self._lock:
                 if self._stopped:
                     raise CommandError("stopped")
-                # Its own session: a Ctrl-C in the terminal reaches this process alone, which then ends the command.
+                # A session of its own: Ctrl-C in the terminal reaches this process only, which then ends the command.
                 process = subprocess.Popen(
-                    command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment, start_new_session=True
+                    command,
+                    stdout=log_file,
+                    stderr=subprocess.STDOUT,
+                    cwd=ROOT,
+                    env=environment,
+                    start_new_session=True,
                 )
                 self._running.add(process)
             peak = _wait(process)
         with self._lock:
             self._running.discard(process)
-        said = log.read_bytes()[begin:].decode("utf-8", "replace")
+        output = log.read_bytes()[begin:].decode("utf-8", "replace")
         if process.returncode != 0:
             name = Path(command[0]).name
-            raise CommandError(f"{name} ended with status {process.returncode}, see {log}:\n{said[-_SAID:]}")
-        return Finished(peak, said)
+            raise CommandError(f"{name} ended with status {process.returncode}, see {log}:\n{output[-_LOG_END:]}")
+        return Finished(peak, output)
 
     def stop(self) -> None:
-        """Asks the running commands to end, and ends those that have not done so within a minute."""
+        """Sends SIGTERM to the running commands, and kills those that are still running after a minute."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -93,9 +98,9 @@ class Commands:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Waits for a process's end; returns its peak memory in MiB, as the system last told it, or 0 where it tells none.
+    """Waits for a process; returns its peak memory in MiB from the last reading of VmHWM, or 0 if there was none.
 
-    The system's own account at the end, `ru_maxrss`, begins with the memory of the process that started this one.
+    `ru_maxrss` at the end would not do: it includes the memory of the parent at the time of the fork.
     """
     peak = 0
     while True:
@@ -103,26 +108,26 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
             peak = int(next(line for line in status if line.startswith("VmHWM:")).split()[1])
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_LOOK_SECONDS)
+            process.wait(_POLL_SECONDS)
             return peak / 1024
 
 
 def run_jobs(jobs: Iterable[Callable[[], Any]], at_once: int, commands: Commands) -> list[Any]:
-    """Runs functions in threads, beginning them in their order. Ctrl-C and SIGTERM end the commands first.
+    """Runs functions in threads and starts them in order. On Ctrl-C or SIGTERM it stops the commands first.
 
     Args:
         jobs: the functions; each may use `commands`.
         at_once: number of threads.
-        commands: ended when this process is interrupted or a job fails by more than a command's failure.
+        commands: stopped when this process is interrupted, or when a job raises anything but `CommandError`.
 
     Returns:
-        What each returned, or the `CommandError` that it raised.
+        For each job its return value, or the `CommandError` that it raised.
 
     Raises:
-        KeyboardInterrupt: on SIGTERM too.
+        KeyboardInterrupt: on Ctrl-C and on SIGTERM.
     """
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -1,7 +1,7 @@
 """Translates a raw test set with any fairseq checkpoint and scores it as `resmlp-mt evaluate` scores a bundle.
 
-For the baselines, of which no bundle can be made: fairseq-generate translates, their sub-words are put together as the
-data's manifest says, and the scores are of raw text against raw references.
+For the baselines, which cannot be bundled. fairseq-generate translates, the tokenizer of the prepared data joins the
+sub-words into raw text, and the scores compare raw translations with raw references.
 
     python -m resmlp_mt.experiments.score_fairseq averaged.pt --data DATA --pair en-de \
         --translations test.de --json test.json
@@ -24,24 +24,25 @@ BEAM = 4
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="from fairseq-train or `resmlp-mt average`")
     parser.add_argument("--data", type=Path, required=True, help="prepared folder that it was trained on")
-    parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="languages")
-    parser.add_argument("--split", default="test", help="of the data (default: test)")
+    parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="language pair")
+    parser.add_argument("--split", default="test", help="split of the data to translate (default: test)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1.0)")
     parser.add_argument(
         "--tokenised",
         action="store_true",
-        help="also BLEU of tokens, of lower-cased tokens and of split compounds",
+        help="add BLEU on tokens, on lower-cased tokens and with split compounds",
     )
-    parser.add_argument("--translations", type=Path, required=True, help="write the translations")
-    parser.add_argument("--json", type=Path, required=True, help="write the scores")
+    parser.add_argument("--translations", type=Path, required=True, help="output file of the translations")
+    parser.add_argument("--json", type=Path, required=True, help="output file of the scores")
     return parser.parse_args()
 
 
 def generate(args: argparse.Namespace, source: str, target: str) -> str:
-    """What fairseq-generate says of a split.
+    """Translates a split with fairseq-generate; returns its standard output.
 
     Raises:
         ResMLPError: when it fails.
@@ -56,12 +57,13 @@ def generate(args: argparse.Namespace, source: str, target: str) -> str:
         text=True,
     )
     if finished.returncode:
-        reason = (finished.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise ResMLPError(f"fairseq-generate must translate {args.split} with {args.checkpoint}, but said: {reason}")
+        reason = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
+        raise ResMLPError(f"fairseq-generate failed on {args.split} with {args.checkpoint}: {reason}")
     return finished.stdout
 
 
 def main() -> int:
+    """Translates, scores and writes; returns the exit status."""
     args = parse_arguments()
     source, _, target = args.pair.partition("-")
     plan = Plan(data=args.data, pair=(source, target), work=args.checkpoint.parent, budget=(), split=args.split)

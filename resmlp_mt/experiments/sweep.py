@@ -1,9 +1,9 @@
-"""Trains one system with many settings, ranks them on the validation set, and trains the best again with more seeds.
+"""Trains one system with many settings, ranks them on the validation set, and retrains the best with more seeds.
 
-A settings file (YAML or JSON) names a base system and axes, each with its values, like
-scripts/recipes/sweep_multi30k.yaml. By default one axis is changed at a time, while all others keep their first value;
---grid takes every combination. Settings are ranked by BLEU on the validation set, so that the test set does not
-influence the choice; the test scores of the finalists are reported. Interrupted, the same command continues.
+A settings file (YAML or JSON) has a base system and axes with values, like scripts/recipes/sweep_multi30k.yaml. By
+default one axis is changed at a time, while all others keep their first value; --grid tries every combination. Settings
+are ranked by BLEU on the validation set, so that the test set does not influence the choice; the test scores of the
+finalists are reported. After an interruption the same command resumes.
 
     resmlp-mt sweep scripts/recipes/sweep_multi30k.yaml --data data/multi30k --updates 1500 \
         --final-updates 2550 --work runs/sweep --output results/sweep.json
@@ -36,19 +36,19 @@ from resmlp_mt.experiments.sweep_figure import draw_sweep
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `resmlp-mt sweep`."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("settings", type=Path, help="YAML or JSON file of `base` and `axes`, see docs/compare.md")
+    parser.add_argument("settings", type=Path, help="YAML or JSON file with `base` and `axes`, see docs/compare.md")
     parser.add_argument("--grid", action="store_true", help="every combination instead of one axis at a time")
-    parser.add_argument("--updates", type=int, required=True, help="updates of the training of each setting")
+    parser.add_argument("--updates", type=int, required=True, help="updates of each training in the first round")
     parser.add_argument("--final-updates", type=int, help="updates of the finalists' trainings (default: as --updates)")
     parser.add_argument(
-        "--finalists", type=int, default=3, help="number of settings that are trained again; 0 for none (default: 3)"
+        "--finalists", type=int, default=3, help="number of settings to retrain; 0 for none (default: 3)"
     )
     parser.add_argument(
         "--seeds",
         type=int,
         nargs="+",
         default=[1, 2, 3],
-        help="seeds of the finalists; all settings are trained with the first",
+        help="seeds of the finalists; the first round uses the first seed (default: 1 2 3)",
     )
     add_run_arguments(parser)
 
@@ -60,7 +60,7 @@ def read_axes(path: Path) -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
         The base system, and for each axis the options of each of its values by the value's name.
 
     Raises:
-        ResMLPError: when it is of another form.
+        ResMLPError: when the file is malformed.
     """
     content = read_settings(path)
     for field in content:
@@ -69,7 +69,7 @@ def read_axes(path: Path) -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
     axes: Any = content.get("axes")
     if not isinstance(axes, dict) or not axes:
         raise ResMLPError(f"{path}: axes must be a mapping, not {axes!r}; see docs/compare.md")
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    options_by_axis: dict[str, dict[str, dict[str, Any]]] = {}
     for axis, values in axes.items():
         where = f"{path}: {axis}"
         if not isinstance(values, list | dict) or not values:
@@ -78,19 +78,19 @@ def read_axes(path: Path) -> tuple[str, dict[str, dict[str, dict[str, Any]]]]:
             for name, options in values.items():
                 if not isinstance(options, dict):
                     raise ResMLPError(f"{where}: {name} must be options, NAME: VALUE, not {options!r}")
-            found[str(axis)] = {str(name): options for name, options in values.items()}
+            options_by_axis[str(axis)] = {str(name): options for name, options in values.items()}
         else:
-            found[str(axis)] = {str(value): {str(axis): value} for value in values}
-    return str(content.get("base", "resmlp")), found
+            options_by_axis[str(axis)] = {str(value): {str(axis): value} for value in values}
+    return str(content.get("base", "resmlp")), options_by_axis
 
 
 def settings_of(axes: Mapping[str, Mapping[str, Any]], grid: bool) -> list[dict[str, str]]:
     """The settings of a sweep, the starting point first: for each axis the name of its value.
 
     Args:
-        axes: of `read_axes`.
-        grid: every combination; otherwise the starting point (every axis at its first value) and what differs from it
-            in one axis.
+        axes: axes from `read_axes`.
+        grid: try every combination. Otherwise the settings are the starting point (the first value of every axis) and
+            those that differ from it in one axis.
     """
     if grid:
         return [dict(zip(axes, names, strict=True)) for names in itertools.product(*axes.values())]
@@ -99,14 +99,14 @@ def settings_of(axes: Mapping[str, Mapping[str, Any]], grid: bool) -> list[dict[
 
 
 def describe(setting: Mapping[str, str], start: Mapping[str, str]) -> str:
-    """How a setting differs from the starting point."""
+    """Describes how a setting differs from the starting point."""
     return ", ".join(f"{axis} {name}" for axis, name in setting.items() if name != start[axis]) or "starting point"
 
 
 def contestant_of(
     base: str, size: str, axes: Mapping[str, Mapping[str, dict[str, Any]]], setting: Mapping[str, str], title: str
 ) -> Contestant:
-    """The system of a setting, in a folder named after its values."""
+    """The system of a setting; its folder is named after the values."""
     options: dict[str, Any] = {}
     for axis, name in setting.items():
         options |= axes[axis][name]
@@ -117,7 +117,7 @@ def contestant_of(
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Runs both rounds and writes; returns the exit status."""
+    """Runs both rounds and writes the results; returns the exit status."""
     base, axes = read_axes(arguments.settings)
     final_updates = arguments.updates if arguments.final_updates is None else arguments.final_updates
     for name, value, least in (
@@ -170,7 +170,7 @@ def _train_all(
     commands: Commands,
     test: bool = False,
 ) -> list[dict[str, Any]]:
-    """Trains settings with every seed and scores them on the validation set, and on the test set where wanted."""
+    """Trains settings with every seed and scores them on the validation set, and on the test set if `test` is set."""
 
     def job(contestant: Contestant, seed: int) -> dict[str, Any]:
         trained = train(plan, contestant, seed, commands, alone=arguments.jobs == 1)
@@ -181,10 +181,10 @@ def _train_all(
         return {**trained, "scores": scores}
 
     jobs = [partial(job, contestant, seed) for contestant in contestants for seed in seeds]
-    found = run_jobs(jobs, arguments.jobs, commands)
+    results = run_jobs(jobs, arguments.jobs, commands)
     rows = []
     for index, contestant in enumerate(contestants):
-        runs = found[index * len(seeds) : (index + 1) * len(seeds)]
+        runs = results[index * len(seeds) : (index + 1) * len(seeds)]
         row: dict[str, Any] = {"title": contestant.title, "words": list(contestant.options)}
         errors = [str(run) for run in runs if isinstance(run, CommandError)]
         if errors:
@@ -219,4 +219,4 @@ def _table(
             names = ("validation_perplexity", "validation_bleu", "test_bleu", "test_chrf")
             lines.append(f"| {row['title']} | {' | '.join(mean_text(row[name]) for name in names)} |")
     signatures = ranked[0]["signatures"] if ranked else {}
-    return "\n".join([*lines, "", *(f"{metric}: `{said}`" for metric, said in signatures.items())]) + "\n"
+    return "\n".join([*lines, "", *(f"{metric}: `{signature}`" for metric, signature in signatures.items())]) + "\n"

@@ -1,4 +1,4 @@
-"""The picture of a sweep: every setting's BLEU on the validation set, and the finalists' with their seeds."""
+"""The figure of a sweep: validation BLEU of every setting, and of the finalists with their seeds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ALL, _FINAL = COLOURS[:2]
 
 
 def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the first round, and below it the finalists where there are any.
+    """Draws the first round, and below it the finalists, if any.
 
     Args:
-        path: of the picture; its ending says which kind.
+        path: output file; the suffix selects the format.
         ranked: rows of the first round, the best first.
         final: rows of the finalists.
     """
@@ -32,12 +32,12 @@ def draw_sweep(path: Path, ranked: Sequence[Mapping[str, Any]], final: Sequence[
     figure = Figure(figsize=(9, 0.5 + 0.28 * sum(heights)), layout="constrained")
     panels = figure.subplots(len(rounds), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, rows, colour) in zip(panels, rounds, strict=True):
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             mean, spread = mean_and_spread(row["validation_bleu"])
-            axes.errorbar(mean, place, xerr=spread or 0.0, fmt="o", color=colour, capsize=4)
+            axes.errorbar(mean, index, xerr=spread or 0.0, fmt="o", color=colour, capsize=4)
             if spread is not None:
                 axes.plot(
-                    row["validation_bleu"], [place] * len(row["validation_bleu"]), "|", color=colour, markersize=12
+                    row["validation_bleu"], [index] * len(row["validation_bleu"]), "|", color=colour, markersize=12
                 )
         axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)

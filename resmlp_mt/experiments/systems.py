@@ -1,12 +1,12 @@
-"""The systems that the recipes train and compare: the options of `fairseq-train` for each, at each size.
+"""The systems that the recipes train and compare: the options of `fairseq-train` for each system and size.
 
-The one table of the baselines' settings. ResMLP's own are those of the recipes (`recipes/config/*.yaml`):
+The settings of the baselines are in this table only. ResMLP's settings come from the recipes (`recipes/config/*.yaml`):
 
     python -m resmlp_mt.experiments.systems transformer wmt_en_de --layers 12      # one argument a line
     from resmlp_mt.experiments.systems import SYSTEMS, SIZES, model_options, training_options
 
-A size names the data that models and settings are for: `wmt_en_de`, `wmt_en_fr`, `mix` (models of the WMT size, but a
-tenth of the data), `iwslt_de_en`, `multi30k`, and `tiny`, with which nothing is learned but a recipe can be tried in
+A size is named after the data that models and settings are for: `wmt_en_de`, `wmt_en_fr`, `mix` (models of the WMT
+size, but a tenth of the data), `iwslt_de_en`, `multi30k`, and `tiny`, which learns nothing but tests a recipe in
 seconds.
 """
 
@@ -26,7 +26,7 @@ _SIZES_OF_RECIPES = SIZES[:-1]
 LARGE = ("wmt_en_de", "wmt_en_fr", "mix")
 LAYERS = (6, 12)
 
-# Vaswani et al. 2017, section 5.3: betas, and a peak of dim^-0.5 * warmup^-0.5: 7e-4 for dim 512 and 4,000 updates.
+# Vaswani et al. 2017, section 5.3: betas, and a peak rate of dim^-0.5 * warmup^-0.5: 7e-4 for dim 512, warm-up 4,000.
 _ADAM = "--optimizer adam --adam-betas (0.9,0.98)"
 _INVERSE_SQRT = "--lr-scheduler inverse_sqrt --warmup-init-lr 1e-7"
 _TRANSFORMER_WMT = f"{_ADAM} --lr 7e-4 {_INVERSE_SQRT} --warmup-updates 4000"
@@ -34,10 +34,10 @@ _TRANSFORMER_WMT = f"{_ADAM} --lr 7e-4 {_INVERSE_SQRT} --warmup-updates 4000"
 _ADAM_IWSLT = f"{_ADAM} --lr 5e-4 --weight-decay 1e-4 {_INVERSE_SQRT} --warmup-updates 4000"
 # Dim 128 on 29,000 pairs: 5e-3 as Wu et al. 2021 (ACL, "Good for Misconceived Reasons"). Clipping is our choice.
 _ADAM_SMALL = f"{_ADAM} --lr 5e-3 --clip-norm 1.0 {_INVERSE_SQRT} --warmup-updates 1000"
-# Gehring et al. 2017, section 4.2: Nesterov's momentum 0.99, clipping at 0.1, and a rate that falls tenfold when
-# validation stops improving. The rates are those of fairseq, examples/conv_seq2seq/README.md.
+# Gehring et al. 2017, section 4.2: Nesterov's momentum 0.99, clipping at 0.1, and a learning rate that falls tenfold
+# when validation stops improving. The rates are from fairseq, examples/conv_seq2seq/README.md.
 _NAG = "--optimizer nag --momentum 0.99 --clip-norm 0.1 --lr-scheduler reduce_lr_on_plateau --lr-shrink 0.1"
-_MIX_DROPOUT = "--dropout 0.2"  # as the recipe `mix` has it for ResMLP
+_MIX_DROPOUT = "--dropout 0.2"  # the value of the recipe `mix` for ResMLP
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class System:
     """One row of the table.
 
     Attributes:
-        title: for tables.
+        title: its name in tables.
         source: publication.
-        models: options of the model, dropout included, by size.
+        models: options of the model, including dropout, by size.
         training: options of optimizer and schedule, by size.
-        twelve_layers: options that make 12 layers of 6; empty where the publication fixes the depth.
+        twelve_layers: options for 12 layers instead of 6; empty where the publication fixes the depth.
     """
 
     title: str
@@ -60,13 +60,13 @@ class System:
 
 
 def _sides(dim: int, hidden: int, layers: int, heads: int) -> str:
-    """The sizes of encoder and decoder, in the options of fairseq's Transformer and similar models."""
+    """Size options of encoder and decoder, as fairseq's Transformer and similar models name them."""
     sizes = {"embed-dim": dim, "ffn-embed-dim": hidden, "layers": layers, "attention-heads": heads}
     return " ".join(f"--{side}-{name} {value}" for side in ("encoder", "decoder") for name, value in sizes.items())
 
 
 def _lstm(dim: int, hidden: int, layers: int) -> str:
-    """A bidirectional encoder; its two directions together have the decoder's hidden size."""
+    """Options of an LSTM with a bidirectional encoder. Each direction has half the decoder's hidden size."""
     return (
         f"--arch lstm --encoder-bidirectional --encoder-embed-dim {dim} --encoder-hidden-size {hidden // 2} "
         f"--encoder-layers {layers} --decoder-embed-dim {dim} --decoder-hidden-size {hidden} --decoder-layers {layers} "
@@ -83,7 +83,7 @@ def _fconv(dim: int, hidden: int, layers: int) -> str:
 
 
 def _light(kind: str) -> dict[str, str]:
-    """LightConv ("lightweight") and DynamicConv ("dynamic"): one fairseq architecture with two kinds of kernels."""
+    """LightConv ("lightweight") or DynamicConv ("dynamic"): the same fairseq architecture with different kernels."""
     kinds = f"--encoder-conv-type {kind} --decoder-conv-type {kind}"
     wmt = f"--arch lightconv_wmt_en_de --share-all-embeddings --dropout 0.1 {kinds}"
     no_gates = "--encoder-glu False --decoder-glu False"  # as fairseq's lightconv_iwslt_de_en
@@ -153,8 +153,8 @@ SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
             },
             _training(f"{_NAG} --lr 0.5", f"{_NAG} --lr 0.25", f"{_NAG} --lr 0.25", f"{_NAG} --lr 0.25"),
         ),
-        # GNMT has 8 layers of 1,024 with residual connections. fairseq's LSTM has none, and GNMT's authors find plain
-        # stacks to work well up to 4 layers (Wu et al. 2016, section 3.1): hence 4. Adam to the end, not SGD.
+        # GNMT has 8 layers of 1,024 with residual connections. fairseq's LSTM has none, and GNMT's authors find that
+        # plain stacks work well up to 4 layers (Wu et al. 2016, section 3.1): hence 4. Adam throughout, no SGD.
         "lstm": System(
             "LSTM",
             "after GNMT, Wu et al. 2016: hidden size 1,024, dropout 0.2, clipping at 5; 4 plain layers, not 8 residual",

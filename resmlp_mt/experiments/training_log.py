@@ -1,4 +1,4 @@
-"""What fairseq-train's log says of a training: how long, how fast, how good, how much memory."""
+"""Reads duration, speed, validation scores and memory of a training from fairseq-train's log."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class TrainingLog:
     """One training, resumed or not.
 
     Attributes:
-        parameters: of the model, shared ones once.
-        updates: at its end.
-        epochs: begun, the last one included.
-        converged: whether patience ended it (--patience of fairseq-train).
-        target_tokens: that it was trained on, padding not counted.
-        tokens_per_second: median over stretches of ten updates, so that validations and pauses do not count.
-        peak_gpu_mib: largest memory of the GPU, to a tenth of a GiB; None on CPU.
-        left_out: pairs longer than the model, which fairseq left out.
+        parameters: parameters of the model; shared ones count once.
+        updates: number of updates.
+        epochs: number of epochs, including an unfinished last one.
+        converged: whether patience ended the training (--patience of fairseq-train).
+        target_tokens: number of target tokens, without padding.
+        tokens_per_second: median over log intervals of ten updates, so that validations and pauses do not count.
+        peak_gpu_mib: peak memory of the GPU, to a tenth of a GiB; None on CPU.
+        left_out: pairs longer than the model's maximum, which fairseq skipped.
         validations: in order, each with "updates", "target_tokens", "seconds" (of training at the median speed),
-            "perplexity" and, where translations were validated, "bleu".
+            "perplexity" and, with BLEU validation, "bleu".
     """
 
     parameters: int
@@ -47,34 +47,34 @@ class TrainingLog:
 
     @property
     def seconds(self) -> float:
-        """How long the training alone takes at the median speed."""
+        """Duration of the training at the median speed, without validations."""
         return self.target_tokens / self.tokens_per_second
 
 
 def read_log(text: str) -> TrainingLog:
-    """Reads a log. Where a training was resumed, what was done twice counts once, as it was done last.
+    """Reads a log. Updates that a resumed training repeated count once, with their last values.
 
     Raises:
-        ResMLPError: when it has no validation, or too few updates for a speed.
+        ResMLPError: when the log has no validation, or too few updates to measure the speed.
     """
     records, _ = parse_log(text.splitlines())
-    stretches = {record["update"]: record for record in records if record["kind"] == TRAIN}
+    intervals = {record["update"]: record for record in records if record["kind"] == TRAIN}
     validations = {record["update"]: record for record in records if record.get("subset") == "valid"}
-    if not stretches or not validations:
+    if not intervals or not validations:
         raise ResMLPError("the log has no speed or no validation; train for at least ten updates, with a validation")
-    speeds = [record["wps"] for record in stretches.values()]
-    speed = statistics.median(speeds[1:] or speeds)  # the first interval includes what is done once
-    tokens = _tokens_by_update(stretches)
+    speeds = [record["wps"] for record in intervals.values()]
+    speed = statistics.median(speeds[1:] or speeds)  # the first interval includes the set-up
+    tokens = _tokens_by_update(intervals)
     parameters, left_out = _PARAMETERS.search(text), _LEFT_OUT.search(text)
-    assert parameters is not None, "fairseq-train always says how many parameters a model has"
+    assert parameters is not None, "fairseq-train always logs the number of parameters"
     return TrainingLog(
         parameters=_number(parameters[1]),
-        updates=max(*validations, *stretches),
+        updates=max(*validations, *intervals),
         epochs=int(max(record["epoch"] for record in records)),
         converged=_OUT_OF_PATIENCE.search(text) is not None,
-        target_tokens=tokens(max(*validations, *stretches)),
+        target_tokens=tokens(max(*validations, *intervals)),
         tokens_per_second=speed,
-        peak_gpu_mib=_peak_gpu_mib(text, stretches),
+        peak_gpu_mib=_peak_gpu_mib(text, intervals),
         left_out=_number(left_out[1]) if left_out else 0,
         validations=[
             {
@@ -93,13 +93,13 @@ def _number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _tokens_by_update(stretches: dict[int, dict[str, Any]]) -> Callable[[int], float]:
-    """How many target tokens were seen up to an update: the mean batch of each stretch times its updates."""
+def _tokens_by_update(intervals: dict[int, dict[str, Any]]) -> Callable[[int], float]:
+    """Target tokens up to an update: the mean batch of each log interval times its updates."""
 
     def tokens(update: int) -> float:
         total, last, batch = 0.0, 0, 0.0
-        for end in sorted(stretches):
-            batch = stretches[end]["wpb"]
+        for end in sorted(intervals):
+            batch = intervals[end]["wpb"]
             total += batch * (min(end, update) - last)
             last = min(end, update)
         return total + batch * (update - last)
@@ -107,7 +107,7 @@ def _tokens_by_update(stretches: dict[int, dict[str, Any]]) -> Callable[[int], f
     return tokens
 
 
-def _peak_gpu_mib(text: str, stretches: dict[int, dict[str, Any]]) -> float | None:
+def _peak_gpu_mib(text: str, intervals: dict[int, dict[str, Any]]) -> float | None:
     total = _GPU_MEMORY.search(text)
-    free = [record["gb_free"] for record in stretches.values() if "gb_free" in record]
+    free = [record["gb_free"] for record in intervals.values() if "gb_free" in record]
     return (float(total[1]) - min(free)) * 1024 if total and free else None

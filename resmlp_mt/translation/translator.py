@@ -170,7 +170,7 @@ class Translator:
         return [planner.assemble(line, hypotheses, alignments, settings.length_penalty) for line in lines]
 
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
-        search = BeamSearch(self.models, settings)  # type: ignore[arg-type]  # a model's steps take its own state
+        search = BeamSearch(self.models, settings)
 
         def search_batch(batch: Sequence[int], stop: threading.Event) -> list[list[Hypothesis]]:
             return run_halving([sources[index] for index in batch], lambda half: search.search(half, stop))

@@ -1,12 +1,12 @@
-"""Segments and binarises the same text twice, with spm_encode and fairseq-preprocess, and with data_prep, side by side.
+"""Compares data_prep with spm_encode and fairseq-preprocess: tokenizes and binarises the same text with both.
 
-The two take turns (A B A B ...), each with two processes: two spm_encode at once and then fairseq-preprocess with two
-workers against data_prep's two workers. The files that they write must be equal byte for byte. Then data_prep
-binarises generated text and ten times as much of it, for the growth of its memory. Prints tables and writes JSON:
+Both run in turn (A B A B ...), each with two processes: two parallel spm_encode and then fairseq-preprocess with two
+workers, against data_prep with two workers. Their output files must be byte-identical. Then data_prep binarises
+generated text, and ten times as much, to measure the growth of its memory. Prints tables and writes JSON:
 
     python scripts/benchmarks/binarise.py --train multi30k/train --train tatoeba/train --output results/binarise.json
 
-Where no spm_encode is installed, the Python library's own encoding of a whole file stands in for it.
+If spm_encode is not installed, sentencepiece's Python library encodes the files instead.
 """
 
 from __future__ import annotations
@@ -53,32 +53,35 @@ for start in range(0, len(lines), 10000):
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", action="append", metavar="PREFIX", help="as of `python -m data_prep files`")
+    parser.add_argument("--train", action="append", metavar="PREFIX", help="as in `python -m data_prep files`")
     parser.add_argument("--pair", default="en-de")
     parser.add_argument("--vocab-size", type=int, default=16000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--generated", type=int, default=200_000, help="generated pairs, and ten times as many")
+    parser.add_argument(
+        "--generated", type=int, default=200_000, help="number of generated pairs; ten times as many are binarised too"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/binarise.json"))
     parser.add_argument("--worker", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def bench_settings(pair: str, vocab_size: int) -> Settings:
-    """Settings under which data_prep leaves out no pair, as fairseq-preprocess leaves out none."""
+    """Settings with which data_prep, like fairseq-preprocess, keeps every pair."""
     src, tgt = pair.split("-")
     return Settings("files", src, tgt, vocab_size=vocab_size, max_subwords=10**9)
 
 
 def write_text(folder: Path, arguments: argparse.Namespace) -> int:
     """Joins the corpora into `text.LANG`; returns the number of pairs."""
-    languages = arguments.pair.split("-")
-    request = Request(*languages, train=tuple((path, 1.0) for path in arguments.train))
+    source, target = arguments.pair.split("-")
+    request = Request(source, target, train=tuple((path, 1.0) for path in arguments.train))
     pairs = 0
-    with (folder / f"text.{languages[0]}").open("wb") as src, (folder / f"text.{languages[1]}").open("wb") as tgt:
+    with (folder / f"text.{source}").open("wb") as src, (folder / f"text.{target}").open("wb") as tgt:
         for part in CORPORA["files"].parts(request):
             for pair in part.read(*(member.source.local for member in part.members), errors="strict"):
-                # fairseq-preprocess splits at every white space: no other kind may be left for it to find.
+                # fairseq-preprocess splits at every kind of whitespace, so single spaces replace them.
                 for file, text in zip((src, tgt), pair, strict=True):
                     file.write(f"{' '.join(text.split())}\n".encode())
                 pairs += 1
@@ -101,13 +104,14 @@ def generate_text(folder: Path, languages: list[str], pairs: int) -> None:
 
 
 def work(folder: Path, arguments: argparse.Namespace) -> None:
-    """Binarises `text.LANG` of a folder with data_prep, as a run of it does."""
+    """Binarises `text.LANG` of a folder with data_prep's own functions."""
     settings = bench_settings(arguments.pair, arguments.vocab_size)
-    texts = [folder / f"text.{lang}" for lang in settings.languages]
-    pairs = read_line_pairs(*texts)
+    source, target = settings.languages
+    pairs = read_line_pairs(folder / f"text.{source}", folder / f"text.{target}")
     chunks = iter(lambda: list(islice(pairs, CHUNK_PAIRS)), [])
     tasks = tasks_of(chunks, is_train=True, sampling_seed=None)
-    prefixes = tuple(folder / "ours" / f"train.{arguments.pair}.{lang}" for lang in settings.languages)
+    prefix = folder / "ours" / f"train.{arguments.pair}"
+    prefixes = (Path(f"{prefix}.{source}"), Path(f"{prefix}.{target}"))
     write_split(tasks, prefixes, settings, [folder / "spm.model"], PROCESSES, total=None)
 
 
@@ -119,7 +123,7 @@ def run_ours(folder: Path, arguments: argparse.Namespace) -> tuple[float, int]:
 
 
 def run_theirs(folder: Path, arguments: argparse.Namespace) -> tuple[float, float, int]:
-    """Times spm_encode and fairseq-preprocess; returns the seconds of each and the peak memory in KiB of the second."""
+    """Times spm_encode and fairseq-preprocess; returns the seconds of both and the latter's peak memory in KiB."""
     shutil.rmtree(folder / "theirs", ignore_errors=True)
     languages = arguments.pair.split("-")
     model = folder / "spm.model"
@@ -137,27 +141,27 @@ def run_theirs(folder: Path, arguments: argparse.Namespace) -> tuple[float, floa
     if any(statuses):
         raise RuntimeError("the encoding of the text failed")
     encoding = time.perf_counter() - start
-    words = ["--source-lang", languages[0], "--target-lang", languages[1], "--destdir", str(folder / "theirs")]
-    words += [
+    options = ["--source-lang", languages[0], "--target-lang", languages[1], "--destdir", str(folder / "theirs")]
+    options += [
         f"--trainpref={folder / 'pieces'}",
         f"--srcdict={folder / 'dict.txt'}",
         f"--tgtdict={folder / 'dict.txt'}",
     ]
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", *words, "--workers", str(PROCESSES)]
+    command = [sys.executable, "-m", "fairseq_cli.preprocess", *options, "--workers", str(PROCESSES)]
     seconds, peak = run_measured(command, os.environ | {"OMP_NUM_THREADS": "1"})
     return encoding, seconds, peak
 
 
 def require_equal(folder: Path) -> None:
-    """Raises when the two sides' files differ."""
+    """Raises an error if the files of the two systems differ."""
     names = sorted(path.name for path in (folder / "ours").iterdir())
     _, different, missing = filecmp.cmpfiles(folder / "ours", folder / "theirs", names, shallow=False)
     if different or missing or len(names) != 4:
-        raise RuntimeError(f"the files must be equal, but {different or missing or names} are not")
+        raise RuntimeError(f"the files of both systems must be equal, but {different or missing or names} differ")
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Runs both systems in turn and reports the results."""
     arguments = parse_arguments()
     if arguments.worker:
         work(arguments.worker, arguments)
@@ -183,7 +187,7 @@ def main() -> None:
 
 
 def measure_growth(folder: Path, arguments: argparse.Namespace) -> list[dict[str, float]]:
-    """Binarises generated text, and ten times as much, with data_prep."""
+    """Measures data_prep on generated text, and on ten times as much."""
     rows = []
     for pairs in (arguments.generated, 10 * arguments.generated):
         target = folder / f"generated-{pairs}"
@@ -209,7 +213,7 @@ def report(
     ratio = median_ratio(their_seconds, our_seconds)
     encoder = "spm_encode" if shutil.which("spm_encode") else "sentencepiece's Python library"
     rows = [
-        [f"{encoder}, two at once", statistics.median(row[0] for row in theirs), ""],
+        [f"{encoder}, two processes", statistics.median(row[0] for row in theirs), ""],
         [
             "fairseq-preprocess --workers 2",
             statistics.median(row[1] for row in theirs),
@@ -219,8 +223,8 @@ def report(
         ["data_prep, 2 workers", statistics.median(our_seconds), max(row[1] for row in ours) / 1024],
     ]
     print(f"{pairs:,} pairs, {arguments.vocab_size:,} pieces, median of {arguments.rounds} rounds\n")
-    print_table(["what", "seconds", "peak MiB"], rows, machine)
-    print(f"\ndata_prep is {ratio:.1f} times as fast; the files are equal byte for byte\n")
+    print_table(["command", "seconds", "peak MiB"], rows, machine)
+    print(f"\ndata_prep is {ratio:.1f} times as fast; the files are byte-identical\n")
     print_table(["generated pairs", "seconds", "peak MiB"], [list(row.values()) for row in growth], machine)
     result = {
         "machine": machine,

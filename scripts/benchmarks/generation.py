@@ -1,7 +1,7 @@
-"""Measures fairseq's own beam search with a ResMLP and with a Transformer of the WMT size, side by side.
+"""Compares fairseq's own beam search with a ResMLP and with a Transformer of the WMT size.
 
-Each system runs in processes of its own, in turn (A B A B ...), with random weights and outputs of a fixed length; the
-Transformer is fairseq's as it comes, without this project loaded. Prints a table and writes JSON:
+The systems run in separate processes, in turn (A B A B ...), with random weights and outputs of a fixed length. The
+Transformer is unmodified fairseq, without this project loaded. Prints a table and writes JSON:
 
     python scripts/benchmarks/generation.py --output results/generation.json
 """
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from resmlp_mt import register_with_fairseq
 from resmlp_mt.common.files import write_json
@@ -25,37 +26,38 @@ ARCHITECTURES = {"ResMLP-6": "resmlp_wmt_en_de", "Transformer base": "transforme
 
 
 def search_parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that all measurements of a search share."""
+    """A parser with the options that the benchmarks of a search share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64], help="sentences per batch")
     parser.add_argument("--beam", type=int, default=4)
-    parser.add_argument("--source-length", type=int, default=20, help="source tokens of the longest sentence")
-    parser.add_argument("--target-length", type=int, default=20, help="tokens generated for each sentence")
+    parser.add_argument("--source-length", type=int, default=20, help="tokens of the longest source sentence")
+    parser.add_argument("--target-length", type=int, default=20, help="generated tokens per sentence")
     parser.add_argument("--vocabulary", type=int, default=32000)
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each system at each batch")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each system and batch size")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--worker", nargs=2, metavar=("SYSTEM", "BATCH"), help=argparse.SUPPRESS)
     return parser
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = search_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("results/generation.json"))
     return parser.parse_args()
 
 
-def build_model(architecture: str, vocabulary: int):
-    """A fairseq model with random weights, made ready for a search as fairseq-generate does."""
+def build_model(architecture: str, vocabulary: int) -> tuple[Any, Any]:
+    """Builds a fairseq task and model with random weights, prepared for inference as in fairseq-generate."""
     import torch
     from fairseq import options, tasks
     from fairseq.data import Dictionary
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    words = ["unused", "--task", "translation", "--arch", architecture, "--share-all-embeddings"]
+    args = ["unused", "--task", "translation", "--arch", architecture, "--share-all-embeddings"]
     if architecture.startswith("resmlp"):
         register_with_fairseq()
-    sys.argv = ["bench", *words]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), words))
+    sys.argv = ["bench", *args]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), args))
     dictionary = Dictionary()
     for index in range(vocabulary - len(dictionary)):
         dictionary.add_symbol(str(index))
@@ -67,7 +69,7 @@ def build_model(architecture: str, vocabulary: int):
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Runs one system at one batch size and prints its seconds per batch and its memory before and after."""
+    """Runs one system at one batch size and prints its seconds per batch and its memory as JSON."""
     import torch
     from fairseq.sequence_generator import SequenceGenerator
 
@@ -89,7 +91,7 @@ def work(arguments: argparse.Namespace) -> None:
     lengths = tokens.ne(task.source_dictionary.pad()).sum(1)
     sample = {"net_input": {"src_tokens": tokens, "src_lengths": lengths}}
     first = {"net_input": {"src_tokens": tokens[:1], "src_lengths": lengths[:1]}}
-    generator.generate([model], first)  # whatever is set up once is not the search's memory
+    generator.generate([model], first)  # one-time allocations do not count as memory of the search
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, generated = [], 0
     for _ in range(3):  # the first warms up
@@ -102,15 +104,18 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def measure(arguments: argparse.Namespace, architecture: str, batch: int) -> dict[str, float]:
+    """Runs one system in another process; returns its results."""
     passed = [f"--{name}={getattr(arguments, name.replace('-', '_'))}" for name in PASSED]
-    said, _ = run_child([__file__, *passed, "--worker", architecture, str(batch)], arguments.threads)
-    return json.loads(said.splitlines()[-1])
+    output, _ = run_child([__file__, *passed, "--worker", architecture, str(batch)], arguments.threads)
+    result: dict[str, float] = json.loads(output.splitlines()[-1])
+    return result
 
 
 PASSED = ("beam", "source-length", "target-length", "vocabulary", "threads")
 
 
 def main() -> None:
+    """Runs all systems in turn, prints the table and writes the JSON file."""
     arguments = parse_arguments()
     if arguments.worker:
         work(arguments)

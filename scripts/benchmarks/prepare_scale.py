@@ -1,11 +1,11 @@
-"""Prepares a large generated corpus with data_prep, whole, and says what that means for WMT14.
+"""Prepares a large generated corpus with all steps of data_prep, and extrapolates the time to WMT14.
 
-Every step is on: cleaning, duplicates, leak check, a vocabulary from a sample, shards. Prints a table of the steps'
-times and the peak memory of all processes together, and writes JSON:
+The steps are cleaning, removal of duplicates, leak check, a vocabulary from a sample, and shards. Prints a table of the
+steps' times and the peak memory of all processes together, and writes JSON:
 
     python scripts/benchmarks/prepare_scale.py --pairs 10000000 --output results/prepare_scale.json
 
-It needs about 6 GB of disk for 10 million pairs, in the folder given by --folder, and removes them at the end.
+10 million pairs require about 6 GB of disk in --folder; the files are removed at the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.process_memory import run_measured
 from resmlp_mt.experiments.measure.side_by_side import print_table
 
-# Pairs and bytes of both sides' text (huggingface/datasets, datasets/wmt14/dataset_infos.json); time grows with bytes.
+# Pairs and bytes of both sides' text (huggingface/datasets, datasets/wmt14/dataset_infos.json); time is linear.
 WMT14 = {"en-de": (4_508_785, 1_358_410_408), "en-fr": (40_836_715, 14_752_554_924)}
 VOCABULARY = 200_000
 LETTERS = np.array(list("etaoinshrdlucmfwygpbvkäöüß"))
@@ -36,17 +36,20 @@ REPEATED_SHARE = 0.02
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--shard-pairs", type=int, default=5_000_000)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for text and data set")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()), help="folder for the text and the data set"
+    )
     parser.add_argument("--output", type=Path, default=Path("results/prepare_scale.json"))
     return parser.parse_args()
 
 
 def make_words(generator: np.random.Generator) -> list[str]:
-    """Makes different words of 2 to 12 letters."""
+    """Generates distinct words of 2 to 12 letters."""
     words: dict[str, None] = {}
     while len(words) < VOCABULARY:
         lengths = generator.integers(2, 13, VOCABULARY)
@@ -57,11 +60,11 @@ def make_words(generator: np.random.Generator) -> list[str]:
 
 
 def generate(folder: Path, pairs: int) -> None:
-    """Writes `train.en` and `train.de`: words drawn by Zipf's law, one pair in fifty a repetition."""
+    """Writes `train.en` and `train.de`: words drawn by Zipf's law; one pair in fifty repeats the one before."""
     generator = np.random.default_rng(1)
     words = np.array(make_words(generator), dtype=object)
     frequency = 1 / np.arange(1, VOCABULARY + 1)
-    cumulated = np.cumsum(frequency / frequency.sum())
+    cumulative = np.cumsum(frequency / frequency.sum())
     with (
         (folder / "train.en").open("w", encoding="utf-8") as src,
         (folder / "train.de").open("w", encoding="utf-8") as tgt,
@@ -69,13 +72,13 @@ def generate(folder: Path, pairs: int) -> None:
         for start in range(0, pairs, CHUNK):
             size = min(CHUNK, pairs - start)
             lengths = generator.integers(3, 2 * MEAN_WORDS - 3, size)
-            ranks = np.searchsorted(cumulated, generator.random(int(lengths.sum()))).clip(max=VOCABULARY - 1)
+            ranks = np.searchsorted(cumulative, generator.random(int(lengths.sum()))).clip(max=VOCABULARY - 1)
             ends = np.cumsum(lengths)
             repeated = generator.random(size) < REPEATED_SHARE
             for file, drawn in ((src, words[ranks]), (tgt, words[VOCABULARY - 1 - ranks])):
                 texts = [" ".join(drawn[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-                for place in np.flatnonzero(repeated[1:]) + 1:
-                    texts[place] = texts[place - 1]
+                for index in np.flatnonzero(repeated[1:]) + 1:
+                    texts[index] = texts[index - 1]
                 file.write("\n".join(texts) + "\n")
 
 
@@ -87,7 +90,7 @@ def measure(pairs: int, arguments: argparse.Namespace) -> dict[str, Any]:
         steps: dict[str, float] = {}
         last = time.perf_counter()
 
-        def note(line: str) -> None:
+        def add_time(line: str) -> None:
             nonlocal last
             now = time.perf_counter()
             step = line.partition("]")[0].lstrip("[")
@@ -98,7 +101,7 @@ def measure(pairs: int, arguments: argparse.Namespace) -> dict[str, Any]:
         command += ["--out", str(folder / "out"), "--shard-pairs", str(arguments.shard_pairs), "--vocab-size", "32000"]
         root = str(Path(__file__).resolve().parents[2])
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-        seconds, peak = run_measured([*command, "--workers", str(arguments.workers)], environment, note)
+        seconds, peak = run_measured([*command, "--workers", str(arguments.workers)], environment, add_time)
         text = sum((folder / f"train.{lang}").stat().st_size for lang in ("en", "de"))
         written = sum(path.stat().st_size for path in (folder / "out").rglob("*") if path.is_file())
     finally:
@@ -114,7 +117,7 @@ def measure(pairs: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures, prints and writes."""
+    """Measures all sizes, prints the tables and writes the JSON file."""
     arguments = parse_arguments()
     watch = MachineWatch(arguments.workers)
     rows = [measure(pairs, arguments) for pairs in arguments.pairs]

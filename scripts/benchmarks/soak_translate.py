@@ -1,8 +1,8 @@
-"""Proves that a long job loses nothing: as many lines out as in, in order, in bounded memory, also when killed.
+"""Soak test of `resmlp-mt translate`: a long job loses no line and has bounded memory, even if killed.
 
-Makes a text of --lines lines from real text, repeated and shuffled, with blank lines, lines of 5,000 words, emoji,
-right-to-left text, control characters, NUL, lone carriage returns and invalid UTF-8 among them. Translates it once as a
-whole, and once more killed at random moments and resumed, and compares. Prints what it found and writes JSON:
+Generates a text of --lines lines: real text, repeated and shuffled, with blank lines, lines of 5,000 words, emoji,
+right-to-left text, control characters, NUL, lone carriage returns and invalid UTF-8. Translates it once without
+interruption, and once killed at random times and resumed, and compares the outputs. Prints the results and writes JSON:
 
     python scripts/benchmarks/soak_translate.py MODEL --text corpus.en.gz --lines 1000000 --output results/soak.json
 """
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from resmlp_mt.common.files import file_digest, write_json
@@ -31,12 +31,13 @@ POLL_SECONDS = 0.2
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="a bundle; a small one, since it is not its quality that is tried")
-    parser.add_argument("--text", type=Path, nargs="+", required=True, help="real text, .gz too")
+    parser.add_argument("model", type=Path, help="bundle; a small one, since its quality does not matter")
+    parser.add_argument("--text", type=Path, nargs="+", required=True, help="files of real text, also .gz")
     parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--kills", type=int, default=3, help="times that the second run is killed")
-    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="the most that a run may take")
+    parser.add_argument("--kills", type=int, default=3, help="number of times that the second run is killed")
+    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="maximum memory of a run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--beam", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -45,6 +46,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def read_real_text(paths: Sequence[Path]) -> list[bytes]:
+    """Reads the lines of all files."""
     lines: list[bytes] = []
     for path in paths:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -53,9 +55,9 @@ def read_real_text(paths: Sequence[Path]) -> list[bytes]:
 
 
 def strange_line(generator: random.Random, real: Sequence[bytes]) -> bytes:
-    """A line of the kinds that make other tools lose count."""
+    """A line with characters that break the line count of other tools."""
     line = generator.choice(real)
-    kinds = [
+    kinds: list[Callable[[], bytes]] = [
         lambda: b"",
         lambda: b" \t ",
         lambda: line + " \U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467\ufe0f".encode(),
@@ -70,12 +72,12 @@ def strange_line(generator: random.Random, real: Sequence[bytes]) -> bytes:
 
 
 def make_text(path: Path, real: Sequence[bytes], lines: int, seed: int) -> list[int]:
-    """Writes the text; returns the numbers of its lines of 5,000 words, from 0."""
+    """Writes the text; returns the indices of its lines of 5,000 words."""
     generator = random.Random(seed)
     long_lines = sorted(generator.sample(range(lines), max(1, lines // 50_000)))
     with path.open("wb") as file:
-        for number in range(lines):
-            if number in long_lines:
+        for index in range(lines):
+            if index in long_lines:
                 words = b" ".join(generator.choice(real) for _ in range(600)).split(b" ")
                 line = b" ".join((words * (5000 // len(words) + 1))[:5000])
             elif generator.random() < STRANGE_SHARE:
@@ -87,24 +89,24 @@ def make_text(path: Path, real: Sequence[bytes], lines: int, seed: int) -> list[
 
 
 class Job:
-    """A `resmlp-mt translate` that can be started again and again, and remembers the most memory that it took."""
+    """A `resmlp-mt translate` that can be restarted, with its memory over time."""
 
     def __init__(self, arguments: argparse.Namespace, source: Path, target: Path) -> None:
         self._command = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", arguments.model, "--input", source]
         self._command += ["--output", target, "--resume", "--quiet", "--threads", arguments.threads]
         self._command += ["--beam", arguments.beam]
         self._threads = arguments.threads
-        self.peaks: list[tuple[float, int]] = []  # seconds since the start, and KiB
+        self.memory: list[tuple[float, int]] = []  # seconds since the start, and KiB
 
     def run(self, kill_after: float | None = None) -> bool:
-        """Runs until the end, or until it is killed; returns whether it ended."""
+        """Runs to the end, or kills the process after some seconds; returns whether it ended by itself."""
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads)}
         start = time.monotonic()
-        process = subprocess.Popen([str(word) for word in self._command], env=environment)
+        process = subprocess.Popen([str(arg) for arg in self._command], env=environment)
         while process.poll() is None:
             seconds = time.monotonic() - start
             if memory := _resident_kib(process.pid):
-                self.peaks.append((seconds, memory))
+                self.memory.append((seconds, memory))
             if kill_after is not None and seconds > kill_after:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
@@ -123,30 +125,31 @@ def _resident_kib(process: int) -> int:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
 
 
-def lines_at(path: Path, numbers: Sequence[int]) -> Iterator[bytes]:
-    """The lines with these numbers, from 0, in order."""
-    wanted = set(numbers)
-    with path.open("rb") as file:  # a binary file ends its lines at line feeds alone
-        yield from (line[:-1] for number, line in enumerate(file) if number in wanted)
+def lines_at(path: Path, indices: Sequence[int]) -> Iterator[bytes]:
+    """The lines with these indices, in the order of the file."""
+    wanted = set(indices)
+    with path.open("rb") as file:  # binary mode splits at line feeds only
+        yield from (line[:-1] for index, line in enumerate(file) if index in wanted)
 
 
 def count_out_of_place(arguments: argparse.Namespace, source: Path, target: Path, long_lines: Sequence[int]) -> int:
-    """Translates some lines by themselves; returns how many of them the job has translated otherwise."""
+    """Translates a sample of lines again; returns the number of lines whose translation in the job differs."""
     from dataclasses import replace
 
     from resmlp_mt.translation.translator import Translator
 
     generator = random.Random(arguments.seed + 1)
-    numbers = sorted({*generator.sample(range(arguments.lines), min(SAMPLE, arguments.lines)), *long_lines[:2]})
+    indices = sorted({*generator.sample(range(arguments.lines), min(SAMPLE, arguments.lines)), *long_lines[:2]})
     translator = Translator.from_pretrained(arguments.model)
     settings = replace(translator.config.decoding, beam_size=arguments.beam)
-    texts = [line.decode("utf-8", "replace") for line in lines_at(source, numbers)]
+    texts = [line.decode("utf-8", "replace") for line in lines_at(source, indices)]
     expected = translator.translate(texts, settings=settings)
-    found = [line.decode("utf-8") for line in lines_at(target, numbers)]
-    return sum(a != b for a, b in itertools.zip_longest(expected, found))
+    actual = [line.decode("utf-8") for line in lines_at(target, indices)]
+    return sum(a != b for a, b in itertools.zip_longest(expected, actual))
 
 
 def main() -> None:
+    """Runs the test and writes the results; exits with status 1 if it fails."""
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         watch = MachineWatch(arguments.threads)
@@ -161,7 +164,7 @@ def main() -> None:
 
 
 def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """Runs both jobs and compares."""
+    """Runs both jobs and compares their outputs."""
     source, whole, killed = folder / "in.txt", folder / "whole.txt", folder / "killed.txt"
     long_lines = make_text(source, read_real_text(arguments.text), arguments.lines, arguments.seed)
     job = Job(arguments, source, whole)
@@ -175,8 +178,8 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     with whole.open("rb") as file:
         lines_out = sum(1 for _ in file)
     out_of_place = count_out_of_place(arguments, source, whole, long_lines)
-    early = max((kib for at, kib in job.peaks if at < seconds / 4), default=0) / 1024
-    peak = max(kib for _, kib in job.peaks + second.peaks) / 1024
+    early = max((kib for at, kib in job.memory if at < seconds / 4), default=0) / 1024
+    peak = max(kib for _, kib in job.memory + second.memory) / 1024
     same_bytes = file_digest(whole) == file_digest(killed)
     return {
         "passed": lines_out == arguments.lines and not out_of_place and same_bytes and peak <= arguments.memory,

@@ -1,8 +1,10 @@
-"""Measures how long this package takes to import or to translate one line, beside torch: whole processes, in turn.
+"""Measures the time to import this package and to translate one line, compared with importing torch.
+
+Every measurement is a whole process; the processes run in turn.
 
     python scripts/benchmarks/start_up.py --output results/import.json
 
-The line is translated by a small model with random parameters; --model names another bundle.
+A small model with random parameters translates the line, unless --model names another bundle.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ def measure(command: list[str], line: bytes) -> tuple[float, float]:
     """Runs a process with `line` as its standard input.
 
     Returns:
-        Seconds, and peak memory in MiB.
+        Seconds and peak memory in MiB.
 
     Raises:
-        RuntimeError: when it fails.
+        RuntimeError: when the process fails.
     """
     with tempfile.TemporaryFile() as stdin:
         stdin.write(line)
@@ -55,20 +57,21 @@ def measure(command: list[str], line: bytes) -> tuple[float, float]:
 
 def make_model(folder: Path) -> Path:
     """Writes a bundle of a small random model."""
-    program = folder / "make_model.py"  # a file, since Hydra looks for that of the main module
+    program = folder / "make_model.py"  # a file, because Hydra requires one for the main module
     program.write_text(f"import pathlib, toy_bundles; toy_bundles.write_bundle(pathlib.Path({str(folder)!r}))\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]), "PYTHONWARNINGS": "ignore"}
-    made = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True)
-    if made.returncode != 0:
-        raise RuntimeError(f"{program} ended with status {made.returncode}:\n{made.stderr[-3000:]}")
+    finished = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True)
+    if finished.returncode != 0:
+        raise RuntimeError(f"{program} ended with status {finished.returncode}:\n{finished.stderr[-3000:]}")
     return folder / "model"
 
 
 def main() -> None:
+    """Measures all commands in turn, prints the table and writes the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--model", type=Path, help="bundle (default: a small random one)")
-    parser.add_argument("--line", default="a small dog", help="to translate (default: %(default)s)")
+    parser.add_argument("--line", default="a small dog", help="line to translate (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("results/import.json"))
     arguments = parser.parse_args()
     watch = MachineWatch(threads=0)
@@ -81,7 +84,7 @@ def main() -> None:
         for round_number in range(arguments.rounds + 1):
             for name, command in commands.items():
                 taken, peak = measure(command, f"{arguments.line}\n".encode())
-                if round_number:  # the first fills the file cache
+                if round_number:  # the first round fills the file cache
                     seconds[name].append(taken)
                     mebibytes[name].append(peak)
     rows = [[name, statistics.median(seconds[name]), round(statistics.median(mebibytes[name]))] for name in commands]

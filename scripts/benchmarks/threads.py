@@ -1,10 +1,10 @@
-"""Measures the commands with 1, 2 and the default number of threads, on a quiet machine and beside busy processes.
+"""Measures the commands with 1, 2 and the default number of threads, on a quiet machine and on a busy one.
 
-Each command runs as a user runs it, in a process of its own: with `--threads` (or OMP_NUM_THREADS, where there is no
-such option) 1 and 2, and with neither. "Busy" is beside one process for each usable CPU that does nothing but compute.
-Speeds are taken from the first result on, without the start of the command. The translator has random weights, 6+2
-layers of 256/1536, 32,000 sub-words, and always writes 20 sub-words; the training is of the multi30k size; the images
-are classified by a ResMLP-S12. Prints a table and writes JSON; the machine must be idle otherwise:
+Every command runs in a separate process, as a user runs it: with `--threads` (or OMP_NUM_THREADS for commands without
+that option) of 1, of 2, and unset. On the busy machine one more process per usable CPU computes all the time. Speeds
+are measured from the first result on, without the start of the command. The translator has random weights, 6+2 layers
+of 256/1536, 32,000 sub-words, and always writes 20 sub-words; the training has the multi30k size; a ResMLP-S12
+classifies the images. Prints a table and writes JSON; the machine must otherwise be idle:
 
     python scripts/benchmarks/threads.py --output results/threads.json
 """
@@ -23,8 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from random_models.bundles import IMAGES_AT_ONCE, Bench, make_classifier, make_translator
 
 from resmlp_mt.common import threads
 from resmlp_mt.common.allocator import NO_THREAD_CACHE
@@ -35,21 +36,25 @@ from resmlp_mt.experiments.measure.side_by_side import print_table
 ROOT = Path(__file__).resolve().parents[2]
 STATES = ("quiet", "busy")
 SETTINGS = ("1", "2", "default")
-KEPT = 0.4  # of the quiet speed, that every default should keep beside busy processes
-AS_FAST = 0.9  # of the fastest of 1 and 2 threads, below which a default is slower by more than noise
-WARM_UP = 5  # updates of a training that do not count
-WINDOW = 512  # lines that translate writes at once
-PICTURES = 64  # that predict answers at once
+MIN_KEPT = 0.4  # share of the quiet speed that a default should keep on a busy machine
+MIN_SPEED = 0.9  # share of the faster of 1 and 2 threads that a default should reach; the rest is noise
+WARM_UP = 5  # first updates of a training, which are not measured
+WINDOW = 512  # lines that `translate` writes at once
 VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", nargs="+", choices=tuple(COMMANDS), default=tuple(COMMANDS))
-    parser.add_argument("--rounds", type=int, default=3, help="of each measurement; the median counts")
-    parser.add_argument("--lines", type=int, default=512, help="of text, and half as many pictures, that count")
-    parser.add_argument("--single-lines", type=int, default=40, help="line by line")
-    parser.add_argument("--updates", type=int, default=40, help="of a training")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement, of which the median counts")
+    parser.add_argument(
+        "--lines", type=int, default=512, help="measured lines of text; half as many images are measured"
+    )
+    parser.add_argument(
+        "--single-lines", type=int, default=40, help="lines of the commands that translate line by line"
+    )
+    parser.add_argument("--updates", type=int, default=40, help="updates of a training")
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--hidden", type=int, default=1536)
     parser.add_argument("--vocabulary", type=int, default=32000)
@@ -57,107 +62,29 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What the measured commands work on."""
-
-    arguments: argparse.Namespace
-    folder: Path
-    words: list[str]
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model"
-
-    def sentences(self, count: int) -> list[str]:
-        generator = random.Random(2)
-        return [" ".join(generator.choices(self.words, k=19)) for _ in range(count)]
-
-    def write(self, name: str, count: int) -> Path:
-        path = self.folder / name
-        path.write_text("".join(f"{line}\n" for line in self.sentences(count)), encoding="utf-8")
-        return path
-
-
-# What is measured.
-
-
-def make_translator(bench: Bench) -> None:
-    """Writes a bundle of random weights, whose sub-words are made-up words."""
-    import sentencepiece
-    import torch
-
-    from resmlp_mt.translation.bundle.format import BundleConfig, Side, write_bundle
-    from resmlp_mt.translation.engine.step_model import TranslationModel
-    from resmlp_mt.translation.model.build import build_core
-    from resmlp_mt.translation.model.config import ModelConfig
-    from resmlp_mt.translation.search.settings import SearchSettings
-    from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
-    from resmlp_mt.translation.text.normalization import TextSettings
-
-    arguments = bench.arguments
-    text = bench.folder / "words.txt"
-    text.write_text("\n".join(bench.words) + "\n", encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(bench.folder / "spm"), model_type="word", minloglevel=2,
-        vocab_size=arguments.vocabulary, character_coverage=1.0, hard_vocab_limit=False,
-    )  # fmt: skip
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(bench.folder / "spm.model"))
-    symbols = [*SPECIAL_TOKEN_NAMES, *(pieces.id_to_piece(piece) for piece in range(3, pieces.get_piece_size()))]
-    sizes = {f"{side}_embed_dim": arguments.dim for side in ("encoder", "decoder")}
-    sizes |= {f"{side}_ffn_embed_dim": arguments.hidden for side in ("encoder", "decoder")}
-    options = ModelConfig(share_all_embeddings=True, encoder_layers=6, decoder_layers=2, **sizes)
-    torch.manual_seed(1)
-    model = TranslationModel(*build_core(options, len(symbols), len(symbols)))
-    decoding = SearchSettings(beam_size=4, min_len=20, max_len_a=0.0, max_len_b=20)
-    side = Side("en", (bench.folder / "spm.model").read_bytes(), symbols)
-    config = BundleConfig("resmlp", options, ("en", "de"), True, TextSettings(), decoding, {}, {})
-    write_bundle(bench.model, config, model.state_dict(), (side, Side("de", side.sentencepiece, symbols)))
-
-
-def make_classifier(bench: Bench) -> None:
-    """Writes a ResMLP-S12 of random weights, and pictures."""
-    import numpy
-    import torch
-    from PIL import Image
-
-    from resmlp_mt.vision.bundle import save_classifier
-    from resmlp_mt.vision.data.preprocessing import Preprocessing
-    from resmlp_mt.vision.model.classifier import ClassifierModel
-    from resmlp_mt.vision.model.config import ClassifierConfig
-
-    torch.manual_seed(1)
-    classifier = ClassifierModel(ClassifierConfig())
-    names = [str(number) for number in range(classifier.settings.num_classes)]
-    save_classifier(bench.folder / "classifier", classifier, names, Preprocessing())
-    (bench.folder / "pictures").mkdir()
-    generator = numpy.random.default_rng(1)
-    for number in range(PICTURES + bench.arguments.lines // 2):
-        pixels = generator.integers(0, 256, (224, 224, 3), dtype=numpy.uint8)
-        Image.fromarray(pixels).save(bench.folder / "pictures" / f"{number:05}.png", compress_level=0)
-
-
-def resmlp_mt(*words: object) -> list[str]:
-    return [sys.executable, "-m", "resmlp_mt.cli.main", *map(str, words)]
+def resmlp_mt(*args: object) -> list[str]:
+    """The command line of `resmlp-mt`."""
+    return [sys.executable, "-m", "resmlp_mt.cli.main", *map(str, args)]
 
 
 def environment(count: str = "default") -> dict[str, str]:
-    """That of a user who has set nothing, but for the number of threads if it is not the default."""
+    """The environment without settings of threads, except OMP_NUM_THREADS if `count` is not "default"."""
     variables = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     variables |= {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
     return variables if count == "default" else {**variables, "OMP_NUM_THREADS": count}
 
 
 def option(count: str) -> list[str]:
+    """The option for the number of threads; empty for the default."""
     return [] if count == "default" else ["--threads", count]
 
 
 @contextlib.contextmanager
 def running(command: list[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A command whose output can be read while it runs, and which must end well.
+    """Runs a command whose output can be read meanwhile.
 
     Raises:
-        RuntimeError: with the end of what it said, if it failed.
+        RuntimeError: when the command fails; the message has the end of its standard error.
     """
     pipe = subprocess.PIPE
     with (
@@ -170,13 +97,13 @@ def running(command: list[str], variables: dict[str, str]) -> Iterator[subproces
         finally:
             process.kill()
         errors.seek(0)
-        said = errors.read().decode(errors="replace")
+        message = errors.read().decode(errors="replace")
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}:\n{said[-3000:]}")
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}:\n{message[-3000:]}")
 
 
 def lines_per_second(command: list[str], variables: dict[str, str], at_once: int) -> float:
-    """The speed of a command that writes lines, once it has written the first `at_once` of them."""
+    """The speed of a command in lines per second, after the first `at_once` lines of its output."""
     with running(command, variables) as process:
         assert process.stdout is not None
         times = [time.perf_counter() for _ in process.stdout]
@@ -184,7 +111,7 @@ def lines_per_second(command: list[str], variables: dict[str, str], at_once: int
 
 
 def answers_per_second(command: list[str], variables: dict[str, str], lines: list[str], heading: bool) -> float:
-    """The speed of a command that answers each line before it gets the next one."""
+    """The speed of a command that translates each line before it reads the next one."""
     times = []
     with running(command, variables) as process:
         assert process.stdin is not None
@@ -200,62 +127,72 @@ def answers_per_second(command: list[str], variables: dict[str, str], lines: lis
 
 
 def translate(bench: Bench, count: str) -> float:
+    """Translates a file."""
     text = bench.write("source.txt", WINDOW + bench.arguments.lines)
-    words = resmlp_mt("translate", bench.model, "--input", text, "--quiet", *option(count))
-    return lines_per_second(words, environment(), WINDOW)
+    command = resmlp_mt("translate", bench.model, "--input", text, "--quiet", *option(count))
+    return lines_per_second(command, environment(), WINDOW)
 
 
 def translate_line_by_line(bench: Bench, count: str) -> float:
-    words = resmlp_mt("translate", bench.model, "--flush", "--quiet", *option(count))
-    return answers_per_second(words, environment(), bench.sentences(bench.arguments.single_lines), heading=False)
+    """Translates line by line."""
+    command = resmlp_mt("translate", bench.model, "--flush", "--quiet", *option(count))
+    return answers_per_second(command, environment(), bench.sentences(bench.arguments.single_lines), heading=False)
 
 
 def interactive(bench: Bench, count: str) -> float:
-    words = resmlp_mt("interactive", bench.model, *option(count))
+    """Translates interactively."""
+    command = resmlp_mt("interactive", bench.model, *option(count))
     variables = {**environment(), "XDG_STATE_HOME": str(bench.folder)}  # not the user's history
-    return answers_per_second(words, variables, bench.sentences(bench.arguments.single_lines), heading=True)
+    return answers_per_second(command, variables, bench.sentences(bench.arguments.single_lines), heading=True)
 
 
 def evaluate(bench: Bench, count: str) -> float:
+    """Evaluates a test set."""
     text, report = bench.write("test.txt", bench.arguments.lines), bench.folder / "report.json"
-    words = ["evaluate", bench.model, "--source", text, "--reference", text, "--json", report]
-    with running(resmlp_mt(*words, "--resamples", 2, "--trials", 2, *option(count)), environment()):
+    args = ["evaluate", bench.model, "--source", text, "--reference", text, "--json", report]
+    with running(resmlp_mt(*args, "--resamples", 2, "--trials", 2, *option(count)), environment()):
         pass
     return float(json.loads(report.read_text(encoding="utf-8"))["speed"]["sentences_per_second"])
 
 
 def train(bench: Bench, variables: dict[str, str]) -> float:
-    words = [
+    """Trains a model; returns the mean speed in tokens per second."""
+    args = [
         *("-m", "fairseq_cli.train", "--user-dir", ROOT / "resmlp_mt", "--task", "dummy_mt", "--cpu"),
         *("--arch", "resmlp_multi30k", "--criterion", "resmlp_label_smoothed_cross_entropy", "--label-smoothing", 0.1),
         *("--dict-size", 8000, "--src-len", 16, "--tgt-len", 16, "--max-tokens", 2048, "--num-workers", 0),
         *("--optimizer", "adagrad", "--lr", 0.2, "--max-update", bench.arguments.updates, "--disable-validation"),
         *("--no-save", "--log-format", "json", "--log-interval", 1, "--save-dir", bench.folder / "run"),
     ]
-    with running([sys.executable, *map(str, words)], variables) as process:
+    with running([sys.executable, *map(str, args)], variables) as process:
         assert process.stdout is not None
-        said = process.stdout.read().decode()
-    lines = [json.loads(found) for found in re.findall(r"(\{\".*\})$", said, flags=re.MULTILINE)]
+        output = process.stdout.read().decode()
+    lines = [json.loads(text) for text in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
     speeds = [float(line["wps"]) for line in lines if "ups" in line and int(line["num_updates"]) > WARM_UP]
-    return len(speeds) / sum(1 / speed for speed in speeds)  # of all: threads that wait are slow now and then
+    return len(speeds) / sum(
+        1 / speed for speed in speeds
+    )  # the mean, since waiting threads slow down only some updates
 
 
 def train_by_recipe(bench: Bench, count: str) -> float:
+    """Trains with the environment of a recipe."""
     variables = {**NO_THREAD_CACHE, **environment(count)}
-    threads.spin_briefly(variables)  # both as resmlp_mt/experiments/launch.py does
+    threads.spin_briefly(variables)  # both as resmlp_mt/experiments/launch/ does
     return train(bench, variables)
 
 
 def train_alone(bench: Bench, count: str) -> float:
+    """Trains with plain fairseq-train."""
     return train(bench, environment(count))
 
 
 def predict(bench: Bench, count: str) -> float:
-    words = resmlp_mt("vision", "predict", bench.folder / "classifier", bench.folder / "pictures")
-    return lines_per_second(words, environment(count), PICTURES)
+    """Classifies images."""
+    command = resmlp_mt("vision", "predict", bench.folder / "classifier", bench.folder / "images")
+    return lines_per_second(command, environment(count), IMAGES_AT_ONCE)
 
 
-# name -> (what is measured, what is counted in a second)
+# name -> (function that measures, unit that is counted per second)
 COMMANDS: dict[str, tuple[Callable[[Bench, str], float], str]] = {
     "translate": (translate, "sentences"),
     "translate --flush": (translate_line_by_line, "sentences"),
@@ -267,12 +204,9 @@ COMMANDS: dict[str, tuple[Callable[[Bench, str], float], str]] = {
 }
 
 
-# How it is measured.
-
-
 @contextlib.contextmanager
-def others(count: int) -> Iterator[None]:
-    """Processes that do nothing but compute, while the block runs."""
+def busy_processes(count: int) -> Iterator[None]:
+    """Runs processes that compute all the time, until the block ends."""
     processes = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -283,30 +217,31 @@ def others(count: int) -> Iterator[None]:
 
 
 def measure(bench: Bench, name: str) -> dict[str, dict[str, list[float]]]:
-    """Speeds of a command by setting and state, in rounds, so that a machine that changes does so for all."""
+    """Speeds of a command by setting and state, in rounds, so that changes of the machine affect all settings."""
     speeds: dict[str, dict[str, list[float]]] = {count: {state: [] for state in STATES} for count in SETTINGS}
     call, _ = COMMANDS[name]
     for _ in range(bench.arguments.rounds):
         for count in SETTINGS:
             for state in STATES:
-                with others(threads.usable_cpus() if state == "busy" else 0):
+                with busy_processes(threads.usable_cpus() if state == "busy" else 0):
                     speeds[count][state].append(call(bench, count))
     return speeds
 
 
 def judge(name: str, medians: dict[str, dict[str, float]]) -> list[str]:
-    """Says where a default is not what it should be."""
+    """Remarks on defaults that are too slow."""
     quiet, busy = (medians["default"][state] for state in STATES)
     fastest = max(medians[count]["quiet"] for count in ("1", "2"))
-    said = []
-    if quiet < AS_FAST * fastest:
-        said.append(f"{name}: the default has {quiet / fastest:.0%} of the speed of the fastest of 1 and 2 threads")
-    if busy < KEPT * quiet:
-        said.append(f"{name}: the default keeps {busy / quiet:.0%} of its quiet speed, less than {KEPT:.0%}")
-    return said
+    remarks = []
+    if quiet < MIN_SPEED * fastest:
+        remarks.append(f"{name}: the default has {quiet / fastest:.0%} of the speed of the faster of 1 and 2 threads")
+    if busy < MIN_KEPT * quiet:
+        remarks.append(f"{name}: the default keeps {busy / quiet:.0%} of its quiet speed, less than {MIN_KEPT:.0%}")
+    return remarks
 
 
 def main() -> None:
+    """Measures all commands, prints the table and remarks, and writes the JSON file."""
     arguments = parse_arguments()
     watch = MachineWatch(threads.usable_cpus())
     generator = random.Random(1)
@@ -329,7 +264,10 @@ def main() -> None:
             print(f"{name} done", file=sys.stderr)
     machine = watch.finish()
     print_table(["command", "threads", "", "quiet", "busy", "kept"], rows, machine)
-    print("\n".join(remarks) or "every default is the fastest of 1 and 2 threads, and keeps enough beside others")
+    print(
+        "\n".join(remarks)
+        or "every default is as fast as the faster of 1 and 2 threads, and keeps enough speed on a busy machine"
+    )
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items()}
     write_json(arguments.output, {"machine": machine, "settings": settings, "results": results, "remarks": remarks})
 

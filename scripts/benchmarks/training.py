@@ -1,9 +1,9 @@
-"""Measures fairseq-train with a ResMLP and with a Transformer of the WMT size, side by side.
+"""Compares fairseq-train with a ResMLP and with a Transformer of the WMT size.
 
-Each system trains in processes of its own, in turn (A B A B ...), on fairseq's own task of made-up sentences of one
-length, so that neither data nor padding counts; the Transformer is fairseq's as it comes, without this project loaded,
-and once with this project's allocator setting and loss. "Floor" is the speed of nothing but the matrix products, all at
-the highest speed that PyTorch was seen to multiply with here. Prints a table and writes JSON:
+The systems train in separate processes, in turn (A B A B ...), on fairseq's dummy task with sentences of one length, so
+that neither data loading nor padding matters. The Transformer is unmodified fairseq, without this project loaded, and
+in another row fairseq with this project's allocator setting and loss. "Floor" is the speed of the matmuls alone at the
+peak that was measured with PyTorch on this machine. Prints a table and writes JSON:
 
     python scripts/benchmarks/training.py --output results/training.json
 """
@@ -31,30 +31,33 @@ SYSTEMS = {
     "Transformer base": ("--arch", "transformer_wmt_en_de", *THEIRS),
     "Transformer base, our allocator and loss": ("--arch", "transformer_wmt_en_de", *OURS),
 }
-WARM_UP = 3  # updates that do not count
+WARM_UP = 3  # first updates, which are not measured
 DIM, HIDDEN, LAYERS = 512, 2048, 6
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--length", type=int, default=30, help="tokens of every source and every target sentence")
-    parser.add_argument("--sentences", type=int, default=32, help="in a batch")
+    parser.add_argument("--length", type=int, default=30, help="tokens per source and target sentence")
+    parser.add_argument("--sentences", type=int, default=32, help="sentences per batch")
     parser.add_argument("--vocabulary", type=int, default=32000)
-    parser.add_argument("--updates", type=int, default=9, help=f"of each process, of which {WARM_UP} do not count")
-    parser.add_argument("--rounds", type=int, default=3, help="processes of each system")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dropout", type=float, default=0.1, help="of every system")
     parser.add_argument(
-        "--options", nargs=argparse.REMAINDER, default=[], help="further ones for fairseq-train, as --bf16"
+        "--updates", type=int, default=9, help=f"updates per process; the first {WARM_UP} are not measured"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="processes per system")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dropout", type=float, default=0.1, help="dropout of every system")
+    parser.add_argument(
+        "--options", nargs=argparse.REMAINDER, default=[], help="further options of fairseq-train, such as --bf16"
     )
     parser.add_argument("--output", type=Path, default=Path("results/training.json"))
     return parser.parse_args()
 
 
 def measure(arguments: argparse.Namespace, name: str) -> dict[str, float]:
-    """Trains one process of a system; returns target tokens a second and peak memory in MiB."""
+    """Trains a system in one process; returns target tokens per second and peak memory in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [
+        args = [
             *("-m", "fairseq_cli.train", "--task", "dummy_mt", *SYSTEMS[name], "--share-all-embeddings"),
             *("--dict-size", arguments.vocabulary - 4, "--src-len", arguments.length, "--tgt-len", arguments.length),
             *("--label-smoothing", "0.1", "--optimizer", "adam"),
@@ -62,18 +65,19 @@ def measure(arguments: argparse.Namespace, name: str) -> dict[str, float]:
             *("--max-update", arguments.updates, "--disable-validation", "--no-save", "--num-workers", "0"),
             *("--log-format", "json", "--log-interval", "1", "--save-dir", folder, *arguments.options),
         ]
-        said, peak_kib = run_child([str(word) for word in words], arguments.threads)
-    lines = [json.loads(found) for found in re.findall(r"(\{\".*\})$", said, flags=re.MULTILINE)]
+        output, peak_kib = run_child([str(arg) for arg in args], arguments.threads)
+    lines = [json.loads(text) for text in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
     speeds = [float(line["wps"]) for line in lines if "ups" in line and int(line["num_updates"]) > WARM_UP]
     return {"tokens_per_second": statistics.median(speeds), "peak_mib": peak_kib / 1024}
 
 
 def operations(arguments: argparse.Namespace, is_transformer: bool) -> int:
-    """Of matrix products, for each target token of an update; source and target are equally long."""
+    """Operations of the matmuls per target token of an update; source and target have the same length."""
     return training_operations(DIM, HIDDEN, LAYERS, arguments.vocabulary, arguments.length, is_transformer)
 
 
 def main() -> None:
+    """Trains all systems in turn, prints the table and writes the JSON file."""
     arguments = parse_arguments()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in SYSTEMS}
     watch = MachineWatch(arguments.threads)
@@ -94,7 +98,7 @@ def main() -> None:
     machine = watch.finish()
     header = ["system", "target tokens/s", "ratio to the Transformer", "floor, tokens/s", "of the floor", "peak MiB"]
     print_table(header, rows, machine)
-    print(f"highest speed of a matrix product: {max(peaks):.0f} GFLOP/s with {arguments.threads} threads")
+    print(f"peak speed of a matmul: {max(peaks):.0f} GFLOP/s with {arguments.threads} threads")
     settings = {name: value for name, value in vars(arguments).items() if name != "output"}
     write_json(arguments.output, {"machine": machine, "settings": settings, "runs": runs, "peaks_gflops": peaks})
 

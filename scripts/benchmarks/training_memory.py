@@ -1,8 +1,8 @@
-"""Measures the peak memory of training on real sentences: a ResMLP beside fairseq's Transformer of the same size.
+"""Measures the peak memory of training on real sentences: a ResMLP and fairseq's Transformer of the same size.
 
-Batches of real sentences have many sizes, which is what makes a training's memory grow, so few updates say little. Each
-system trains in processes of its own, in turn; the Transformer is fairseq's as it comes, without this project loaded,
-the ResMLP trains as the recipes do. Prints a table and writes JSON:
+Batches of real sentences have many sizes, which makes the memory of a training grow, so a few updates are not enough.
+The systems train in separate processes, in turn. The Transformer is unmodified fairseq, without this project loaded;
+the ResMLP trains as in the recipes. Prints a table and writes JSON:
 
     python scripts/benchmarks/training_memory.py data/multi30k.en-de --output results/training_memory.json
 """
@@ -33,35 +33,37 @@ SYSTEMS = {"resmlp": (OURS, NO_THREAD_CACHE), "transformer": (THEIRS, {})}  # op
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a folder that `python -m data_prep` prepared")
-    parser.add_argument("--size", choices=SIZES, default="multi30k", help="of the models")
-    parser.add_argument("--max-tokens", type=int, default=2048, help="of a batch")
-    parser.add_argument("--updates", type=int, default=750, help="of each process; multi30k has 250 an epoch")
-    parser.add_argument("--rounds", type=int, default=1, help="processes of each system")
+    parser.add_argument("data", type=Path, help="folder prepared by `python -m data_prep`")
+    parser.add_argument("--size", choices=SIZES, default="multi30k", help="size of the models")
+    parser.add_argument("--max-tokens", type=int, default=2048, help="tokens per batch")
+    parser.add_argument("--updates", type=int, default=750, help="updates per process; multi30k has 250 per epoch")
+    parser.add_argument("--rounds", type=int, default=1, help="processes per system")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("results/training_memory.json"))
     return parser.parse_args()
 
 
 def measure(arguments: argparse.Namespace, system: str) -> dict[str, float]:
-    """Trains one process of a system; returns its peak memory in MiB and its target tokens a second."""
+    """Trains a system in one process; returns peak memory in MiB and target tokens per second."""
     options, variables = SYSTEMS[system]
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, variables):
-        words = [
+        args = [
             *("-m", "fairseq_cli.train", arguments.data, "--task", "translation", *options, "--label-smoothing", "0.1"),
             *(*model_options(system, arguments.size), *training_options(system, arguments.size)),
             *("--max-tokens", arguments.max_tokens, "--max-update", arguments.updates, "--seed", "1", "--cpu"),
             *("--disable-validation", "--no-save", "--num-workers", "0", "--save-dir", folder),
             *("--no-progress-bar", "--log-format", "json", "--log-interval", LOG_INTERVAL),
         ]
-        said, peak_kib = run_child([str(word) for word in words], arguments.threads)
-    lines = [json.loads(found) for found in re.findall(r"(\{\".*\})$", said, flags=re.MULTILINE)]
+        output, peak_kib = run_child([str(arg) for arg in args], arguments.threads)
+    lines = [json.loads(text) for text in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
     speeds = [float(line["wps"]) for line in lines if "ups" in line]
     return {"peak_mib": peak_kib / 1024, "tokens_per_second": statistics.median(speeds[1:] or speeds)}
 
 
 def main() -> None:
+    """Trains all systems in turn, prints the table and writes the JSON file."""
     arguments = parse_arguments()
     watch = MachineWatch(arguments.threads)
     runs: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
@@ -73,7 +75,7 @@ def main() -> None:
         system: {name: statistics.median(run[name] for run in measured) for name in measured[0]}
         for system, measured in runs.items()
     }
-    rows = [[system, found["peak_mib"], found["tokens_per_second"]] for system, found in medians.items()]
+    rows = [[system, result["peak_mib"], result["tokens_per_second"]] for system, result in medians.items()]
     machine = watch.finish()
     print_table(["system", "peak MiB", "target tokens/s"], rows, machine)
     settings = {name: str(value) for name, value in vars(arguments).items() if name != "output"}

@@ -1,8 +1,8 @@
-"""Measures this project's translator and fairseq-generate with a Transformer of the WMT size, side by side.
+"""Compares this project's translator with fairseq-generate and a Transformer, both of the WMT size.
 
-Both have random weights, dimension 512, hidden 2048, 6+6 layers, one vocabulary, and give outputs of a fixed length, so
-that both do the same number of steps. Each system runs in processes of its own, in turn (A B A B ...); what is timed is
-the search of a batch, as fairseq-generate times it. Prints a table and writes JSON:
+Both models have random weights, model dim 512, FFN dim 2048, 6+6 layers and one vocabulary. Their outputs have a fixed
+length, so that both run the same number of steps. The systems run in separate processes, in turn (A B A B ...). The
+time is that of the search of a batch, as fairseq-generate measures it. Prints a table and writes JSON:
 
     python scripts/benchmarks/translate.py --output results/translate.json
 """
@@ -25,11 +25,12 @@ from resmlp_mt.experiments.measure.machine import MachineWatch
 from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child
 
 SYSTEMS = ("resmlp-mt", "fairseq-generate")
-END = 2
+EOS = 2
 PASSED = ("beam", "source-length", "target-length", "vocabulary", "threads", "device", "dtype")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parses the command line."""
     parser = search_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
@@ -38,15 +39,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_sources(arguments: argparse.Namespace, batch: int) -> list[list[int]]:
-    """Random sentences, from three quarters of the longest on."""
+    """Random sentences with lengths from three quarters of the longest to the longest."""
     generator = random.Random(2)
     longest = arguments.source_length
     lengths = [longest - row % (longest // 4 + 1) for row in range(batch)]
-    return [[*generator.choices(range(4, arguments.vocabulary), k=length - 1), END] for length in lengths]
+    return [[*generator.choices(range(4, arguments.vocabulary), k=length - 1), EOS] for length in lengths]
 
 
 def prepare_ours(arguments: argparse.Namespace, sources: list[list[int]]) -> Callable[[], int]:
-    """Makes our search of a batch; it gives the number of tokens generated."""
+    """Prepares this project's search of a batch; the function returns the number of generated tokens."""
     import torch
 
     _, fairseq_model = build_model("resmlp_wmt_en_de", arguments.vocabulary)
@@ -62,11 +63,11 @@ def prepare_ours(arguments: argparse.Namespace, sources: list[list[int]]) -> Cal
     length = arguments.target_length - 1
     search = BeamSearch([model], SearchSettings(beam_size=arguments.beam, min_len=length, max_len_b=length))
     batch = [Source(tokens) for tokens in sources]
-    return lambda: sum(len(found[0].tokens) for found in search.search(batch))
+    return lambda: sum(len(hypotheses[0].tokens) for hypotheses in search.search(batch))
 
 
 def prepare_fairseq(arguments: argparse.Namespace, sources: list[list[int]]) -> Callable[[], int]:
-    """Makes fairseq's search of a batch as fairseq-generate sets it up; it gives the number of tokens generated."""
+    """Prepares the search of a batch as fairseq-generate does; the function returns the number of generated tokens."""
     import torch
     from fairseq.sequence_generator import SequenceGenerator
 
@@ -86,7 +87,7 @@ def prepare_fairseq(arguments: argparse.Namespace, sources: list[list[int]]) -> 
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Runs one system at one batch size and prints tokens per second."""
+    """Runs one system at one batch size and prints its tokens per second as JSON."""
     import torch
 
     torch.set_num_threads(arguments.threads)
@@ -97,18 +98,20 @@ def work(arguments: argparse.Namespace) -> None:
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        tokens = translate()  # what it gives are numbers of the processor: a GPU has finished when it returns
+        tokens = translate()  # the result is on the CPU, so a GPU has finished
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"tokens_per_second": tokens / min(seconds)}))
 
 
 def measure(arguments: argparse.Namespace, system: str, batch: int) -> float:
+    """Runs one system in another process; returns its tokens per second."""
     passed = [f"--{name}={getattr(arguments, name.replace('-', '_'))}" for name in PASSED]
-    said, _ = run_child([__file__, *passed, "--worker", system, str(batch)], arguments.threads)
-    return float(json.loads(said.splitlines()[-1])["tokens_per_second"])
+    output, _ = run_child([__file__, *passed, "--worker", system, str(batch)], arguments.threads)
+    return float(json.loads(output.splitlines()[-1])["tokens_per_second"])
 
 
 def main() -> None:
+    """Runs both systems in turn, prints the table and writes the JSON file."""
     arguments = parse_arguments()
     if arguments.worker:
         work(arguments)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Self-supervision end to end on scikit-learn's digits, which need no download: DINO without labels, then
-# k-NN and a linear probe on its features.
+# Self-supervised training on scikit-learn's digits, without a download: DINO without labels, then k-NN and a linear probe
+# on its features.
 #
 #   scripts/recipes/dino_digits.sh
 #
-# UPDATES (default 1500), SEED (default 1) and RUN (default runs/dino_digits) may be set. Run again, it does only what is missing.
+# Variables: UPDATES (default 1500), SEED (default 1) and RUN (default runs/dino_digits). Run again, it does only the missing steps.
 set -euo pipefail
 source "$(dirname "$0")/../dry_run.sh"
 source "$(dirname "$0")/../environment.sh"
@@ -18,7 +18,7 @@ run_training fairseq-train . --user-dir resmlp_mt "${options[@]}" --max-update "
 
 checkpoint=$run/checkpoint_last.pt
 for network in "" "--network student" "--untrained ${SEED:-1}"; do
-  echo "k-NN and a linear layer on the features${network:+, $network}:"
+  echo "k-NN and a linear probe on the features${network:+, $network}:"
   run_or_print resmlp-mt vision knn "$checkpoint" --dataset-name digits $network
   run_or_print resmlp-mt vision linear-probe "$checkpoint" --dataset-name digits $network
 done

@@ -3,14 +3,14 @@
 #
 #   scripts/recipes/imagenet.sh FOLDER [ARCHITECTURE]
 #
-# FOLDER holds train/ and val/ with a folder for each class; real.json and imagenetv2-matched-frequency-format-val/ are evaluated
+# FOLDER has train/ and val/ with a folder per class; real.json and imagenetv2-matched-frequency-format-val/ are evaluated
 # if present. ARCHITECTURE (default resmlp_s12) is one of resmlp_mt/vision/model/architectures.py. GPUS (default: all of this
-# machine) times BATCH (images of one GPU at a time, default 256) must divide 2048, the images of an update. RUN chooses the
-# folder (default: runs/imagenet.ARCHITECTURE). Run again, it resumes.
+# machine) times BATCH (images per GPU, default 256) must divide 2048, the images per update. RUN sets the folder (default:
+# runs/imagenet.ARCHITECTURE). Run again, it resumes.
 set -euo pipefail
 source "$(dirname "$0")/../dry_run.sh"
 if [ $# -lt 1 ] || [ ! -d "$1/train" ] || [ ! -d "$1/val" ]; then
-  echo "imagenet.sh: FOLDER must hold train/ and val/ of ImageNet-1k, but is '${1:-}'; unpack the archives with torchvision.datasets.ImageNet" >&2
+  echo "imagenet.sh: FOLDER must contain train/ and val/ of ImageNet-1k, but is '${1:-}'; unpack the archives with torchvision.datasets.ImageNet" >&2
   exit 2
 fi
 source "$(dirname "$0")/../environment.sh"
@@ -22,7 +22,7 @@ cd "$root"
 gpus=${GPUS:-$(python -c 'import torch; print(torch.cuda.device_count())')}
 batch=${BATCH:-256}
 if [ "$gpus" -lt 1 ] || [ $((2048 % (gpus * batch))) -ne 0 ]; then
-  echo "imagenet.sh: GPUS x BATCH must divide 2048, but is $gpus x $batch; choose others with GPUS=... BATCH=..." >&2
+  echo "imagenet.sh: GPUS x BATCH must divide 2048, but is $gpus x $batch; set GPUS=... or BATCH=..." >&2
   exit 2
 fi
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # multi30k until it stops improving, or EPOCHS=10: scripts/recipes/multi30k.sh FOLDER [SOURCE-TARGET] [options of fairseq-train...]
-# FOLDER holds the data set's files (train.en.gz, val.en.gz or valid.en.gz, test_2016_flickr.en.gz or test.en.gz, ...), as in
+# FOLDER contains the files of the data set (train.en.gz, val.en.gz or valid.en.gz, test_2016_flickr.en.gz or test.en.gz, ...), as in
 # github.com/multi30k/dataset, data/task1/raw.
 set -euo pipefail
 source "$(dirname "$0")/recipe.sh"

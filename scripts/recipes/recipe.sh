@@ -1,22 +1,22 @@
-# Sourced by the recipes: run_recipe turns variables of the environment into options of `resmlp-mt train`. Variables:
+# Sourced by the recipes: run_recipe converts environment variables to options of `resmlp-mt train`. Variables:
 #
-#   SYSTEM=resmlp|transformer|convs2s|lstm|lightconv|dynamicconv    what is trained (resmlp_mt/experiments/systems.py)
-#   LAYERS=6|12                        of ResMLP and Transformer, at the WMT sizes
-#   SIZE=tiny                          a model that learns nothing, to try a recipe in minutes
-#   STEPS="data train finish"          the stages to run; several machines train, one does the rest
-#   DATA, RUN                          folders of the prepared data and of the training
-#   FROM_DIR                           the files of the corpus
-#   EPOCHS, MAX_UPDATE                 where to end
+#   SYSTEM=resmlp|transformer|convs2s|lstm|lightconv|dynamicconv    system to train (resmlp_mt/experiments/systems.py)
+#   LAYERS=6|12                        layers of ResMLP and Transformer, at the WMT sizes
+#   SIZE=tiny                          a model that learns nothing, to test a recipe in minutes
+#   STEPS="data train finish"          stages to run; several machines train, one runs the others
+#   DATA, RUN                          folders of the prepared data and the training
+#   FROM_DIR                           folder with the files of the corpus
+#   EPOCHS, MAX_UPDATE                 when to end the training
 #   FOR=gpu|cpu                        device that own.sh picks a model for
-#   TOKENS_PER_GPU                     most target tokens that one GPU has memory for
-#   NODES, NODE_RANK, HEAD             several machines: resmlp_mt/experiments/launch.py
-#   DRY_RUN=1                          print the commands and do nothing, as the option --dry-run
+#   TOKENS_PER_GPU                     maximum number of target tokens that fit into the memory of one GPU
+#   NODES, NODE_RANK, HEAD             several machines: resmlp_mt/experiments/launch/
+#   DRY_RUN=1                          print the commands and do nothing, like the option --dry-run
 #
-# Further arguments go to `resmlp-mt train`, and from there to fairseq-train. Run again, a recipe does what is missing.
+# Further arguments are passed to `resmlp-mt train`, and from there to fairseq-train. Run again, a recipe does only the missing steps.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../dry_run.sh"
 
-# Ends with one line and status 2 unless FOLDER is a folder. Usage: require_folder FOLDER "what it must be"
+# Exits with one line and status 2 unless FOLDER is a folder. Usage: require_folder FOLDER "what it must be"
 require_folder() {
   [ -d "$1" ] && return
   echo "$(basename "$0"): FOLDER must be $2, but is '$1'" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One step of a recipe on one node of a Slurm job; called by train.sbatch. Usage: step.sh data|train|finish RECIPE [arguments...]
+# Runs one step of a recipe on one node of a Slurm job; called by train.sbatch. Usage: step.sh data|train|finish RECIPE [arguments...]
 set -euo pipefail
 export STEPS=$1
 [ "$1" != train ] || export NODES=$SLURM_NNODES NODE_RANK=$SLURM_NODEID

@@ -65,7 +65,7 @@ _MODALS = (CAN, HAVE_TO, WANT_TO, SHOULD, MAY, WOULD_LIKE_TO)
 _MODALS_OF_ANIMALS_AND_THINGS = (CAN, HAVE_TO, SHOULD)
 # A place that belongs to the object or to a movement stays after the verb.
 _PLACES_THAT_MAY_STAND_FIRST = ("home", "in", "town")
-# Words that describe only the weather: "because it is cold" might refer to the soup.
+# Words for the weather only: "because it is cold" might refer to the soup.
 _NOT_PROFESSIONS = (
     "man",
     "woman",
@@ -150,7 +150,7 @@ def _draw_object(dice: Dice, clause: Clause) -> Phrase | None:
 
 
 def _add_circumstances(dice: Dice, clause: Clause, limit: int) -> Clause:
-    """Adds up to `limit` of place, company, beneficiary, manner, frequency and time, and perhaps puts one first."""
+    """Adds up to `limit` adverbials of place, company, beneficiary, manner, frequency and time, and may front one."""
     notes, verb = clause.verb.notes, clause.verb
     left = limit
     if verb.place and (verb.needs_place or (left and dice.chance(0.3))):
@@ -176,7 +176,7 @@ def _add_circumstances(dice: Dice, clause: Clause, limit: int) -> Clause:
 
 
 def put_something_first(dice: Dice, clause: Clause) -> Clause:
-    """Perhaps moves the time or the place of a statement to its beginning, which in German inverts verb and subject."""
+    """May front the time or the place of a statement, which in German inverts verb and subject."""
     if clause.time is not None and dice.chance(0.4):
         return replace(clause, front="time")
     if clause.place is not None and clause.verb.place in _PLACES_THAT_MAY_STAND_FIRST and dice.chance(0.15):
@@ -215,7 +215,7 @@ def complete_clause(dice: Dice, clause: Clause, circumstances: int) -> Clause:
 def draw_quality_clause(
     dice: Dice, tense: Tense, subject: Phrase | None = None, kind: str = "person", negation: float = 0.14
 ) -> Clause:
-    """A clause that says how somebody or something is: "the soup is too hot".
+    """A clause that describes somebody or something: "the soup is too hot".
 
     Args:
         dice: the source of chance.
@@ -242,7 +242,7 @@ def draw_quality_clause(
 
 
 def draw_comparison_clause(dice: Dice) -> Clause:
-    """ "The dog is older than the cat", "Anna is as brave as I", with things of one kind on both sides."""
+    """A comparison: "The dog is older than the cat", "Anna is as brave as I". Both sides are of the same kind."""
     kinds = dice.weigh(_COPULA_KINDS)
     kind = dice.choose(kinds)
     subject, standard = draw_definite(dice, (kind,), plural=False), draw_definite(dice, (kind,), plural=False)
@@ -256,7 +256,7 @@ def draw_comparison_clause(dice: Dice) -> Clause:
 
 
 def draw_profession_clause(dice: Dice) -> Clause:
-    """ "My brother is a good cook"; subject and profession have the same gender."""
+    """A profession: "My brother is a good cook". Subject and profession have the same gender."""
     if dice.chance(0.4):
         subject: Phrase = dice.choose(PERSONAL_PRONOUNS[2:4])
         gender = "m" if subject == PERSONAL_PRONOUNS[2] else "f"
@@ -272,7 +272,7 @@ def draw_profession_clause(dice: Dice) -> Clause:
 
 
 def draw_weather_clause(dice: Dice, tense: Tense) -> Clause:
-    """ "It is raining", "it was very cold"."""
+    """The weather: "It is raining", "it was very cold"."""
     if dice.chance(0.5):
         adjective = ADJECTIVES[dice.choose(_WEATHER)]
         return Clause(IT, BE, tense, predicate=Quality(adjective, dice.choose(DEGREES) if dice.chance(0.4) else None))

@@ -45,7 +45,7 @@ _TRANSITIVES = tuple(
 _OF_THINGS = tuple(
     verb for verb in _TRANSITIVES if not set(verb.objects) & set(PERSON_KINDS) and verb.preposition is None
 )
-# After a relative clause, words that close the main clause would come too late.
+# After a relative clause, the last words of the main clause would be too far from the rest.
 _UNBROKEN = tuple(verb for verb in _TRANSITIVES if not verb.german.prefix and not verb.preposition)
 
 
@@ -81,7 +81,7 @@ def _draw_action(dice: Dice, base: Tense) -> Clause:
 
 
 def _draw_fact(dice: Dice, base: Tense) -> Clause:
-    """What conjunctions such as "because", "that" and "whether" may introduce."""
+    """A clause that conjunctions such as "because", "that" and "whether" may introduce."""
     choice = dice.weigh(((50, "action"), (35, "quality"), (15, "weather")))
     if choice == "quality":
         return draw_quality_clause(dice, base, draw_subject(dice, PERSON_KINDS, definite=True))
@@ -91,7 +91,7 @@ def _draw_fact(dice: Dice, base: Tense) -> Clause:
 
 
 def _draw_purpose(dice: Dice) -> Words:
-    """ "... so that the child can sleep"."""
+    """A purpose clause: "... so that the child can sleep"."""
     main = draw_clause(dice, Frame(verbs=_ACTIVE_VERBS, tenses=("present", "progressive"), modals=False, negation=0))
     purpose = draw_clause(
         dice, Frame(verbs=_ACTIVE_VERBS, tenses=("present",), modals=False, circumstances=0, negation=0)

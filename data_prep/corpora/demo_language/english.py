@@ -90,7 +90,7 @@ def phrase_words(phrase: Phrase, is_subject: bool = False) -> list[str]:
 
 
 def adjunct_words(part: object) -> list[str]:
-    """The words of an adverbial or predicate; none if it is missing."""
+    """The words of an adverbial or predicate; empty if it is missing."""
     match part:
         case Adverbial():
             return part.english.split()

@@ -93,7 +93,7 @@ def _after_preposition(preposition: str, case: str, phrase: Phrase) -> list[str]
 
 
 def adjunct_words(part: object) -> list[str]:
-    """The words of an adverbial or predicate; none if it is missing."""
+    """The words of an adverbial or predicate; empty if it is missing."""
     match part:
         case Adverbial():
             return part.german.split()
@@ -168,7 +168,7 @@ def _middle_words(clause: Clause) -> list[str]:
 
 
 def _front_words(clause: Clause) -> list[str]:
-    """The words before the finite verb if the subject is not there; otherwise none."""
+    """The words before the finite verb, unless the subject is first; then empty."""
     match clause.front:
         case "object":
             return _object_words(clause)
@@ -204,7 +204,7 @@ def clause_words(clause: Clause, order: Order = "second") -> list[str]:
 
 
 def infinitive_words(clause: Clause) -> list[str]:
-    """Puts a clause without subject into an infinitive with "zu": "die Tür aufzumachen"."""
+    """Converts a clause without subject to an infinitive with "zu": "die Tür aufzumachen"."""
     verb = clause.verb.german
     marked = [f"{verb.prefix}zu{verb.infinitive}"] if verb.prefix else ["zu", verb.infinitive]
     return [*_middle_words(clause), *marked]

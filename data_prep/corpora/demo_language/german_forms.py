@@ -114,7 +114,7 @@ def finite_form(verb: GermanVerb, subject: Phrase, preterite: bool = False) -> s
 
 
 def imperative(verb: GermanVerb) -> str:
-    """The order to one friend, without the separable prefix: geben -> "gib", warten -> "warte", tragen -> "trag"."""
+    """The imperative singular, without the separable prefix: geben -> "gib", warten -> "warte", tragen -> "trag"."""
     stem, second = german_stem(verb.infinitive), verb.present[1]
     changes_e_to_i = "e" in stem[:4] and "i" in second and "i" not in stem
     if changes_e_to_i:

@@ -52,7 +52,7 @@ def add_s(word: str) -> str:
 
 
 def double_final(word: str) -> str:
-    """Doubles the last letter where a vowel's suffix asks for it: `run` -> `runn`, `big` -> `bigg`, `open` stays."""
+    """Doubles the last letter if a suffix with a vowel requires it: `run` -> `runn`, `big` -> `bigg`, `open` stays."""
     vowels = [letter in "aeiou" for letter in word]
     one_short_syllable = sum(vowels) == 1 and len(word) > 2 and vowels[-2] and word[-1] not in "aeiouwxy"
     return word + word[-1] if one_short_syllable or word in _DOUBLED_IN_SPITE_OF_LENGTH else word
@@ -172,7 +172,7 @@ _ADJECTIVES = """
 _PEOPLE = """young old friendly clever rich poor tired sad happy hungry lazy famous polite brave nice proud healthy
     angry strict sick strong"""
 _COLOURS = "red green blue yellow black white brown grey"
-# Two adjectives before one noun: the second tells the colour or the age, as English likes it ("a small red house").
+# Two adjectives before one noun: the second is a colour or an age, as is usual in English ("a small red house").
 LAST_ADJECTIVES = frozenset(("old", "young", "new", *_COLOURS.split()))
 _GOODS = f"new old big small beautiful cheap expensive useful modern good {_COLOURS}"
 _PLACES = "big small old new beautiful quiet modern famous"

@@ -104,7 +104,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Comparison:
-    """ "older than the house", or "as old as the house" when `equal`."""
+    """A comparative: "older than the house", or "as old as the house" if `equal`."""
 
     adjective: Adjective
     standard: Phrase

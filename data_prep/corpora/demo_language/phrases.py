@@ -46,7 +46,7 @@ _OWNABLE_KINDS = kinds_named(
     "acquaintance family pet food dish pastry drink reading press clothes container device vehicle thing crockery "
     "furniture fixture room event tale idea"
 )
-# Persons of whom one has only one.
+# Persons that somebody has only one of.
 _UNIQUE = ("mother", "father", "boss")
 
 
@@ -235,7 +235,7 @@ def draw_person_object(dice: Dice, subject: Phrase | None, kinds: Sequence[str],
 
 
 def draw_place(dice: Dice, place_kind: str) -> PrepositionalPhrase:
-    """A prepositional phrase that tells where or where to; `place_kind` is a key of `PLACES`."""
+    """A prepositional phrase of place or direction; `place_kind` is a key of `PLACES`."""
     preposition, kinds = dice.choose(PLACES[place_kind])
     noun = draw_noun(dice, kinds)
     determiner = dice.weigh(((82, draw_article(dice, noun, possessive=0.25)), (12, A), (6, THIS)))

@@ -1,4 +1,4 @@
-"""Draws whole sentences of the demo corpus at random and spells them in both languages."""
+"""Draws whole sentences of the demo corpus at random and writes them in both languages."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _draw_number_sentence(dice: Dice) -> Words:
 
 
 def _draw_order(dice: Dice) -> Words:
-    """An order to a friend: "Please do not open the door"."""
+    """An imperative sentence: "Please do not open the door"."""
     clause = draw_clause(dice, Frame(verbs=_ORDER_VERBS, tenses=("present",), modals=False, circumstances=1))
     words, german_words = say(replace(clause, subject=None, frequency=None, time=None))
     return ["please", *words], ["bitte", *german_words]

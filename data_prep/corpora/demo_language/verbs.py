@@ -59,7 +59,7 @@ class Verb:
 
     @property
     def name(self) -> str:
-        """The English words that tell the verb from all others: base, particle and preposition ("wait for")."""
+        """The English words that identify the verb: base, particle and preposition ("wait for")."""
         preposition = self.preposition.english if self.preposition else ""
         return " ".join(word for word in (self.english.base, self.english.particle, preposition) if word)
 

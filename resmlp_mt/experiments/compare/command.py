@@ -1,8 +1,8 @@
 """Trains several systems in the same way on one prepared data set and compares their quality and speed.
 
-All systems get the same data in the same batches for the same budget. Optimizer and schedule are each system's own (the
-table of `resmlp_mt.experiments.systems`), unless --training-of names one for all. All are scored in the same way:
-fairseq-generate, detokenization by the sentencepiece model of the data, sacrebleu on raw references. After an
+All systems get the same data in the same batches for the same budget. Each system has its own optimizer and schedule
+(the table of `resmlp_mt.experiments.systems`), unless --training-of selects one for all. All are scored in the same
+way: fairseq-generate, detokenization by the sentencepiece model of the data, sacrebleu on raw references. After an
 interruption the same command resumes; finished steps are not repeated. See docs/compare.md.
 
     python -m data_prep multi30k --pair en-de --vocab-size 8000 --out data/multi30k
@@ -29,9 +29,9 @@ from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line
 from resmlp_mt.experiments.processes import CommandError, Commands, run_jobs
 from resmlp_mt.experiments.systems import SIZES, SYSTEMS
 
-MAX_EPOCHS = 200  # limit of a training until convergence
+MAX_EPOCHS = 200  # limit with --until-converged
 FIGURES = (".svg", ".png")
-PATHS = ("data", "work", "output", "own")  # of this machine, hence no settings
+PATHS = ("data", "work", "output", "own")  # paths on this machine are not settings
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +42,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON file; table and figures are written beside it")
     parser.add_argument("--size", choices=SIZES, default="multi30k", help="size of the models (default: multi30k)")
     parser.add_argument(
-        "--max-tokens", type=int, default=2048, help="tokens of a batch, padding included (default: 2048)"
+        "--max-tokens", type=int, default=2048, help="tokens per batch, including padding (default: 2048)"
     )
-    parser.add_argument("--update-freq", type=int, default=1, help="batches in an update (default: 1)")
-    parser.add_argument("--average", type=int, default=5, help="most last checkpoints to average (default: 5)")
+    parser.add_argument("--update-freq", type=int, default=1, help="batches per update (default: 1)")
+    parser.add_argument(
+        "--average", type=int, default=5, help="maximum number of last checkpoints to average (default: 5)"
+    )
     parser.add_argument("--beam", type=int, default=5, help="beam size (default: 5)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty (default: 1)")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="trainings at the same time; speeds are then not comparable"
+        "--jobs", type=int, default=1, help="parallel trainings; above 1 the speeds are not comparable (default: 1)"
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of each training and search (default: 1)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
@@ -58,7 +60,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--options",
         nargs=argparse.REMAINDER,
         default=[],
-        help="must come last: further options for every fairseq-train, such as --bf16",
+        help="further options for every fairseq-train, such as --bf16; must come last",
     )
 
 
@@ -66,14 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `resmlp-mt compare`."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--updates", type=int, help="budget of each training")
-    budget.add_argument("--epochs", type=int, help="budget of each training")
-    budget.add_argument("--tokens", type=int, help="target tokens of each training, turned into updates")
+    budget.add_argument("--updates", type=int, help="updates of each training")
+    budget.add_argument("--epochs", type=int, help="epochs of each training")
+    budget.add_argument("--tokens", type=int, help="target tokens of each training, converted to updates")
     budget.add_argument(
-        "--minutes", type=float, help="of each training, validations included; ends with the interval it runs out in"
+        "--minutes",
+        type=float,
+        help="minutes of each training, including validations; the training ends with its validation interval",
     )
     budget.add_argument(
-        "--until-converged", action="store_true", help="until validation BLEU stops rising, see --patience"
+        "--until-converged", action="store_true", help="train until validation BLEU stops rising, see --patience"
     )
     parser.add_argument(
         "--patience",
@@ -81,17 +85,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with --until-converged: validations without a better BLEU that end a training (default: {PATIENCE})",
     )
     parser.add_argument(
-        "--max-epochs", type=int, help=f"with --until-converged: of each training at most (default: {MAX_EPOCHS})"
+        "--max-epochs", type=int, help=f"with --until-converged: maximum number of epochs (default: {MAX_EPOCHS})"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training of each system for each seed")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1], help="seeds; every system is trained with each (default: 1)"
+    )
     parser.add_argument(
         "--systems", nargs="+", metavar="NAME", help=f"{', '.join(SYSTEMS)}, or custom ones (default: all)"
     )
     parser.add_argument("--own", type=Path, help="YAML or JSON file of custom systems, see docs/compare.md")
+    parser.add_argument("--training-of", choices=SYSTEMS, help="use the optimizer and schedule of this system for all")
     parser.add_argument(
-        "--training-of", choices=SYSTEMS, help="the system whose optimizer and schedule all systems get"
+        "--baseline", default="transformer", help="system that the others are tested against (default: transformer)"
     )
-    parser.add_argument("--baseline", default="transformer", help="the system that the others are tested against")
     parser.add_argument(
         "--validate-every", type=int, default=0, help="updates between validations and checkpoints (default: an epoch)"
     )
@@ -102,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
-    """The plan that all runs share, from the options that a comparison and a sweep share."""
+    """Builds the plan of all runs from the options that a comparison and a sweep share."""
     for name in ("max_tokens", "update_freq", "average", "beam", "jobs", "threads"):
         value = getattr(arguments, name)
         if value < 1:
@@ -132,7 +138,7 @@ def plan_of(arguments: argparse.Namespace, **changes: object) -> Plan:
 
 
 def budget_options(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The options of `fairseq-train` that end a training where the budget ends."""
+    """The options of `fairseq-train` that limit a training to its budget."""
     for name in ("updates", "epochs", "tokens", "minutes", "max_epochs"):
         value = getattr(arguments, name)
         if value is not None and value <= 0:
@@ -152,10 +158,10 @@ def budget_options(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def patience_of(arguments: argparse.Namespace) -> int:
-    """Validations without a better BLEU that end a training; 0 where the budget alone ends it.
+    """Validations without a better BLEU that end a training; 0 without --until-converged.
 
     Raises:
-        ResMLPError: when it is not positive, or given without --until-converged.
+        ResMLPError: when it is not positive, or is set without --until-converged.
     """
     if not arguments.until_converged:
         for option, value in (("--patience", arguments.patience), ("--max-epochs", arguments.max_epochs)):
@@ -169,7 +175,7 @@ def patience_of(arguments: argparse.Namespace) -> int:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Trains, translates, measures and writes; returns the exit status."""
+    """Trains, translates and measures all systems, and writes the results; returns the exit status."""
     outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *FIGURES)}
     check_outputs({"--output": arguments.output, **outputs}, {"--own": arguments.own})
     custom = custom_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
@@ -222,7 +228,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def guarded(name: str, work: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Runs a command; bad input is one line and status 2, an interrupt 130."""
+    """Runs a command. A user error prints one line and returns 2; an interruption returns 130."""
     try:
         return work(arguments)
     except ResMLPError as error:

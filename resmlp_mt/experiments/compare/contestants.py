@@ -24,8 +24,8 @@ class Contestant:
 
     Attributes:
         name: name of its folder.
-        title: for tables.
-        options: of `fairseq-train`, for the model, its optimizer and its schedule.
+        title: its name in tables.
+        options: options of `fairseq-train` for the model, its optimizer and its schedule.
     """
 
     name: str
@@ -34,10 +34,11 @@ class Contestant:
 
 
 def command_line(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Turns options as YAML and JSON hold them into arguments of a command line.
+    """Converts options from YAML or JSON to command-line arguments.
 
     Args:
-        options: by name without leading dashes; True gives a switch, False leaves it out, a list several arguments.
+        options: values by name without leading dashes. True becomes a switch, False is omitted, and a list becomes
+            several arguments.
     """
     args: list[str] = []
     for name, value in options.items():
@@ -55,9 +56,9 @@ def changed_system(base: str, size: str, options: Mapping[str, Any], training_of
     Args:
         base: a name of `systems.SYSTEMS`.
         size: a name of `systems.SIZES`.
-        options: override the base's. One that names an optimizer or a schedule replaces the base's optimizer and
-            schedule with all their options, which would not fit the new ones.
-        training_of: the system whose optimizer and schedule are taken (default: `base`).
+        options: options that override the base's. An option that names an optimizer or a schedule removes all options
+            of the base's optimizer and schedule, which would not fit the new ones.
+        training_of: the system that provides optimizer and schedule (default: `base`).
 
     Raises:
         ResMLPError: for unknown names.
@@ -71,7 +72,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Reads a mapping from a YAML or JSON file.
 
     Raises:
-        ResMLPError: when it cannot be read or is no mapping.
+        ResMLPError: when the file cannot be read or is not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -88,12 +89,12 @@ def custom_systems(path: Path, size: str, training_of: str | None = None) -> dic
     """Reads custom systems.
 
     Args:
-        path: of a YAML or JSON file that maps a name to `base` (a system of the table), `title` and `options`.
+        path: YAML or JSON file that maps a name to `base` (a system of the table), `title` and `options`.
         size: a name of `systems.SIZES`.
-        training_of: the system whose optimizer and schedule all systems get, if any.
+        training_of: the system that provides optimizer and schedule for all systems, if any.
 
     Raises:
-        ResMLPError: for a file or an entry of another form.
+        ResMLPError: when the file or an entry is malformed.
     """
     systems = {}
     for name, entry in read_settings(path).items():
@@ -121,10 +122,10 @@ def choose(
     """The systems of a comparison, in order.
 
     Args:
-        names: of the table or of `custom` (default: all).
+        names: names from the table or `custom` (default: all).
         size: a name of `systems.SIZES`.
         custom: the user's systems.
-        training_of: the system whose optimizer and schedule all systems get, if any.
+        training_of: the system that provides optimizer and schedule for all systems, if any.
 
     Raises:
         ResMLPError: for a name that is unknown or repeated.
@@ -138,5 +139,5 @@ def choose(
         if name not in known:
             raise ResMLPError(f"each of --systems must be one of {', '.join(known)}, not {name!r}")
     if len(set(chosen)) != len(chosen):
-        raise ResMLPError(f"--systems must be without repetitions, not {' '.join(chosen)}; name each system once")
+        raise ResMLPError(f"--systems has repeated names: {' '.join(chosen)}; give each system once")
     return [known[name] for name in chosen]

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: learning curves, quality over training time, quality over decoding speed."""
+"""Figures of a comparison: learning curves, quality over training time, quality over decoding speed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from resmlp_mt.common.files import whole_file
 from resmlp_mt.common.plot_style import COLOURS
 from resmlp_mt.experiments.compare.table import mean_and_spread, scores_of
 
-MARKERS = "osD^vPX*"  # beside colours, for print
+MARKERS = "osD^vPX*"  # distinguish the systems in print without colours
 
 
 def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     """Draws four panels: validation perplexity over updates and over time, BLEU over training time and over speed.
 
     Args:
-        path: of the picture; its ending says which kind.
-        results: of `compare_table.summarise`.
+        path: output file; the suffix selects the format.
+        results: results of `table.summarise`.
     """
     figure = Figure(figsize=(12, 9), layout="constrained")
     (updates, time), (cost, speed) = figure.subplots(2, 2)
@@ -59,7 +59,7 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     cost.set_title("quality over training time")
     cost.set_xlabel("minutes of training, validations not counted")
     speed.set_title("quality over decoding speed")
-    speed.set_xlabel("target tokens a second of fairseq-generate, measured alone")
+    speed.set_xlabel("target tokens per second of fairseq-generate, measured alone")
     for axes in (updates, time, cost, speed):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -69,13 +69,13 @@ def draw_comparison(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a picture whole or not at all; its ending says which kind."""
+    """Writes a figure atomically; the suffix selects the format."""
     with whole_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=120)
 
 
 def _bleu(result: Mapping[str, Any]) -> tuple[float, float]:
-    """BLEU, and the standard deviation of the seeds, or half the bootstrap interval of a single one."""
+    """BLEU, with the standard deviation over seeds, or half the bootstrap interval of a single seed."""
     scores = scores_of(result, "BLEU")
     mean, spread = mean_and_spread([score["score"] for score in scores])
     return mean, scores[0]["interval"] if spread is None else spread

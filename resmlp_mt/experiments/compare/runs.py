@@ -1,4 +1,4 @@
-"""One run of a comparison: trains one system with one seed, averages, translates, scores. What is done is kept."""
+"""One run of a comparison: trains one system with one seed, averages, translates, scores. Finished steps are kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from resmlp_mt.translation.evaluation.scores import (
 from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.lines import read_lines
 
-# Validation as in the recipes: greedy search, with a length limit for models that have not learned to stop yet.
+# Validation as in the recipes: greedy search with a length limit, since early models rarely end a sentence.
 _RECIPE = read_config("multi30k")
 PATIENCE = int(_RECIPE["checkpoint.patience"])
 VALIDATION_SEARCH = _RECIPE["task.eval_bleu_args"]
@@ -42,19 +42,19 @@ class Plan:
     """The settings that all runs share.
 
     Attributes:
-        data: prepared by `data_prep`.
-        pair: languages, source and target.
+        data: folder prepared by `data_prep`.
+        pair: source and target language.
         work: folder of all runs.
         budget: options of `fairseq-train` that end a training.
         options: further options of `fairseq-train` for every system.
-        max_tokens: of a batch, padding included.
-        update_freq: batches of an update.
+        max_tokens: tokens per batch, including padding.
+        update_freq: batches per update.
         validate_every: updates between validations and checkpoints; 0 for every epoch.
-        patience: validations without a better BLEU that end a training; 0: validation is of the loss alone.
-        average: most last checkpoints that are averaged.
-        beam, length_penalty: of the search.
-        threads: of each command.
-        split: the split that is translated and scored.
+        patience: validations without a better BLEU that end a training; 0 validates the loss only.
+        average: maximum number of last checkpoints to average.
+        beam, length_penalty: settings of the search.
+        threads: threads of each command.
+        split: the split to translate and score.
         resamples: bootstrap resamples.
         on_cpu: do not use a GPU.
     """
@@ -77,7 +77,7 @@ class Plan:
     on_cpu: bool = False
 
     def languages(self, task: str = "translation") -> tuple[str, ...]:
-        """The arguments that every fairseq command gets."""
+        """The arguments common to all fairseq commands."""
         cpu = ("--cpu",) if self.on_cpu else ()
         return ("--user-dir", str(ROOT / "resmlp_mt"), "--task", task, *_sides(self.pair), *cpu)
 
@@ -97,20 +97,20 @@ class Plan:
                 *("--eval-bleu", "--eval-bleu-args", VALIDATION_SEARCH, "--best-checkpoint-metric", "bleu"),
                 *("--maximize-best-checkpoint-metric", "--patience", self.patience),
             )
-        words = (
+        args = (
             *(str(self.data), *self.languages(task), *validation, "--criterion", "resmlp_label_smoothed_cross_entropy"),
             *("--label-smoothing", 0.1, "--max-tokens", self.max_tokens, "--update-freq", self.update_freq),
             *("--num-workers", 0, "--no-progress-bar"),
             *("--log-format", "json", "--log-interval", 10, "--skip-invalid-size-inputs-valid-test"),
             *(*every, *contestant.options, *self.options, *self.budget, "--seed", seed),
         )
-        return tuple(map(str, words))
+        return tuple(map(str, args))
 
     def references(self) -> list[str]:
         """The raw references of the split.
 
         Raises:
-            ResMLPError: when there are none, or they are not raw.
+            ResMLPError: when the file is missing or its text is tokenized.
         """
         path = self.data / "raw" / f"{self.split}.{self.pair[1]}"
         if not path.is_file():
@@ -125,24 +125,25 @@ def _sides(pair: tuple[str, str]) -> tuple[str, ...]:
 
 
 def load(path: Path) -> dict[str, Any]:
+    """Reads a JSON object."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 
 def run_folder(plan: Plan, contestant: Contestant, seed: int) -> Path:
-    """Where a run keeps its files."""
+    """The folder of a run."""
     return plan.work / contestant.name / f"seed{seed}"
 
 
 def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alone: bool) -> dict[str, Any]:
-    """Trains one system, or goes on with it, and leaves `averaged.pt` and `trained.json`.
+    """Trains one system, or resumes its training, and writes `averaged.pt` and `trained.json`.
 
     Args:
-        plan: of the comparison.
-        contestant: what is trained.
-        seed: of the training.
-        commands: to run with.
-        alone: whether nothing else runs beside it, so that its speed means something.
+        plan: plan of the comparison.
+        contestant: the system to train.
+        seed: seed of the training.
+        commands: runs the commands.
+        alone: whether no other training runs at the same time; recorded beside the speed.
 
     Raises:
         ResMLPError: when the folder holds a training with other settings.
@@ -150,11 +151,11 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
     """
     folder = run_folder(plan, contestant, seed)
     finished = folder / "trained.json"
-    words = list(plan.training(contestant, seed))
-    claim(folder, words)
+    args = list(plan.training(contestant, seed))
+    claim(folder, args)
     if finished.exists():
         return _completed(load(finished), folder)
-    done = commands.run(folder / "train.log", plan.threads, "fairseq-train", *words, "--save-dir", folder)
+    done = commands.run(folder / "train.log", plan.threads, "fairseq-train", *args, "--save-dir", folder)
     log = (folder / "train.log").read_text(encoding="utf-8", errors="replace")
     training = read_log(log)
     _average(folder, plan.average)
@@ -179,7 +180,7 @@ def train(plan: Plan, contestant: Contestant, seed: int, commands: Commands, alo
 
 
 def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Adds what results of earlier versions lack."""
+    """Adds the fields that results of earlier versions lack."""
     if "epochs" in result:
         return result
     training = read_log((folder / "train.log").read_text(encoding="utf-8", errors="replace"))
@@ -187,10 +188,10 @@ def _completed(result: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def claim(folder: Path, options: list[str]) -> None:
-    """Makes sure that a folder belongs to the training with these options.
+    """Records the options of a training in its folder, or checks them against the record.
 
     Raises:
-        ResMLPError: when it belongs to another one.
+        ResMLPError: when the folder belongs to a training with other options.
     """
     settings = folder / "settings.json"
     if not settings.exists():
@@ -204,7 +205,7 @@ def claim(folder: Path, options: list[str]) -> None:
 
 
 def _average(folder: Path, count: int) -> None:
-    """Averages the last checkpoints: at most `count`, the end of the training among them."""
+    """Averages at most `count` of the last checkpoints, the final one included."""
     by_update = {}
     for path in folder.glob("checkpoint*.pt"):
         if path.name != "checkpoint_best.pt":
@@ -214,7 +215,7 @@ def _average(folder: Path, count: int) -> None:
 
 
 def _vocabulary_parameters(plan: Plan, checkpoint: Path) -> int:
-    """Parameters in tables with a row for each word: embeddings and output projections, shared ones once."""
+    """Parameters in tables with one row per vocabulary entry: embeddings and output projections; shared ones once."""
     sizes = {len(read_dictionary(plan.data / f"dict.{lang}.txt")) for lang in plan.pair}
     tables = {
         (value.data_ptr(), value.shape): value.numel()
@@ -225,10 +226,10 @@ def _vocabulary_parameters(plan: Plan, checkpoint: Path) -> int:
 
 
 def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands) -> dict[str, Any]:
-    """Translates the split with fairseq-generate and scores it against the raw references; leaves a JSON file.
+    """Translates the split with fairseq-generate, scores it against the raw references, and writes a JSON file.
 
     Raises:
-        ResMLPError: when the translations are not as many as the references.
+        ResMLPError: when the numbers of translations and references differ.
         CommandError: when translating fails.
     """
     folder = run_folder(plan, contestant, seed)
@@ -237,7 +238,7 @@ def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands)
     if any(score["metric"] == LOWER_CASED_BLEU for score in done.get("scores", ())):
         return done
     # Earlier versions kept the translations without this score.
-    hypotheses = done.get("translations") or raw_translations(plan, generate(plan, folder, commands).said)
+    hypotheses = done.get("translations") or raw_translations(plan, generate(plan, folder, commands).output)
     references = plan.references()
     check_counts(translations=hypotheses, references=references)
     scores = [
@@ -251,36 +252,38 @@ def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands)
 
 def generate(plan: Plan, folder: Path, commands: Commands) -> Finished:
     """Runs fairseq-generate on the split with a run's averaged checkpoint."""
-    words = (
+    args = (
         *("fairseq-generate", plan.data, *plan.languages(), "--path", folder / "averaged.pt"),
         *("--gen-subset", plan.split, "--beam", plan.beam, "--lenpen", plan.length_penalty, "--batch-size", 64),
         *("--no-progress-bar", "--num-workers", 0),
     )
-    return commands.run(folder / "generate.log", plan.threads, *words)
+    return commands.run(folder / "generate.log", plan.threads, *args)
 
 
-def raw_translations(plan: Plan, said: str) -> list[str]:
-    """Puts the sub-words that fairseq-generate printed together into raw text, in the order of the split.
+def raw_translations(plan: Plan, output: str) -> list[str]:
+    """Joins the sub-words in the output of fairseq-generate into raw text, in the order of the split.
 
     Raises:
-        ResMLPError: when sentences are missing or there twice.
+        ResMLPError: when sentences are missing or repeated.
     """
     symbols = read_dictionary(plan.data / f"dict.{plan.pair[1]}.txt")
     token_of = {symbol: token for token, symbol in enumerate(symbols)}
-    segmenter = read_segmenter(plan.data, plan.pair[1], symbols, read_manifest(plan.data))
-    found = re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", said, flags=re.MULTILINE)
-    texts = {int(n): segmenter.decode([token_of[piece] for piece in text.split(" ") if piece]) for n, text in found}
-    complete = len(found) == len(texts) == max(texts, default=-1) + 1
+    tokenizer = read_segmenter(plan.data, plan.pair[1], symbols, read_manifest(plan.data))
+    hypotheses = re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", output, flags=re.MULTILINE)
+    texts = {
+        int(n): tokenizer.decode([token_of[piece] for piece in text.split(" ") if piece]) for n, text in hypotheses
+    }
+    complete = len(hypotheses) == len(texts) == max(texts, default=-1) + 1
     if not complete:
         count = max(texts, default=-1) + 1
         raise ResMLPError(
-            f"fairseq-generate wrote {len(found)} translations of {count} sentences; remove the folder of the run"
+            f"fairseq-generate wrote {len(hypotheses)} translations of {count} sentences; remove the folder of the run"
         )
     return [texts[number] for number in range(len(texts))]
 
 
 def measure_generation(plan: Plan, contestant: Contestant, seed: int, round_: int, commands: Commands) -> float:
-    """Target tokens a second of fairseq-generate, measured once more; nothing else may run. Kept by round.
+    """Measures the target tokens per second of fairseq-generate; nothing else may run. The result of a round is kept.
 
     Raises:
         CommandError: when translating fails.
@@ -288,9 +291,8 @@ def measure_generation(plan: Plan, contestant: Contestant, seed: int, round_: in
     folder = run_folder(plan, contestant, seed)
     finished = folder / f"{plan.split}.beam{plan.beam}.speed{round_}.threads{plan.threads}.json"
     if not finished.exists():
-        said = generate(plan, folder, commands).said
-        match = _TRANSLATED.search(said)
-        assert match is not None, "fairseq-generate always says how long it took"
+        match = _TRANSLATED.search(generate(plan, folder, commands).output)
+        assert match is not None, "fairseq-generate always logs its time"
         tokens, seconds = int(match[2].replace(",", "")), float(match[3])
         write_json(finished, {"tokens": tokens, "seconds": seconds})
     measured = load(finished)

@@ -12,7 +12,7 @@ from resmlp_mt.experiments.compare.contestants import Contestant
 from resmlp_mt.experiments.compare.runs import Plan
 from resmlp_mt.translation.evaluation.scores import LOWER_CASED_BLEU, NOT_COMPARABLE, as_json, compare
 
-METRICS = ("BLEU", "chrF")  # of the paired tests
+METRICS = ("BLEU", "chrF")  # metrics of the paired tests
 SCORES = (*METRICS, LOWER_CASED_BLEU)
 
 
@@ -21,8 +21,8 @@ def summarise(contestant: Contestant, runs: Sequence[Mapping[str, Any]], speeds:
 
     Args:
         contestant: the system.
-        runs: of each seed, as `runs.train` and `runs.translate` give them, with "seed".
-        speeds: of generation, in target tokens a second, one of each round.
+        runs: one per seed: the results of `runs.train` and `runs.translate`, with "seed".
+        speeds: generation speed of each round, in target tokens per second.
     """
     return {
         "name": contestant.name,
@@ -53,9 +53,9 @@ def describe_comparison(results: list[dict[str, Any]], plan: Plan, baseline: str
     """Adds the paired tests to the results and writes the table.
 
     Args:
-        results: of `summarise`.
-        plan: of the comparison.
-        baseline: the name of the system that the others are tested against; nothing is tested when it took no part.
+        results: results of `summarise`.
+        plan: plan of the comparison.
+        baseline: name of the system that the others are tested against; without it there are no tests.
 
     Returns:
         "results", "table" (Markdown), "signatures", "versions" and the digest of the references.
@@ -125,7 +125,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _score(scores: Sequence[Mapping[str, Any]]) -> str:
-    """A score with its bootstrap interval, or the mean over seeds with their standard deviation."""
+    """A score with its bootstrap interval, or the mean and standard deviation over seeds."""
     mean = mean_text([score["score"] for score in scores])
     return mean if len(scores) > 1 else f"{mean} ± {scores[0]['interval']:.2f}"
 
@@ -145,15 +145,15 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
     notes = [
         f"{plan.split} of {plan.data.name}, {plan.pair[0]} to {plan.pair[1]}, beam {plan.beam}, length penalty "
         f"{plan.length_penalty:g}, at most {plan.average} checkpoints averaged. Tokens are target sub-words; "
-        "parameters without embeddings are those outside tables with a row for each word. "
-        "Training minutes are of the median speed, without validations.",
+        "parameters without embeddings are those outside tables with one row per vocabulary entry. "
+        "Training minutes are computed from the median speed, without validations.",
         f"The {LOWER_CASED_BLEU} is {NOT_COMPARABLE}.",
     ]
     if plan.patience:
         notes.append(f"Trained until {plan.patience} validations brought no better BLEU (greedy search).")
         for result in results:
             if not all(run["converged"] for run in result["runs"]):
-                notes.append(f"NOT CONVERGED: {result['title']} was ended by the largest number of epochs.")
+                notes.append(f"NOT CONVERGED: {result['title']} reached the maximum number of epochs.")
     notes.append(
         "Scores are the mean over seeds and their standard deviation s."
         if several
@@ -162,11 +162,11 @@ def _notes(results: list[dict[str, Any]], against: Mapping[str, Any] | None, pla
     if against is not None:
         which = "the largest over seeds, " if several else ""
         notes.append(
-            f"p is the chance of such a difference from the {against['title']} without there being one: {which}the "
+            f"p is the probability of such a difference from the {against['title']} if there is none: {which}the "
             "larger of paired bootstrap resampling and paired approximate randomisation."
         )
     if not all(run["measured_alone"] for run in runs):
-        notes.append("* Several trainings ran at once: these speeds were not measured alone.")
+        notes.append("* Several trainings ran in parallel: these speeds were not measured alone.")
     left_out = {result["title"]: result["runs"][0]["pairs_left_out"] for result in results}
     if len(set(left_out.values())) > 1:
         notes.append(f"NOT THE SAME DATA: pairs too long for the model were left out by {left_out}.")

@@ -1,1 +1,1 @@
-"""The machine of a measurement, its peak and memory, and how results are printed."""
+"""Benchmark tools: the machine and its peak speed, memory of processes, and tables."""

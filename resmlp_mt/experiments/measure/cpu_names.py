@@ -1,4 +1,4 @@
-"""Names a processor from the text of /proc/cpuinfo: vendor, family, model, microarchitecture, vector instructions."""
+"""Identifies a processor from /proc/cpuinfo: vendor, family, model, microarchitecture, vector instructions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ANY = range(256)
 
 @dataclass(frozen=True)
 class _Design:
-    """One microarchitecture by its numbers. Source: Linux, arch/x86/kernel/cpu/amd.c and asm/intel-family.h."""
+    """A microarchitecture and its CPUID numbers. Source: Linux, arch/x86/kernel/cpu/amd.c and asm/intel-family.h."""
 
     vendor: str
     family: int
@@ -54,7 +54,7 @@ _DESIGNS = (
     _Design("Intel", 6, _one(175), "Sierra Forest"),
 )
 
-# Of x86 and of ARM; a processor has one when it has any of its flags.
+# Instruction sets of x86 and ARM. A processor has one if it has any of the flags.
 _INSTRUCTIONS = {
     "AVX2": ("avx2",),
     "AVX-512": ("avx512f",),
@@ -68,14 +68,14 @@ _INSTRUCTIONS = {
 
 @dataclass(frozen=True)
 class Processor:
-    """What /proc/cpuinfo says of the first CPU.
+    """The first CPU in /proc/cpuinfo.
 
     Attributes:
-        name: of the product, with its vendor.
-        vendor: of the processor.
-        family, model, stepping: its numbers; None where there are none. On ARM the model is the part's number.
-        microarchitecture: with the server product's code name; None for one that the table lacks.
-        instructions: vector instruction sets that decide over the speed of matrix products.
+        name: product name, with the vendor.
+        vendor: vendor of the processor.
+        family, model, stepping: CPUID numbers; None if missing. On ARM the model is the part number.
+        microarchitecture: its name, with the code name of the server product; None if it is not in the table.
+        instructions: vector instruction sets that matter for the speed of matmuls.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Processor:
 
 
 def parse_cpuinfo(text: str) -> Processor | None:
-    """Reads the first CPU of /proc/cpuinfo; None where the text names none."""
+    """Parses the first CPU of /proc/cpuinfo; returns None if the text has none."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
@@ -119,7 +119,7 @@ def parse_cpuinfo(text: str) -> Processor | None:
 
 
 def _product(name: str, vendor: str) -> str:
-    """The name as a person would write it, with the vendor in front."""
+    """The product name without trademark signs and frequency, with the vendor first."""
     short = " ".join(re.sub(r"\((R|TM|tm|r)\)|\bCPU\b|@.*", " ", name).split())
     return short if vendor in short else f"{vendor} {short}".strip()
 

@@ -1,10 +1,10 @@
-"""The machine of a benchmark: its processor, its measured peak, and how much of it other processes took meanwhile.
+"""The machine of a benchmark: its processor, its measured peak, and the CPU share of other processes meanwhile.
 
-    watch = MachineWatch(threads)     # at the start: names the processor, measures the peak
+    watch = MachineWatch(threads)     # at the start: identifies the processor, measures the peak
     ...
-    machine = watch.finish()          # at the end: for the JSON; `machine_line(machine)` stands above the table
+    machine = watch.finish()          # at the end: for the JSON; `machine_line(machine)` is the line above the table
 
-It imports neither torch nor fairseq: the peak is measured in a process of its own (`peak.py`).
+This module imports neither torch nor fairseq: the peak is measured in another process (`peak.py`).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from typing import Any
 
 from resmlp_mt.experiments.measure.cpu_names import Processor, parse_cpuinfo
 
-QUIET = 0.05  # of the processor that others may take on a quiet machine
+QUIET = 0.05  # maximum CPU share of other processes on a quiet machine
 Peak = dict[str, dict[str, float]]  # GFLOP/s by type and library
 _PEAK = Path(__file__).resolve().parent / "peak.py"
-_SHORTEST = 0.2  # seconds; the kernel counts in hundredths
+_MIN_SECONDS = 0.2  # the kernel counts in hundredths of a second
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """Seconds that the usable CPUs have counted, all of them together.
+    """CPU time counters in seconds, summed over the usable CPUs.
 
     Attributes:
-        total: all time, idle or not.
-        busy: in which they worked for this system.
-        stolen: in which the host gave them to other virtual machines.
-        own: of `busy`, what this process and its finished children took.
+        total: all time, including idle time.
+        busy: time that processes of this system used.
+        stolen: time that the host gave to other virtual machines.
+        own: part of `busy` that this process and its finished children used.
     """
 
     total: float
@@ -46,14 +46,14 @@ class Clocks:
 
 
 def parse_stat(text: str, cpus: Collection[int], ticks: int, own: float) -> Clocks:
-    """Reads the text of /proc/stat.
+    """Parses the text of /proc/stat.
 
     Args:
-        text: has a line for each CPU: user, nice, system, idle, iowait, irq, softirq, steal, and guests' time, which is
-            in user and nice already.
-        cpus: numbers of those that count.
-        ticks: a second.
-        own: seconds of this process and its finished children.
+        text: one line per CPU: user, nice, system, idle, iowait, irq, softirq, steal, and guest times, which user and
+            nice already include.
+        cpus: numbers of the CPUs to sum over.
+        ticks: clock ticks per second.
+        own: CPU seconds of this process and its finished children.
     """
     names = {f"cpu{number}" for number in cpus}
     total = idle = stolen = 0
@@ -68,7 +68,7 @@ def parse_stat(text: str, cpus: Collection[int], ticks: int, own: float) -> Cloc
 
 
 def read_clocks() -> Clocks | None:
-    """The clocks of now, or None where the system has no /proc/stat."""
+    """Reads the current counters; None if the system has no /proc/stat."""
     try:
         text = Path("/proc/stat").read_text(encoding="ascii")
     except OSError:
@@ -77,12 +77,12 @@ def read_clocks() -> Clocks | None:
 
 
 def share_of_others(before: Clocks | None, after: Clocks | None) -> tuple[float, float] | None:
-    """The share of the usable CPUs' time that others took, and the part of it that other virtual machines took.
+    """The share of the usable CPUs' time that others used, and the part of it that other virtual machines used.
 
     Returns:
-        Both from 0 to 1; None where it is not known: no clocks, or too little time between them.
+        Both from 0 to 1; None without counters, or with too little time between them.
     """
-    if before is None or after is None or after.total - before.total < _SHORTEST:
+    if before is None or after is None or after.total - before.total < _MIN_SECONDS:
         return None
     total = after.total - before.total
     stolen = (after.stolen - before.stolen) / total
@@ -91,32 +91,32 @@ def share_of_others(before: Clocks | None, after: Clocks | None) -> tuple[float,
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use."""
+    """Number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_processor() -> Processor:
-    """The processor of this machine, by what the system says of it."""
+    """The processor of this machine, from /proc/cpuinfo or else from `platform`."""
     try:
-        found = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+        processor = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
     except OSError:
-        found = None
-    return found or Processor(platform.processor() or platform.machine())
+        processor = None
+    return processor or Processor(platform.processor() or platform.machine())
 
 
 def measure_peak(
     threads: int, seconds: float = 1.0, types: Sequence[str] = ("float32", "bfloat16"), device: str = "cpu"
 ) -> Peak:
-    """Measures the highest speed of matrix products in a process of its own.
+    """Measures the peak speed of matmuls in another process.
 
     Args:
-        threads: of the products.
-        seconds: for each type and library.
-        types: of the numbers.
-        device: of PyTorch.
+        threads: number of threads.
+        seconds: duration for each type and library.
+        types: number types.
+        device: PyTorch device.
 
     Returns:
-        GFLOP/s by type and library; empty, with a line on standard error, where PyTorch cannot measure it.
+        GFLOP/s by type and library; empty, with a line on standard error, if the measurement fails.
     """
     command = [sys.executable, str(_PEAK), f"--threads={threads}", f"--seconds={seconds}", f"--device={device}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -130,16 +130,16 @@ def measure_peak(
 
 
 def highest(peak: Peak, kind: str) -> float | None:
-    """GFLOP/s of the fastest library for a type, None where it was not measured."""
+    """GFLOP/s of the fastest library for a type; None if it was not measured."""
     return max(peak.get(kind, {}).values(), default=None)
 
 
 class MachineWatch:
-    """Describes the machine and watches what others take of it, from the start of a benchmark to its end.
+    """Describes the machine and measures its load by others, from the start of a benchmark to its end.
 
     Args:
-        threads: of the benchmark.
-        since: the clocks to count from; those of now unless given.
+        threads: number of threads of the benchmark.
+        since: counters at the start (default: the current ones).
     """
 
     def __init__(self, threads: int, since: Clocks | None = None) -> None:
@@ -161,8 +161,8 @@ class MachineWatch:
     def finish(self) -> dict[str, Any]:
         """The machine for a benchmark's JSON.
 
-        "others_share" is the share of the processor that others took since the start, "stolen_share" the part of it
-        that other virtual machines took, and "quiet" whether it is small; None where the system does not say.
+        "others_share" is the CPU share of others since the start, "stolen_share" the part of other virtual machines,
+        and "quiet" whether it is small; all are None if the system has no counters.
         """
         shares = share_of_others(self._before, read_clocks())
         others, stolen = shares or (None, None)
@@ -177,35 +177,35 @@ class MachineWatch:
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
-    """One line that names the machine above a table, as the documents quote it.
+    """One line that describes the machine, for the line above a table.
 
     Args:
-        machine: of `MachineWatch.finish`.
+        machine: the result of `MachineWatch.finish`.
     """
     name, cores, threads = machine["processor"], machine["cores"], machine["threads"]
     article = "an" if name[:1] in "AEIOU" else "a"
     parts = [f"{cores} {'core' if cores == 1 else 'cores'} of {article} {name}"]
     if threads:
         parts.append(f"{threads} {'thread' if threads == 1 else 'threads'}")
-    parts += [*_peak_words(machine["peak_gflops"]), _load_words(machine["others_share"], machine["quiet"])]
+    parts += [*_peak_parts(machine["peak_gflops"]), _load_text(machine["others_share"], machine["quiet"])]
     parts += [f"Python {machine['python']}", f"torch {machine['torch']}", f"fairseq-fixed {machine['fairseq-fixed']}"]
     return f"Machine: {', '.join(parts)}."
 
 
-def _peak_words(peak: Peak) -> list[str]:
-    words = []
+def _peak_parts(peak: Peak) -> list[str]:
+    parts = []
     for kind, speeds in peak.items():
         each = ", ".join(f"{library} {_rounded(speed)}" for library, speed in speeds.items())
         detail = f" ({each})" if len(speeds) > 1 else ""
-        words.append(f"{_rounded(max(speeds.values()))} GFLOP/s in {kind}{detail}")
-    return [f"peak {' and '.join(words)}"] if words else []
+        parts.append(f"{_rounded(max(speeds.values()))} GFLOP/s in {kind}{detail}")
+    return [f"peak {' and '.join(parts)}"] if parts else []
 
 
 def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _load_words(others: float | None, quiet: bool | None) -> str:
+def _load_text(others: float | None, quiet: bool | None) -> str:
     if others is None:
         return "load by others not known"
     return f"{'quiet' if quiet else 'not quiet'} (others took {others:.0%} of the processor)"

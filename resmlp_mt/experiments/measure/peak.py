@@ -1,11 +1,11 @@
-"""Measures the highest speed of a large matrix product with PyTorch, in GFLOP/s; a multiply-add is two operations.
+"""Measures the peak speed of large matmuls with PyTorch, in GFLOP/s; a multiply-add is two operations.
 
     python -m resmlp_mt.experiments.measure.peak --threads 2 --seconds 1
 
 prints JSON such as {"float32": {"MKL": 93.1, "oneDNN": 88.0}, ...}.
 
-float32 products are measured with both libraries that PyTorch has on a CPU, each for --seconds. It imports nothing of
-this project. `machine.measure_peak` runs it in a process of its own.
+float32 matmuls are measured with both libraries that PyTorch has on a CPU, each for --seconds. This module imports
+nothing of the project. `machine.measure_peak` runs it in another process.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def one_dnn(a: Tensor, b: Tensor) -> Tensor:
-    """The product by oneDNN, which PyTorch itself does not take for float32."""
+    """The product by oneDNN, which PyTorch does not use for float32 by default."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return product
 
 
 def libraries(kind: str, device: str) -> dict[str, Product]:
-    """The ways to multiply matrices of a type, by name."""
+    """The matmul functions for a number type, by library."""
     if device != "cpu" or kind != "float32":
         return {"PyTorch": torch.mm}
-    found: dict[str, Product] = {"MKL" if torch.backends.mkl.is_available() else "BLAS": torch.mm}
+    products: dict[str, Product] = {"MKL" if torch.backends.mkl.is_available() else "BLAS": torch.mm}
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        found["oneDNN"] = one_dnn
-    return found
+        products["oneDNN"] = one_dnn
+    return products
 
 
 def best_speed(multiply: Product, kind: str, device: str, seconds: float) -> float:
-    """The highest speed within some seconds, with larger matrices while a product takes little of them."""
+    """The peak speed in GFLOP/s within some seconds. The matrices grow as long as a product takes little time."""
     end, best = time.perf_counter() + seconds, 0.0
     for size in SIZES:
         a, b = (torch.randn(size, size).to(device, TYPES[kind]) for _ in range(2))
-        _seconds_of(multiply, a, b)  # a library prepares itself for a new size
+        _seconds_of(multiply, a, b)  # warm-up for the new size
         taken = _seconds_of(multiply, a, b)
         best = max(best, 2 * size**3 / taken)
-        if 16 * taken > seconds:  # twice a product of the next size, which takes 8 times as long
+        if 16 * taken > seconds:  # two products of the next size, each 8 times as long
             break
     while time.perf_counter() < end:
         best = max(best, 2 * size**3 / _seconds_of(multiply, a, b))
@@ -63,9 +63,12 @@ def _seconds_of(multiply: Product, a: Tensor, b: Tensor) -> float:
 
 
 def main() -> None:
+    """Measures and prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each type and library")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="duration of the measurement for each type and library"
+    )
     parser.add_argument("--types", nargs="+", choices=tuple(TYPES), default=tuple(TYPES))
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()

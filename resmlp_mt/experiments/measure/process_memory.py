@@ -1,4 +1,4 @@
-"""Peak memory of a command and of all processes that it starts, for the benchmarks."""
+"""Peak memory of a command and all its child processes, for the benchmarks."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def run_measured(
 
     Args:
         command: program and arguments.
-        environment: its environment variables; this process's when None.
-        on_line: called with each line that the command writes to its standard error stream.
+        environment: environment variables (default: those of this process).
+        on_line: called with each line of the command's standard error.
 
     Returns:
-        Seconds, and the largest memory of the whole family of processes in KiB: the sum of their proportional set
-        sizes, in which a page shared by two counts half for each, sampled 20 times a second.
+        Seconds, and the peak memory of the process tree in KiB: the sum of the proportional set sizes, in which a page
+        shared by two processes counts half for each, sampled 20 times per second.
 
     Raises:
-        RuntimeError: with the end of what the command said, if it failed.
+        RuntimeError: when the command fails; the message has the end of its standard error.
     """
     start = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         sampler = _Sampler(process.pid)
-        said = []
+        errors = []
         for line in process.stderr or ():
-            said.append(line)
+            errors.append(line)
             if on_line:
                 on_line(line.rstrip("\n"))
         status = process.wait()
         seconds = time.perf_counter() - start
         peak = sampler.stop()
     if status != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with status {status}:\n{''.join(said)[-3000:]}")
+        raise RuntimeError(f"{' '.join(command)} ended with status {status}:\n{''.join(errors)[-3000:]}")
     return seconds, peak
 
 
@@ -66,18 +66,18 @@ class _Sampler:
 
     def _sample(self) -> None:
         while not self._stopped.wait(SAMPLE_SECONDS):
-            self._peak = max(self._peak, sum(_memory(pid) for pid in _family(self._pid)))
+            self._peak = max(self._peak, sum(_memory(pid) for pid in _process_tree(self._pid)))
 
 
-def _family(pid: int) -> list[int]:
-    family = [pid]
-    for member in family:
+def _process_tree(pid: int) -> list[int]:
+    pids = [pid]
+    for member in pids:
         for children in Path(f"/proc/{member}/task").glob("*/children"):
             try:
-                family += map(int, children.read_text().split())
+                pids += map(int, children.read_text().split())
             except OSError:
                 continue
-    return family
+    return pids
 
 
 def _memory(pid: int) -> int:

@@ -1,6 +1,6 @@
-"""What the benchmarks share: the machine, a table, a JSON file, peak memory of a finished child process.
+"""Helpers of the benchmarks: the machine, a table, and the peak memory of a child process.
 
-It imports neither fairseq nor torch, so that a benchmark can measure fairseq without this project's patches.
+This module imports neither fairseq nor torch, so that a benchmark can measure fairseq without this project's patches.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any
 
 from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line, read_clocks
 
-_BEFORE = read_clocks()  # when a benchmark begins, it imports this
+_BEFORE = read_clocks()  # benchmarks import this module at their start
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """The machine for a benchmark's JSON, in one call at its end; `MachineWatch` measures the peak at the start.
+    """Describes the machine at the end of a benchmark; `MachineWatch` measures the peak at the start instead.
 
     Args:
-        threads: of the benchmark.
+        threads: number of threads of the benchmark.
     """
     return MachineWatch(threads, since=_BEFORE).finish()
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: Mapping[str, Any] | None = None) -> None:
-    """Prints a Markdown table; floats get three significant digits or none after the point from 100 on.
+    """Prints a Markdown table. Floats have three significant digits, or no decimals from 100 on.
 
     Args:
-        header: of the columns.
-        rows: of the table.
-        machine: of `MachineWatch.finish`; named in a line above the table.
+        header: titles of the columns.
+        rows: rows of the table.
+        machine: the result of `MachineWatch.finish`, for the line above the table.
     """
     if machine is not None:
         print(f"{machine_line(machine)}\n")
@@ -51,15 +51,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: M
 
 
 def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
-    """Median of first / second taken pair by pair, so that a machine that slows down in between does no harm."""
+    """Median of the paired ratios first / second, which is robust against changes of the machine's speed."""
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
 def run_child(arguments: Sequence[str], threads: int) -> tuple[str, int]:
-    """Runs this Python with `arguments` and returns its standard output and its peak memory in KiB.
+    """Runs this Python with `arguments`; returns its standard output and its peak memory in KiB.
 
     Raises:
-        RuntimeError: with the end of what the child said, if it failed.
+        RuntimeError: when it fails; the message has the end of its standard error.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -68,7 +68,7 @@ def run_child(arguments: Sequence[str], threads: int) -> tuple[str, int]:
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        said, complaint = output.read(), errors.read()
+        stdout, stderr = output.read(), errors.read()
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode}:\n{complaint[-3000:]}")
-    return said, usage.ru_maxrss
+        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode}:\n{stderr[-3000:]}")
+    return stdout, usage.ru_maxrss

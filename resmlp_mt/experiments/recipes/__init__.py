@@ -1,5 +1,5 @@
-"""Recipes: from a corpus to a scored model. Their facts are YAML, which `fairseq-hydra-train` reads too.
+"""Recipes: from a corpus to a scored model. Their settings are YAML files.
 
-`config/NAME.yaml` is the training, in the form of `fairseq-hydra-train`; `recipes.yaml` is what surrounds it: the
+`config/NAME.yaml` has the training in the format of `fairseq-hydra-train`, which reads it too. `recipes.yaml` has the
 corpus, averaging and scoring.
 """

@@ -1,6 +1,6 @@
-"""`python -m resmlp_mt.experiments.recipes NAME`: the training of a config as options of fairseq-train, one a line.
+"""`python -m resmlp_mt.experiments.recipes NAME` prints a config as options of fairseq-train, one per line.
 
-For shell scripts that train images. `--folder` prints the folder of the configs instead, for fairseq-hydra-train.
+The shell scripts of the image recipes use it. `--folder` prints the folder of the configs, for fairseq-hydra-train.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from resmlp_mt.experiments.recipes.training_config import CONFIG_FOLDER, config_
 
 
 def main() -> int:
-    """Prints what the command line asks for."""
+    """Prints the options of a config, or the folder of the configs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("name", nargs="?", choices=config_names(), help="config")

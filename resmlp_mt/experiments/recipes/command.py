@@ -1,9 +1,9 @@
 """Trains a model on a prepared folder, or by a recipe from its corpus to a scored model.
 
-resmlp-mt train DATA looks at the size of the data and at the machine, picks model, dropout, optimizer and batch, says
-why and how long the training takes, trains, averages the last checkpoints, bundles and scores. The model is then in
-RUN/model, a report on the training in RUN/report.html. Run again, the same command resumes and does only what is
-missing. Options of fairseq-train after DATA override what was picked:
+resmlp-mt train DATA picks model, dropout, optimizer and batch by the size of the data and the machine, and prints the
+reasons and the expected time. It trains, averages the last checkpoints, bundles and scores. The model is then in
+RUN/model, a report on the training in RUN/report.html. The same command again resumes and runs only the missing steps.
+Options of fairseq-train after DATA override the picks:
 
     resmlp-mt prepare files --pair en-de --from-dir TEXT --out DATA
     resmlp-mt train DATA --dry-run
@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU
 from resmlp_mt.experiments.recipes.recipe import CUSTOM, Recipe, load_recipe, recipe_names
 from resmlp_mt.experiments.recipes.stages import STAGES, RecipeRun, run_stages
 from resmlp_mt.experiments.recipes.training_config import OF_THE_SYSTEM, leave_out
@@ -38,53 +38,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.usage = "%(prog)s [options] [DATA] [options of fairseq-train]"
     parser.allow_abbrev = False  # --min-lr is an option of fairseq-train, not --minutes
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done and do nothing")
     parser.add_argument(
-        "--recipe", choices=recipe_names(), default=CUSTOM, help="settings to train with (default: picked by the data)"
+        "--recipe", choices=recipe_names(), default=CUSTOM, help="settings to train with (default: picked for the data)"
     )
     parser.add_argument("--run", type=Path, metavar="DIR", help="checkpoints and results (default: below runs/)")
     parser.add_argument(
         "--minutes", type=float, help="stop training after this time; the time before an interruption counts"
     )
-    parser.add_argument("--epochs", type=int, help="end after so many passes through the data, not at convergence")
     parser.add_argument(
-        "--for", dest="device", metavar="{gpu,cpu}", help="device to pick a model for (default: what this machine has)"
+        "--epochs", type=int, help="number of passes through the data, instead of training until convergence"
+    )
+    parser.add_argument(
+        "--for",
+        dest="device",
+        metavar="{gpu,cpu}",
+        help="device to pick a model for (default: the one of this machine)",
     )
     parser.add_argument(
         "--tokens-per-gpu",
         type=int,
         default=TOKENS_PER_GPU,
         metavar="N",
-        help="most target tokens that one GPU has memory for (default: %(default)s)",
+        help="maximum number of target tokens that fit into the memory of one GPU (default: %(default)s)",
     )
     group = parser.add_argument_group("recipes with a corpus")
-    group.add_argument("--from-dir", type=Path, metavar="DIR", help="the files of the corpus (default: download them)")
-    group.add_argument("--data", type=Path, metavar="DIR", help="prepared data (default: below runs/data)")
-    group.add_argument("--pair", metavar="SRC-TGT", help="languages (default: the recipe's)")
     group.add_argument(
-        "--stages", metavar='"STAGE ..."', help=f'what to do, of "{" ".join(STAGES)}" (default: all that apply)'
+        "--from-dir", type=Path, metavar="DIR", help="folder with the files of the corpus (default: download them)"
     )
-    group.add_argument("--system", default="resmlp", metavar="NAME", help=f"one of {', '.join(SYSTEMS)}")
-    group.add_argument("--layers", type=int, default=6, help=f"{' or '.join(map(str, LAYERS))}, of the large models")
-    group.add_argument("--size", choices=SIZES, help="of the model; `tiny` tries a recipe in minutes")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder for the prepared data (default: below runs/data)"
+    )
+    group.add_argument("--pair", metavar="SRC-TGT", help="language pair (default: the recipe's)")
+    group.add_argument(
+        "--stages", metavar='"STAGE ..."', help=f'stages to run, of "{" ".join(STAGES)}" (default: all that apply)'
+    )
+    group.add_argument("--system", default="resmlp", metavar="NAME", help=f"system to train: {', '.join(SYSTEMS)}")
+    group.add_argument(
+        "--layers", type=int, default=6, help=f"number of layers of the large models: {' or '.join(map(str, LAYERS))}"
+    )
+    group.add_argument("--size", choices=SIZES, help="size of the model; `tiny` tests a recipe in minutes")
 
 
 def split_data(args: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Splits what `add_arguments` did not declare into DATA, if given, and the options of fairseq-train after it."""
+    """Splits the arguments unknown to `add_arguments` into DATA, if present, and options of fairseq-train."""
     if args and not args[0].startswith("-"):
         return Path(args[0]), list(args[1:])
     return None, list(args)
 
 
 def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Runs the stages that the command line asks for; returns the exit status.
+    """Runs the stages of the command line; returns the exit status.
 
     Args:
-        args: of `add_arguments`.
+        args: options declared by `add_arguments`.
         rest: DATA and options of fairseq-train.
 
     Raises:
-        ResMLPError: for options that contradict each other, or missing folders.
+        ResMLPError: when options contradict each other, or folders are missing.
     """
     data, options = split_data(rest)
     if args.minutes is not None:
@@ -102,7 +113,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _custom_run(args: argparse.Namespace, data: Path | None) -> RecipeRun:
-    """A training with the settings that suit the folder."""
+    """A training with the settings that are picked for the folder."""
     if args.system != "resmlp" or args.layers != LAYERS[0] or args.size or args.from_dir or args.data:
         raise ResMLPError("--system, --layers, --size, --from-dir and --data require a --recipe with a corpus")
     if data is None:
@@ -125,7 +136,7 @@ def _custom_run(args: argparse.Namespace, data: Path | None) -> RecipeRun:
 
 
 def _recipe_run(args: argparse.Namespace, own_data: Path | None) -> RecipeRun:
-    """A training with the settings of a recipe, on its corpus or on a prepared folder of the user's."""
+    """A training with the settings of a recipe, on its corpus or on a folder that the user prepared."""
     recipe = load_recipe(args.recipe)
     if own_data and args.data:
         raise ResMLPError("DATA and --data name two prepared folders; leave one of them out")
@@ -154,7 +165,7 @@ def _check_text(recipe: Recipe, from_dir: Path | None, needed: bool) -> None:
     if needed and recipe.text and from_dir is None:
         raise ResMLPError(f"--from-dir is required by the recipe {recipe.name}: {recipe.text}")
     if from_dir is not None and not from_dir.is_dir():
-        raise ResMLPError(f"--from-dir must be a folder, but {from_dir} is none")
+        raise ResMLPError(f"--from-dir must be a folder, but {from_dir} is not")
 
 
 def _with_system(recipe: Recipe, system: str, size: str | None, layers: int, until_converged: bool) -> Recipe:
@@ -164,7 +175,7 @@ def _with_system(recipe: Recipe, system: str, size: str | None, layers: int, unt
     if system == "resmlp" and size is None and layers == LAYERS[0]:
         return replace(recipe, config=config)
     if not recipe.size:
-        raise ResMLPError(f"the recipe {recipe.name} trains one model; leave --system, --layers and --size out")
+        raise ResMLPError(f"the recipe {recipe.name} trains one model only; leave out --system, --layers and --size")
     size = size or recipe.size
     options = [*model_options(system, size, layers), *training_options(system, size)]
     kept = {key: config[key] for key in recipe.until_converged if system == "resmlp" and key in config}

@@ -1,4 +1,4 @@
-"""A recipe: the training of `config/NAME.yaml` and what surrounds it, of `recipes.yaml`."""
+"""A recipe: the training in `config/NAME.yaml`, with the corpus, averaging and scoring in `recipes.yaml`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import yaml
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.recipes.training_config import read_config
 
-CUSTOM = "custom"  # any prepared folder, with settings picked by its size
-BEAM = 4  # the paper's
+CUSTOM = "custom"  # for any prepared folder; its size determines the settings
+BEAM = 4  # as in the paper
 TABLE = Path(__file__).parent / "recipes.yaml"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One entry of `recipes.yaml`, which says what each field means, with its training.
+    """One entry of `recipes.yaml`, whose comments explain the fields, with its training.
 
     Attributes:
-        name: of the recipe.
-        config: its training, "section.name" to value.
-        system_options: further options of `fairseq-train`, for the model and optimizer of another system.
+        name: name of the recipe.
+        config: settings of the training, "section.name" to value.
+        system_options: further options of `fairseq-train` for the model and optimizer of another system.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Recipe:
 
     @property
     def pair(self) -> str:
-        """The languages that the recipe is for, for example "en-de"."""
+        """The language pair of the recipe, for example "en-de"."""
         return f"{self.config['task.source_lang']}-{self.config['task.target_lang']}"
 
 
@@ -55,7 +55,7 @@ def _table() -> dict[str, dict[str, Any]]:
 
 
 def recipe_names() -> tuple[str, ...]:
-    """The names of all recipes that translate."""
+    """The names of all translation recipes."""
     return tuple(_table())
 
 
@@ -63,7 +63,7 @@ def load_recipe(name: str) -> Recipe:
     """Reads a recipe.
 
     Raises:
-        ResMLPError: when there is none of this name.
+        ResMLPError: when there is no recipe of this name.
     """
     table = _table()
     if name not in table:
@@ -75,6 +75,6 @@ def load_recipe(name: str) -> Recipe:
 
 
 def recipe_of_size(size: str) -> Recipe:
-    """The recipe whose models are of a size of `systems.SIZES`."""
+    """The recipe whose models have a size of `systems.SIZES`."""
     name = next(name for name, entry in _table().items() if entry.get("size") == size)
     return load_recipe(name)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU, Job, launch
+from resmlp_mt.experiments.launch.command import launch
+from resmlp_mt.experiments.launch.job import Job
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU
 from resmlp_mt.experiments.recipes.recipe import BEAM, Recipe
 from resmlp_mt.experiments.recipes.training_config import OF_THE_LAUNCHER, batch_of, leave_out, train_options
 
@@ -24,14 +26,14 @@ class RecipeRun:
     """One run of a recipe.
 
     Attributes:
-        recipe: the recipe; its config is complete, with the settings of the system that is trained.
+        recipe: the recipe, with the settings of the system to train.
         pair: source and target language.
         data: prepared folder.
         run: folder for checkpoints, logs and results.
-        from_dir: folder of the corpus's files; None to download them.
+        from_dir: folder with the files of the corpus; None to download them.
         system: a name of `systems.SYSTEMS`.
-        tokens_per_gpu: most target tokens that one GPU has memory for.
-        options: of `fairseq-train`; they override the recipe's.
+        tokens_per_gpu: maximum number of target tokens that fit into the memory of one GPU.
+        options: options of `fairseq-train` that override the recipe's.
         dry_run: print the commands and do nothing.
     """
 
@@ -46,7 +48,7 @@ class RecipeRun:
     dry_run: bool = False
 
     def command(self, *args: object) -> int:
-        """Runs a command, in a dry run prints it; returns its exit status."""
+        """Runs a command, or prints it in a dry run; returns its exit status."""
         command = [str(arg) for arg in args]
         if self.dry_run:
             print(shlex.join(command), flush=True)
@@ -75,7 +77,7 @@ def prepare(run: RecipeRun) -> int:
 
 
 def _join_validation_sets(recipe: Recipe, folder: Path, valid: Path, pair: tuple[str, str]) -> None:
-    """Writes one validation set of all sets, so that the best checkpoint is the best for all of them."""
+    """Joins the validation sets, so that the best checkpoint is the best for all sets together."""
     valid.parent.mkdir(parents=True, exist_ok=True)
     for lang in pair:
         with valid.with_name(f"{valid.name}.{lang}").open("wb") as joined:

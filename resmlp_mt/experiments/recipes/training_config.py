@@ -1,4 +1,4 @@
-"""Reads the training of a recipe, `config/NAME.yaml`, and writes it as options of `fairseq-train`."""
+"""Reads the training of a recipe, `config/NAME.yaml`, and converts it to options of `fairseq-train`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from resmlp_mt.common.errors import ResMLPError
 
 CONFIG_FOLDER = Path(__file__).parent / "config"
 
-# fairseq's Adagrad has no configuration of its own, hence no defaults: Hydra must be given these, fairseq-train not.
+# fairseq's Adagrad has no configuration class, hence no defaults: Hydra requires these settings, fairseq-train not.
 HYDRA_ONLY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"adagrad": {"optimizer.lr": "${optimization.lr}", "optimizer.weight_decay": 0.0}}
 )
-# The launcher chooses these by the machine and the folders.
+# The launcher sets these, depending on the machine and the folders.
 OF_THE_LAUNCHER = ("task.data", "dataset.max_tokens", "optimization.update_freq")
-# What differs between systems; everything else of a recipe is the same for all of them.
+# Settings that differ between systems; the others of a recipe are the same for all systems.
 OF_THE_MODEL = ("model.",)
 OF_THE_OPTIMIZER = ("optimizer.", "optimization.lr", "optimization.clip_norm", "lr_scheduler.")
 OF_THE_SYSTEM = (*OF_THE_MODEL, *OF_THE_OPTIMIZER)
@@ -37,23 +37,23 @@ def read_config(name: str) -> dict[str, Any]:
     """Reads a config as a flat mapping.
 
     Args:
-        name: of the recipe.
+        name: name of the recipe.
 
     Returns:
-        "section.name" to value. Values are the text of the file ("1e-7" stays "1e-7"), or a list of such texts.
+        "section.name" to value. A value is the text in the file ("1e-7" stays "1e-7"), or a list of such texts.
 
     Raises:
-        ResMLPError: when there is no such config.
+        ResMLPError: when there is no config of this name.
     """
     if name not in config_names():
         raise ResMLPError(f"there is no recipe {name!r}; choose one of {', '.join(config_names())}")
     text = (CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    sections = yaml.load(text, Loader=yaml.BaseLoader)  # builds strings alone
+    sections = yaml.load(text, Loader=yaml.BaseLoader)  # loads every value as a string
     return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
 
 
 def batch_of(config: Mapping[str, Any]) -> int:
-    """Target tokens of an update, on whatever number of processes."""
+    """Target tokens per update, of all processes together."""
     return int(config["dataset.max_tokens"]) * int(config["optimization.update_freq"][0])
 
 
@@ -68,9 +68,9 @@ def leave_out(config: Mapping[str, Any], prefixes: Sequence[str]) -> dict[str, A
 
 
 def train_options(config: Mapping[str, Any]) -> list[str]:
-    """Writes settings as options of `fairseq-train`.
+    """Converts settings to options of `fairseq-train`.
 
-    Settings that are not given (`???`), that repeat another one (`${...}`), or that only Hydra needs are left out.
+    Missing settings (`???`), references to others (`${...}`) and settings that only Hydra requires are left out.
 
     Args:
         config: "section.name" to value: text, number, True for a switch, or a list.
@@ -103,5 +103,5 @@ def parse_options(args: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def same_options(one: Iterable[str], other: Iterable[str]) -> bool:
-    """Whether two command lines ask for the same, in whatever order."""
+    """Whether two command lines have the same options, in any order."""
     return parse_options(one) == parse_options(other)

@@ -1,1 +1,1 @@
-"""What suits a data set of a size, and how long it takes."""
+"""Recommended settings for a data set, and the expected training time."""

@@ -1,7 +1,7 @@
-"""Operations of a training, by formula, and the hours that they take at a speed; nothing is measured here.
+"""Operations of a training by formula, and the hours that they take. Nothing is measured here.
 
-A multiply-add is two operations. `resmlp_mt.experiments.estimate_cost` counts the same on the models themselves; a
-test holds both together.
+A multiply-add is two operations. `resmlp_mt.experiments.estimate_cost` counts the operations on the models themselves;
+a test compares both.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _VALIDATION = 1.1  # training, validation and saving, over training alone
 def training_operations(
     dim: int, hidden: int, layers: int, vocab_size: int, length: int, is_transformer: bool = False
 ) -> int:
-    """Operations of matrix products for each target token of an update, forward and backward.
+    """Operations of the matmuls per target token of an update, forward and backward.
 
     Args:
-        dim: of the model.
-        hidden: the FFN dim.
-        layers: of the encoder, and as many of the decoder.
-        vocab_size: of the target.
-        length: tokens of a sentence, source and target alike.
-        is_transformer: self-attention instead of ResMLP's mixing.
+        dim: model dim.
+        hidden: FFN dim.
+        layers: number of encoder layers and of decoder layers.
+        vocab_size: size of the target vocabulary.
+        length: tokens per sentence, the same for source and target.
+        is_transformer: whether the model has self-attention instead of ResMLP's mixing.
     """
     attention = 2 * length * dim  # scores and weighted sum
     mixing = 4 * dim**2 + attention if is_transformer else length * dim
@@ -39,16 +39,16 @@ def training_operations(
 def efficiency(dim: int) -> float:
     """The share of a CPU's peak that a training of this model dim reaches, interpolated in the logarithm of dim."""
     (low, least), (high, most) = _EFFICIENCY.items()
-    place = math.log(min(max(dim, low), high) / low) / math.log(high / low)
-    return least + place * (most - least)
+    weight = math.log(min(max(dim, low), high) / low) / math.log(high / low)
+    return least + weight * (most - least)
 
 
 def training_hours(operations: float, gflops: float, reached: float) -> float:
-    """Hours of a training with its validations.
+    """Hours of a training, including validations.
 
     Args:
-        operations: of its updates.
-        gflops: peak of the device.
-        reached: the share of the peak that the training reaches.
+        operations: operations of its updates.
+        gflops: peak of the device in GFLOP/s.
+        reached: share of the peak that the training reaches.
     """
     return _VALIDATION * operations / (gflops * 1e9 * reached) / 3600

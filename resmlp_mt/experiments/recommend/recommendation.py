@@ -1,12 +1,13 @@
-"""Picks a ResMLP and its training for a prepared data set by its size, and explains each pick in a line.
+"""Picks a ResMLP and its training settings by the size of a prepared data set, with a one-line reason for each pick.
 
     python -m resmlp_mt.experiments.recommend DATA
 
 prints the picks with their reasons and the expected time; `--form options` prints the language pair, the batch and the
 options of `fairseq-train`, `--form overrides` those of `fairseq-hydra-train` with the config `custom`.
 
-Without a GPU it picks a model that trains in hours on the processor; --for gpu or --for cpu asks for either. The picks
-lie between settings that are in use for multi30k (29,000 pairs), IWSLT14 (160,000) and WMT14 (4.5 and 40.8 million).
+Without a GPU it picks a model that trains in hours on a CPU; --for gpu or --for cpu selects the device. The picks
+interpolate between settings that are used for multi30k (29,000 pairs), IWSLT14 (160,000) and WMT14 (4.5 and 40.8
+million).
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from typing import Any
 
 from resmlp_mt.common.data_manifest import DataManifest, read_manifest
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import TOKENS_PER_GPU, share_batch
+from resmlp_mt.experiments.launch.machines import TOKENS_PER_GPU, share_batch
 from resmlp_mt.experiments.recipes.training_config import HYDRA_ONLY, train_options
 from resmlp_mt.experiments.recommend.operations import training_operations
 from resmlp_mt.experiments.recommend.scales import CPU_OPERATIONS, SCALES, Scale, scale_of
 from resmlp_mt.experiments.recommend.training_time import gpu_line, measure_speed, number, time_line
 
-VALIDATIONS = 50  # in a whole training
+VALIDATIONS = 50  # number of validations in a training
 PATIENCE = 10  # validations without a better BLEU that end it
-_POSITIONS = 8  # the size of A is a multiple of it
-_PIECES = 10_000  # size of a vocabulary, if the manifest does not state it
+_POSITIONS = 8  # the number of positions is a multiple of this
+_PIECES = 10_000  # assumed vocabulary size if the manifest has none
 
 
 @dataclass(frozen=True)
 class Data:
-    """What the picks depend on.
+    """The properties of a data set that determine the picks.
 
     Attributes:
         pairs: number of training pairs.
@@ -56,8 +57,8 @@ class Pick:
     """One choice.
 
     Attributes:
-        settings: fairseq's, by section and name: {"model.dropout": 0.3}.
-        reason: one line.
+        settings: fairseq settings by section and name: {"model.dropout": 0.3}.
+        reason: one line for the user.
     """
 
     settings: dict[str, Any]
@@ -71,10 +72,10 @@ class Recommendation:
     Attributes:
         device: "gpu" or "cpu".
         batch: target tokens of an update.
-        passes: most passes through the data.
-        operations: most operations of the whole training.
-        scale: the row of the table that the choices come from.
-        picks: the choices, the reason for the batch among them.
+        passes: maximum number of passes through the data.
+        operations: maximum number of operations of the training.
+        scale: row of the table that the choices come from.
+        picks: the choices, including the reason for the batch.
     """
 
     device: str
@@ -90,11 +91,11 @@ class Recommendation:
         return {name: value for pick in self.picks for name, value in pick.settings.items()}
 
     def options(self) -> list[str]:
-        """As options of `fairseq-train`, without the batch."""
+        """The settings as options of `fairseq-train`, without the batch."""
         return train_options(self.settings)
 
     def overrides(self) -> list[str]:
-        """As overrides of `fairseq-hydra-train`, for one process."""
+        """The settings as overrides of `fairseq-hydra-train`, for one process."""
         tokens, update_freq = share_batch(self.batch, TOKENS_PER_GPU, 1)
         lists = {"optimization.update_freq": update_freq, "optimization.lr": self.settings["optimization.lr"]}
         optimizer = self.settings["optimizer._name"]
@@ -106,17 +107,17 @@ class Recommendation:
 
 
 def _override(name: str, value: Any) -> str:
-    # custom.yaml does not name the settings of the model and the optimizer: a plus adds one.
+    # custom.yaml has no settings of the model and the optimizer; Hydra adds a setting with a plus.
     is_added = name.startswith(("model.", "optimizer.")) and not name.endswith("._name")
     quoted = f"'{value}'" if "(" in str(value) else value
     return f"{'+' * is_added}{name}={quoted}"
 
 
 def recommend(data: Data, device: str) -> Recommendation:
-    """Picks everything.
+    """Picks all settings.
 
     Args:
-        data: to train on.
+        data: data to train on.
         device: "gpu" or "cpu".
 
     Raises:
@@ -144,7 +145,7 @@ def recommend(data: Data, device: str) -> Recommendation:
 
 
 def _model_picks(data: Data, scale: Scale) -> tuple[Pick, ...]:
-    positions = math.ceil((data.max_subwords + 1) / _POSITIONS) * _POSITIONS  # 1: the end of the sentence
+    positions = math.ceil((data.max_subwords + 1) / _POSITIONS) * _POSITIONS  # 1 for the end of the sentence
     sides = {
         f"model.{side}_{name}": value
         for side in ("encoder", "decoder")
@@ -222,21 +223,21 @@ def _manifest(folder: Path) -> DataManifest:
 
 
 def device_of_machine() -> str:
-    """ "gpu" where torch sees one, like the launcher, otherwise "cpu"."""
+    """Returns "gpu" if torch finds one, as the launcher does, else "cpu"."""
     import torch
 
     return "gpu" if torch.cuda.device_count() else "cpu"
 
 
 def recommend_for(folder: Path, device: str | None = None) -> Recommendation:
-    """Picks everything for a prepared folder.
+    """Picks all settings for a prepared folder.
 
     Args:
-        folder: prepared by `resmlp-mt prepare`.
-        device: "gpu" or "cpu"; by default what this machine has.
+        folder: folder prepared by `resmlp-mt prepare`.
+        device: "gpu" or "cpu" (default: the one of this machine).
 
     Raises:
-        ResMLPError: when the folder is not prepared, or for an unknown device.
+        ResMLPError: when the folder is not prepared, or the device is unknown.
     """
     data = read_data(folder)
     device = device or device_of_machine()
@@ -246,7 +247,7 @@ def recommend_for(folder: Path, device: str | None = None) -> Recommendation:
 
 
 def explain(folder: Path, chosen: Recommendation) -> list[str]:
-    """Lines for the user: a reason for each pick, the expected time here, and for a CPU model the picks for a GPU."""
+    """Lines for the user: a reason for each pick, the expected time, and for a CPU model the picks for a GPU."""
     machine = device_of_machine()
     speed = measure_speed(machine)
     lines = [*(pick.reason for pick in chosen.picks), time_line(chosen.operations, chosen.scale, speed)]
@@ -268,7 +269,7 @@ def main() -> int:
         type=lambda form: "options" if form == "words" else form,  # its name up to version 0.1.1
         help="what to print (default: reasons)",
     )
-    parser.add_argument("--for", dest="device", metavar="{gpu,cpu}", help="device (default: what this machine has)")
+    parser.add_argument("--for", dest="device", metavar="{gpu,cpu}", help="device (default: the one of this machine)")
     args = parser.parse_args()
     try:
         chosen = recommend_for(args.data, args.device)

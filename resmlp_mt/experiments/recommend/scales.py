@@ -1,4 +1,4 @@
-"""What suits data sets of each size, on a GPU and on a CPU: the tables that `recommendation` picks from."""
+"""Tables of settings by data set size, for a GPU and for a CPU, that `recommendation` picks from."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from resmlp_mt.experiments.recipes.training_config import batch_of, read_config
 
 _MULTI30K = read_config("multi30k")
-# Of small models that are trained until validation BLEU stops rising: the value of the recipe for multi30k.
+# Dropout of small models that are trained until validation BLEU stops rising: the value of the recipe for multi30k.
 CONVERGENCE_DROPOUT = float(_MULTI30K["model.dropout"])
 
 
 @dataclass(frozen=True)
 class Style:
-    """Settings that were tried together.
+    """Settings that were tested together.
 
     Attributes:
         model: settings of the model, by section and name.
-        model_reason: one line.
+        model_reason: one line for the user.
         optimizer: settings of the optimizer; all styles share the inverse square root schedule and clipping at 1.0.
-        optimizer_reason: one line.
-        rate: peak of the learning rate.
+        optimizer_reason: one line for the user.
+        rate: peak learning rate.
     """
 
     model: Mapping[str, Any]
@@ -50,17 +50,17 @@ PAPER_MODEL = Style(
 
 @dataclass(frozen=True)
 class Scale:
-    """The settings for data sets of at least some number of pairs.
+    """The settings for data sets from a number of pairs on.
 
     Attributes:
-        pairs: the least number of pairs.
-        known: the comparison with well-known data sets, for the reason.
+        pairs: minimum number of pairs.
+        known: comparison with a well-known data set, for the reason.
         dim, hidden, layers, heads: sizes of the model.
         style: settings of model and optimizer.
-        dropout: higher for less data, among models of one dim.
-        warmup: updates until the learning rate is at its peak.
-        batch: target tokens of an update.
-        epochs: passes through the data, if validation does not end the training earlier.
+        dropout: dropout; among models of the same dim, higher for less data.
+        warmup: updates until the learning rate reaches its peak.
+        batch: target tokens per update.
+        epochs: passes through the data, unless validation ends the training earlier.
     """
 
     pairs: int
@@ -77,7 +77,7 @@ class Scale:
 
     @property
     def size(self) -> str:
-        """The size of the model in words."""
+        """The size of the model as text."""
         return f"{self.layers}+{self.layers} layers of {self.dim}/{self.hidden}"
 
 
@@ -130,7 +130,7 @@ SCALES: Mapping[str, tuple[Scale, ...]] = {
             8,
         ),
     ),
-    # Twice multi30k's dim for more data. Note: a training of this dim has not been run to its end.
+    # Twice multi30k's dim for more data. Note: no training with this dim has been run to its end.
     "cpu": (
         *_SMALL,
         Scale(

@@ -11,17 +11,17 @@ from resmlp_mt.experiments.recommend.operations import GPU_EFFICIENCY, efficienc
 from resmlp_mt.experiments.recommend.scales import Scale
 
 _SECONDS = 0.3  # length of each measurement
-_MOST_THREADS = 8  # that the matmuls of small models are divided among
+_MAX_THREADS = 8  # maximum number of threads that the matmuls of small models are divided among
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training can use of this machine.
+    """The speed of this machine for a training.
 
     Attributes:
-        gflops: peak of matrix products; None where it was not measured.
+        gflops: peak speed of matmuls in GFLOP/s; None if it was not measured.
         device: "gpu" or "cpu".
-        threads: of a CPU.
+        threads: number of threads on a CPU.
     """
 
     gflops: float | None
@@ -29,7 +29,7 @@ class Speed:
     threads: int = 1
 
     def hours(self, operations: float, dim: int) -> float | None:
-        """Hours of a training of a model of some dim; None where the speed is not known."""
+        """Hours of a training with this model dim; None if the speed is unknown."""
         if self.gflops is None:
             return None
         reached = GPU_EFFICIENCY if self.device == "gpu" else efficiency(dim)
@@ -49,8 +49,8 @@ def measure_speed(device: str) -> Speed:
     """Measures the peak of "gpu" or "cpu", for a training as `launch` starts it, in less than a second."""
     if device == "gpu":
         return Speed(highest(measure_peak(1, _SECONDS, ("bfloat16",), "cuda"), "bfloat16"), device)
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    threads = int(asked) if asked.isdigit() and int(asked) > 0 else min(usable_cpus(), _MOST_THREADS)
+    requested = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    threads = int(requested) if requested.isdigit() and int(requested) > 0 else min(usable_cpus(), _MAX_THREADS)
     return Speed(highest(measure_peak(threads, _SECONDS, ("float32",)), "float32"), device, threads)
 
 
@@ -66,7 +66,7 @@ def time_line(operations: float, scale: Scale, speed: Speed) -> str:
 
 
 def gpu_line(operations: float, passes: float, scale: Scale | None, speed: Speed) -> str:
-    """One line: the picks for a GPU; `scale` is None where they are the same as here."""
+    """One line: the picks for a GPU; `scale` is None if they equal those for this machine."""
     if scale is None:
         return "for a GPU the picks are the same, since there is little data"
     line = f"for a GPU (--for gpu): {scale.size}, at most {number(passes)} passes"
@@ -75,12 +75,12 @@ def gpu_line(operations: float, passes: float, scale: Scale | None, speed: Speed
 
 
 def number(value: float) -> str:
-    """Two significant digits, or all before the point."""
+    """A number with two significant digits, or as an integer from 10 on."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def duration(hours: float) -> str:
-    """Hours in a suitable unit."""
+    """A duration as text in minutes, hours or days."""
     if hours < 1:
         return f"{max(1, math.ceil(60 * hours))} minutes"
     return f"{number(hours)} hours" if hours < 48 else f"{number(hours / 24)} days"

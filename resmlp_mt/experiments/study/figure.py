@@ -1,4 +1,4 @@
-"""The picture of a study: each row's mean with the seeds beside it, one panel a section."""
+"""The figure of a study: the mean and the seeds of each row, one panel per section."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from resmlp_mt.experiments.compare.table import mean_and_spread
 
 
 def draw_study(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the rows of each section below each other, the first section on top.
+    """Draws one panel per section, the first at the top, with one line per row.
 
     Args:
-        path: of the picture; its ending says which kind.
-        rows: of `study_digits.rows_of`.
+        path: output file; the suffix selects the format.
+        rows: rows of `digits.rows_of`.
     """
-    sections = [(name, list(found)) for name, found in itertools.groupby(rows, key=lambda row: row["section"])]
+    sections = [(name, list(group)) for name, group in itertools.groupby(rows, key=lambda row: row["section"])]
     if not sections:
         return
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 1 + 0.36 * len(rows) + 0.5 * len(sections)), layout="constrained")
         panels = figure.subplots(
-            len(sections), 1, sharex=True, squeeze=False, height_ratios=[len(found) + 0.6 for _, found in sections]
+            len(sections), 1, sharex=True, squeeze=False, height_ratios=[len(group) + 0.6 for _, group in sections]
         )[:, 0]
-        for axes, (name, found), colour in zip(panels, sections, itertools.cycle(COLOURS)):
-            for place, row in enumerate(found):
+        for axes, (name, group), colour in zip(panels, sections, itertools.cycle(COLOURS)):
+            for index, row in enumerate(group):
                 mean, _ = mean_and_spread(row["top1"])
-                axes.plot(row["top1"], [place] * len(row["top1"]), "|", color=colour, markersize=12)
-                axes.plot(mean, place, "o", color=colour, markersize=6)
+                axes.plot(row["top1"], [index] * len(row["top1"]), "|", color=colour, markersize=12)
+                axes.plot(mean, index, "o", color=colour, markersize=6)
                 axes.annotate(
                     f"{mean:.1f}",
-                    (mean, place),
+                    (mean, index),
                     (0, 7),
                     textcoords="offset points",
                     ha="center",
                     fontsize=8,
                     color=MUTED,
                 )
-            axes.set_yticks(range(len(found)), [row["title"] for row in found])
-            axes.set_ylim(len(found) - 0.4, -0.7)
+            axes.set_yticks(range(len(group)), [row["title"] for row in group])
+            axes.set_ylim(len(group) - 0.4, -0.7)
             axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
             axes.grid(axis="x")
-        panels[-1].set_xlabel("top-1 on pictures held out, %; strokes are seeds, the dot is their mean")
+        panels[-1].set_xlabel("top-1 on held-out images, %; strokes are seeds, the dot is their mean")
         save(figure, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,11 @@ class StepState(Protocol):
         """Row r continues from what row `backpointers[r]` was: (new rows,)."""
 
 
-class StepModel(Protocol):
-    """A model that predicts the next token of every row, one step at a time."""
+StateT = TypeVar("StateT", bound=StepState)
+
+
+class StepModel(Protocol[StateT]):
+    """A model that predicts the next token of every row, one step at a time. `StateT` is its decoding state."""
 
     @property
     def max_source_len(self) -> int:
@@ -38,7 +41,7 @@ class StepModel(Protocol):
     def device(self) -> torch.device:
         """The device of tokens and logits."""
 
-    def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> StepState:
+    def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> StateT:
         """Encodes source sentences.
 
         Args:
@@ -50,7 +53,7 @@ class StepModel(Protocol):
             A state with one row per sentence. After `reorder` a sentence may have up to `beam_size` adjacent rows.
         """
 
-    def step(self, tokens: Tensor, state: StepState) -> Tensor:
+    def step(self, tokens: Tensor, state: StateT) -> Tensor:
         """Predicts the next tokens.
 
         Args:

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ class BeamSearch:
 
     def __init__(
         self,
-        models: Sequence[StepModel],
+        models: Sequence[StepModel[Any]],
         settings: SearchSettings,
         special_tokens: SpecialTokens = SPECIAL_TOKENS,
     ) -> None:
@@ -140,7 +141,7 @@ class _BatchSearch:
 
     def __init__(
         self,
-        models: Sequence[StepModel],
+        models: Sequence[StepModel[Any]],
         settings: SearchSettings,
         special_tokens: SpecialTokens,
         beam_size: int,

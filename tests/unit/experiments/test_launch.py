@@ -11,7 +11,9 @@ import pytest
 from bench import SCRIPTS, Bench, recording_bench, script_of, write_program
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import Machines, Training, find_machines, launcher, precision, share_batch, shown
+from resmlp_mt.experiments.launch.job import launcher
+from resmlp_mt.experiments.launch.machines import Machines, find_machines, precision, share_batch
+from resmlp_mt.experiments.launch.training import Training, shown
 from resmlp_mt.training.stopping import EXIT_STATUS
 
 RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own", "demo")

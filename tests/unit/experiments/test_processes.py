@@ -35,7 +35,7 @@ def test_a_command_gives_its_own_part_of_the_log_and_its_peak_memory(tmp_path):
     done = commands.run(
         tmp_path / "log", 1, "python", "-c", "import time; x = b'x' * 50 * 2**20; time.sleep(3); print('second')"
     )
-    assert done.said == "second\n"
+    assert done.output == "second\n"
     assert 50 < done.peak_mib < 100  # not this process's own, which has loaded PyTorch
     assert (tmp_path / "log").read_text() == "first\nsecond\n"
 
@@ -49,7 +49,7 @@ def test_a_failed_command_is_told_and_the_others_go_on(tmp_path):
     assert isinstance(failed, CommandError)
     assert "status 1" in str(failed)
     assert "no such luck" in str(failed)
-    assert done.said == "1\n"
+    assert done.output == "1\n"
 
 
 def test_another_error_ends_everything(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.launch import Job
+from resmlp_mt.experiments.launch.job import Job
 from resmlp_mt.experiments.recipes.command import add_arguments, run, split_data
 from resmlp_mt.experiments.recipes.recipe import CUSTOM, load_recipe, recipe_names, recipe_of_size
 from resmlp_mt.experiments.recipes.training_config import (

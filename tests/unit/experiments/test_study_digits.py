@@ -9,6 +9,8 @@ from recipes import resolved_command
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.experiments.processes import CommandError
 from resmlp_mt.experiments.study import digits as study_digits
+from resmlp_mt.experiments.study.entries import ENTRIES, PREREQUISITES
+from resmlp_mt.experiments.study.images import write_images
 
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
@@ -18,7 +20,7 @@ def files(folder):
 
 
 def test_pictures_are_the_digits_and_few_are_as_many_of_each_class(tmp_path):
-    study_digits.write_pictures(tmp_path / "one", 3, seed=1)
+    write_images(tmp_path / "one", 3, seed=1)
     sets = {path.name: files(path) for path in (tmp_path / "one").iterdir()}
     counts = {
         name: [sum(f.startswith(part) for f in found) for part in ("train", "val")] for name, found in sets.items()
@@ -35,7 +37,7 @@ def test_pictures_are_the_digits_and_few_are_as_many_of_each_class(tmp_path):
 
 def test_few_depend_on_the_seed_alone(tmp_path):
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        study_digits.write_pictures(tmp_path / name, 3, seed)
+        write_images(tmp_path / name, 3, seed)
     one, again, two = (files(tmp_path / name / "few") for name in ("one", "again", "two"))
     assert one == again != two
 
@@ -43,9 +45,9 @@ def test_few_depend_on_the_seed_alone(tmp_path):
 def test_pictures_are_written_once_and_wholly(tmp_path):
     (tmp_path / "one.partial" / "left").mkdir(parents=True)
     with pytest.raises(ResMLPError, match="--few must be a whole number from 1 to"):
-        study_digits.write_pictures(tmp_path / "one", 10**6, 1)
+        write_images(tmp_path / "one", 10**6, 1)
     assert not (tmp_path / "one").exists()
-    study_digits.write_pictures(tmp_path / "one", 1, 1)
+    write_images(tmp_path / "one", 1, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     assert not (tmp_path / "one" / "left").exists()
 
@@ -88,7 +90,7 @@ def run_study(tmp_path, monkeypatch, commands, *words):
 def test_a_study_trains_everything_once_and_tells(tmp_path, monkeypatch, capsys):
     commands = FakeCommands()
     status, output = run_study(tmp_path, monkeypatch, commands)
-    entries = (*study_digits.ENTRIES, *study_digits.GROUNDWORK)
+    entries = (*ENTRIES, *PREREQUISITES)
     assert (status, len(commands.trained)) == (0, 2 * len(entries))
     table = output.with_suffix(".md").read_text()
     assert table in capsys.readouterr().out
