@@ -91,7 +91,7 @@ def explain_unreadable_checkpoints() -> None:
 
 
 def _explain_size_mismatch(error: BaseException | None, checkpoint: str) -> None:
-    """Raises a `ResMLPError` if torch's error says that an embedding of the model and of `checkpoint` differ in size."""
+    """Raises a `ResMLPError` if torch's error is a size mismatch between an embedding of the model and `checkpoint`."""
     pattern = r"size mismatch for ((?!\S*position)\S*embed\S*): .*?Size\(\[(\d+), (\d+)\]\).*?Size\(\[(\d+), \3\]\)"
     mismatch = re.search(pattern, str(error))
     if mismatch:
