@@ -259,7 +259,7 @@ def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy
     assert failed.returncode == 1
     last = failed.stderr.splitlines()[-1]
     assert last.startswith("fairseq-train: error: the output of ")
-    assert "must be finite in update 2, but is " in last
+    assert "is not finite in update 2 (" in last
     assert "Traceback" not in failed.stderr
 
 
