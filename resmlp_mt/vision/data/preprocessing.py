@@ -93,7 +93,7 @@ class Preprocessing:
     def training_transform(self, augmentation: Augmentation) -> Transform:
         """Returns the random map from an image to an augmented tensor (channels, image_size, image_size).
 
-        It uses the global random generators of Python, NumPy and torch; call it inside `augmentation.seeded_generators`.
+        It uses the global generators of Python, NumPy and torch; call it inside `augmentation.seeded_generators`.
         """
         from timm.data import create_transform
         from torchvision import transforms

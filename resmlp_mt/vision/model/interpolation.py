@@ -28,8 +28,8 @@ def interpolate_mixing(
     A convolution, $A_{ik} = w_{k-i}$, stays a convolution: the response remains shift-equivariant. With equal grids the
     matrix is unchanged. Rows and columns of the grid are treated separately.
 
-    Note: the paper does not specify how to change the resolution. Interpolating A separately in i and k would attenuate a
-    convolution between the old grid points, and its response would depend on the position.
+    Note: the paper does not specify how to change the resolution. Interpolating A separately in i and k would attenuate
+    a convolution between the old grid points, and its response would depend on the position.
 
     Args:
         weight: A, (patches, patches), patches in row-major order of `from_grid`.

@@ -17,7 +17,7 @@ from resmlp_mt.common.errors import ResMLPError
 
 
 def cosine_schedule(start: float, end: float, step: int, steps: int) -> float:
-    r"""Returns the value at `step` of a half cosine: $end + (start - end)\,(1 + \cos(\pi\, step / steps)) / 2$; then `end`.
+    r"""Returns a half cosine at `step`: $end + (start - end)\,(1 + \cos(\pi\, step / steps)) / 2$; then `end`.
 
     Source: arXiv:2104.14294, section 3.1 (the teacher's momentum, 0.996 to 1) and appendix C (weight decay).
     """
