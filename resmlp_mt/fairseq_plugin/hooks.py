@@ -32,9 +32,8 @@ from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_d
 
 logger = logging.getLogger(__name__)
 
-_run: Run | None = (
-    None  # the run of this process; global, since fairseq's progress bars have no reference to the trainer
-)
+# The run of this process. It is global, since fairseq's progress bars have no reference to the trainer.
+_run: Run | None = None
 
 
 def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs: Any) -> None:
