@@ -15,7 +15,6 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GLOBAL_CROPS = 2  # arXiv:2104.14294, section 3.1
 _BLUR_RADIUS = (0.1, 2.0)  # pixels, at crops of 224
 _BLUR_SIZE = 224
 
