@@ -1,7 +1,7 @@
 """ResMLP models for translation and image classification: a fairseq plugin and a toolkit around it.
 
-With `fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` fairseq imports this package, which then patches
-the installed fairseq and registers its models. Imported by itself it loads neither fairseq nor torch.
+`fairseq-train DATA --user-dir resmlp_mt --arch resmlp_wmt_en_de` makes fairseq import this package, which then patches
+the installed fairseq and registers its models. Without fairseq, importing it loads neither fairseq nor torch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Translator", "__version__", "register_with_fairseq"]
 
-_LOADED_ON_USE = {"Classifier": "resmlp_mt.vision.classifier", "Translator": "resmlp_mt.translation.translator"}
+_LAZY_ATTRIBUTES = {"Classifier": "resmlp_mt.vision.classifier", "Translator": "resmlp_mt.translation.translator"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `Translator` and `Classifier`, and torch with them, on first use."""
-    if name in _LOADED_ON_USE:
-        return getattr(import_module(_LOADED_ON_USE[name]), name)
+    """Imports `Translator` and `Classifier`, and with them torch, on first use."""
+    if name in _LAZY_ATTRIBUTES:
+        return getattr(import_module(_LAZY_ATTRIBUTES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -35,7 +35,7 @@ def __dir__() -> list[str]:
 def register_with_fairseq() -> None:
     """Patches the installed fairseq and registers every model, task and criterion of this package with it.
 
-    Happens by itself when fairseq is loaded before this package, as `--user-dir` does. Safe to call again.
+    Importing this package calls it if fairseq is already imported, as with `--user-dir`. A second call has no effect.
     """
     from resmlp_mt import fairseq_plugin
 

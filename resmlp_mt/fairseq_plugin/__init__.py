@@ -1,4 +1,4 @@
-"""The fairseq plugin: models, tasks, criterions, patches. All code that imports fairseq.
+"""The fairseq plugin: models, tasks, criterions, optimizers, hooks and patches. Only this package imports fairseq.
 
 `--user-dir resmlp_mt` makes fairseq import the package, which calls `register` here.
 """
@@ -9,7 +9,7 @@ import importlib
 
 from resmlp_mt.common import allocator
 
-# Each registers its models, tasks, criterions, optimizers or hooks with fairseq when it is imported.
+# On import, each of these modules registers its models, tasks, criterions or optimizers, or installs its hooks.
 _REGISTERING_MODULES = (
     "translation_model",
     "translation_task",
@@ -24,7 +24,7 @@ _REGISTERING_MODULES = (
 
 
 def register() -> None:
-    """Patches the installed fairseq and registers everything of this package with it. May be called again."""
+    """Patches the installed fairseq and registers everything of this package. A second call has no effect."""
     from resmlp_mt.fairseq_plugin import patches
 
     allocator.keep_freed_memory()

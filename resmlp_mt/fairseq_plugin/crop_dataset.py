@@ -16,26 +16,26 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 
 @dataclass
-class _Shown:
-    """What becomes of an image: its crops, and for the k-NN of validation the image as an evaluation sees it."""
+class _CroppedImage:
+    """The crops of an image, and the image with the evaluation transform for the k-NN of the validation."""
 
     crops: Crops
     whole: Tensor
 
 
 class CropDataset(ImageDataset):
-    """Images as crops, for training and validation; in validation the same ones each time.
+    """Images as crops, for training and validation; every validation uses the same crops.
 
     Args:
         images: images and labels.
-        preprocessing: of the large crops and of whole images.
-        multi_crop: from an image to its crops.
-        seed: of the training.
-        skip_corrupt: leave out images that cannot be read, with a warning, instead of reporting the first.
-        is_training: shuffle the images; otherwise show them whole, too.
+        preprocessing: preprocessing of the global crops and of whole images.
+        multi_crop: maps an image to its crops.
+        seed: seed of the training.
+        skip_corrupt: skip images that cannot be read with a warning, instead of reporting the first.
+        is_training: whether to shuffle the images; otherwise batches also contain whole images.
     """
 
-    transform: Any  # from an image to `_Shown`
+    transform: Any  # maps an image to a `_CroppedImage`
 
     def __init__(
         self,
@@ -47,34 +47,34 @@ class CropDataset(ImageDataset):
         is_training: bool,
     ) -> None:
         super().__init__(images, preprocessing, Augmentation() if is_training else None, seed, skip_corrupt)
-        self.transform = _Show(multi_crop, None if is_training else self.transform)
+        self.transform = _CropTransform(multi_crop, None if is_training else self.transform)
 
     def collater(self, samples: list[Any]) -> dict[str, Any]:
         """Makes a batch.
 
         Returns:
             As `ImageDataset` does, but "net_input" holds "global_crops" (2, batch, channels, size, size) and
-            "local_crops" (local_crops, batch, channels, local_size, local_size) or None; "whole" holds the images of
-            a validation (batch, channels, size, size).
+            "local_crops" (local_crops, batch, channels, local_size, local_size) or None; in validation "whole" holds
+            the whole images (batch, channels, size, size).
         """
-        shown = [sample["image"] for sample in samples if isinstance(sample, dict)]
-        plain = [{**s, "image": s["image"].whole} if isinstance(s, dict) else s for s in samples]
-        batch = super().collater(plain)
+        cropped = [sample["image"] for sample in samples if isinstance(sample, dict)]
+        whole = [{**s, "image": s["image"].whole} if isinstance(s, dict) else s for s in samples]
+        batch = super().collater(whole)
         if "net_input" in batch:
             batch["whole"] = batch["net_input"]["images"]
-            small = torch.stack([s.crops.small for s in shown], dim=1)
+            small = torch.stack([s.crops.small for s in cropped], dim=1)
             batch["net_input"] = {
-                "global_crops": torch.stack([s.crops.large for s in shown], dim=1),
+                "global_crops": torch.stack([s.crops.large for s in cropped], dim=1),
                 "local_crops": small if len(small) else None,
             }
         return batch
 
 
-class _Show:
-    """From an image to what is shown of it; a class, since workers receive it pickled."""
+class _CropTransform:
+    """Maps an image to a `_CroppedImage`. A class, since it is pickled for worker processes."""
 
     def __init__(self, multi_crop: MultiCrop, whole: Any) -> None:
         self.multi_crop, self.whole = multi_crop, whole
 
-    def __call__(self, image: Any) -> _Shown:
-        return _Shown(self.multi_crop(image), self.whole(image) if self.whole else torch.empty(0))
+    def __call__(self, image: Any) -> _CroppedImage:
+        return _CroppedImage(self.multi_crop(image), self.whole(image) if self.whole else torch.empty(0))

@@ -1,4 +1,4 @@
-"""The DINO loss as a fairseq criterion, with statistics in the log that show a collapse."""
+"""The DINO loss as a fairseq criterion; it also logs statistics that show a collapse."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from dataclasses import dataclass
@@ -18,17 +18,19 @@ NAME = "resmlp_dino"
 
 @dataclass
 class DinoCriterionConfig(FairseqDataclass):
-    """Options of DINO's loss. "Paper" is arXiv:2104.14294, "authors" its code, main_dino.py."""
+    """Options of DINO's loss. "Paper" is arXiv:2104.14294, "authors" is its code, main_dino.py."""
 
     student_temperature: float = option(0.1, "temperature of the student's softmax (paper: 0.1)")
     teacher_temperature: float = option(0.04, "teacher's temperature after the warm-up (paper: 0.07; authors: 0.04)")
     teacher_temperature_start: float = option(0.04, "initial temperature of the teacher's softmax (paper: 0.04)")
-    teacher_temperature_updates: int = option(0, "updates of its linear warm-up (paper: 30 epochs)")
+    teacher_temperature_updates: int = option(
+        0, "updates of the linear warm-up of the teacher's temperature (paper: 30 epochs)"
+    )
 
 
 @register_criterion(NAME, dataclass=DinoCriterionConfig)
 class DinoCriterion(FairseqCriterion):
-    """Cross-entropy between teacher and student over pairs of crops, in nats an image, see `dino_loss`.
+    """Cross-entropy between teacher and student over pairs of crops, in nats per image, see `dino_loss`.
 
     Logs two entropies that show a collapse, in nats: `teacher_entropy` of the teacher's output for an image, and
     `mean_entropy` of its mean over a batch. If both approach ln(out_dim), all outputs are uniform; if both approach 0,
@@ -43,7 +45,7 @@ class DinoCriterion(FairseqCriterion):
         ResMLPError: if a temperature is not above 0.
     """
 
-    teacher_logits: Tensor  # of the last batch, for the centre
+    teacher_logits: Tensor  # the teacher's logits of the last batch, for the centre
 
     def __init__(
         self,
@@ -61,12 +63,17 @@ class DinoCriterion(FairseqCriterion):
         self.teacher_temperature = (teacher_temperature_start, teacher_temperature)
         self.warmup = teacher_temperature_updates
 
-    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict[str, Any]]:
+    def forward(
+        self,
+        model: Any,
+        sample: dict[str, Any],
+        reduce: bool = True,  # noqa: ARG002 - fairseq's signature
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Computes the loss of a batch.
 
         Args:
             model: `ResMLPDinoModel`.
-            sample: from the task.
+            sample: a batch from the task.
             reduce: ignored; losses are always summed.
 
         Returns:

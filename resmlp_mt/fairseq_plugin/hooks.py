@@ -1,8 +1,9 @@
-"""Hooks of a training run: every training under `--user-dir` is recorded, watched, and stops when asked.
+"""Hooks of a training run: records, checks for NaN and infinity, and a clean stop on a signal.
 
-All hooks lie around functions of fairseq's that it looks up in their module or class when it calls them, since this
-package is imported after fairseq's commands, which hold on to the names that they imported. They act in every task and
-architecture, and in both commands: `fairseq-hydra-train` imports this package late, but before it builds its trainer.
+The hooks wrap functions that fairseq looks up in a module or class at each call: this package is imported after
+fairseq's commands, so names that these have imported with `from` cannot be replaced. The hooks are active with every
+task and architecture, and in both commands: `fairseq-hydra-train` imports this package late, but before it builds the
+trainer.
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ from resmlp_mt.training.stopping import EXIT_STATUS, StopRequest, keep_loading_d
 
 logger = logging.getLogger(__name__)
 
-_run: Run | None = None  # the training of this process: fairseq's progress bars do not know theirs
+# The run of this process. It is global, since fairseq's progress bars have no reference to the trainer.
+_run: Run | None = None
 
 
 def begin_run(original: Callable[..., None], self: Trainer, *args: Any, **kwargs: Any) -> None:
-    """Around `Trainer.__init__`: from here on signals are heard, in every process of the training."""
+    """Wraps `Trainer.__init__`: creates the run and handles signals from then on, in every process of the training."""
     global _run
     original(self, *args, **kwargs)
-    _run = Run(weakref.proxy(self))  # the trainer is fairseq's: its end must end what it holds
+    _run = Run(weakref.proxy(self))  # a weak reference, so that the trainer is freed as in fairseq
     weakref.finalize(self, _forget, _run)
     _run.stop.listen()
     _run.choose_threads()
@@ -55,34 +57,34 @@ def _forget(run: Run) -> None:
 
 
 def begin_record(original: Callable[..., Any], cfg: Any, self: Trainer, **options: Any) -> Any:
-    """Around `checkpoint_utils.load_checkpoint`, behind which it is known from which update the training goes on."""
-    found = original(cfg, self, **options)
+    """Wraps `checkpoint_utils.load_checkpoint`: opens the records, now that the first update is known."""
+    result = original(cfg, self, **options)
     if _run:
-        _run.loaded(found[0])
-    return found
+        _run.loaded(result[0])
+    return result
 
 
 def save_run_state(original: Callable[..., Any], self: Trainer, filename: str, extra_state: dict[str, Any]) -> Any:
-    """Around `Trainer.save_checkpoint`: what a restart must know and fairseq forgets."""
+    """Wraps `Trainer.save_checkpoint`: adds the state of the run, which fairseq does not store."""
     return original(self, filename, {**extra_state, **_run.state()} if _run else extra_state)
 
 
 def finish_update(
     original: Callable[..., Any], self: Trainer, logging_outputs: Any, sample_size: Any, grad_norm: Any = None
 ) -> Any:
-    """Around `Trainer._reduce_and_log_stats`, which gets what an update measured, and no gradient norm of others."""
+    """Wraps `Trainer._reduce_and_log_stats`: counts an update; only updates have a gradient norm."""
     if _run and grad_norm is not None:
         _run.updated(logging_outputs)
     return original(self, logging_outputs, sample_size, grad_norm)
 
 
 class RecordingBar(progress_bar.BaseProgressBar):
-    """A progress bar of fairseq's that also writes what it shows into the run's record.
+    """A progress bar of fairseq that also writes the metrics to the records of the run.
 
     Args:
-        bar: that shows.
-        run: that records.
-        epoch: of the bar.
+        bar: fairseq's progress bar.
+        run: the run.
+        epoch: the epoch of the bar.
     """
 
     def __init__(self, bar: progress_bar.BaseProgressBar, run: Run, epoch: int | None) -> None:
@@ -107,18 +109,18 @@ class RecordingBar(progress_bar.BaseProgressBar):
             self.run.record_validation(stats, self.epoch, tag)
 
     def update_config(self, config: dict[str, Any]) -> None:
-        """Shows the settings."""
+        """Passes the configuration to the bar."""
         self.bar.update_config(config)
 
 
 def record_progress(original: Callable[..., Any], iterator: Any, *args: Any, **kwargs: Any) -> Any:
-    """Around `progress_bar.progress_bar`, as fairseq's own writers for TensorBoard and others."""
+    """Wraps `progress_bar.progress_bar`: adds the records, as fairseq adds its writers for TensorBoard and others."""
     bar = original(iterator, *args, **kwargs)
     return RecordingBar(bar, _run, kwargs.get("epoch")) if _run and _run.is_master else bar
 
 
 def detect_lowest_learning_rate(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
-    """Around `Trainer.lr_step`, after whose epoch fairseq compares the learning rate with --stop-min-lr."""
+    """Wraps `Trainer.lr_step`: records the end by --stop-min-lr, which fairseq checks after each epoch."""
     rate = original(self, *args, **kwargs)
     if _run:
         _run.finished_after_rate(rate)
@@ -128,9 +130,9 @@ def detect_lowest_learning_rate(original: Callable[..., Any], self: Trainer, *ar
 def vote_on_stopping(
     original: Callable[..., Any], self: Trainer, logging_outputs: Any, *to_sum: Any, ignore: bool = False
 ) -> Any:
-    """Around `Trainer._aggregate_logging_outputs`, the sum over processes that each step takes anyway.
+    """Wraps `Trainer._aggregate_logging_outputs`: adds the stop request to the all-reduce of each step.
 
-    A signal to one process so reaches all of them in the same update, without a further message.
+    So a signal to one process reaches all processes in the same update, without another all-reduce.
     """
     if _run is None:
         return original(self, logging_outputs, *to_sum, ignore=ignore)
@@ -140,11 +142,11 @@ def vote_on_stopping(
 
 
 def save_during_validation(original: Callable[..., Any], self: Trainer, *args: Any, **kwargs: Any) -> Any:
-    """Around `Trainer.valid_step`: a signal during a validation saves at once, and the validation goes on."""
-    found = original(self, *args, **kwargs)
+    """Wraps `Trainer.valid_step`: after a signal during a validation, saves at once and continues the validation."""
+    result = original(self, *args, **kwargs)
     if _run:
         _run.save_if_asked()
-    return found
+    return result
 
 
 def save_and_stop_when_asked(
@@ -156,9 +158,9 @@ def save_and_stop_when_asked(
     valid_subsets: list[str],
     end_of_epoch: bool,
 ) -> Any:
-    """Around `validate_and_save`, which fairseq calls after each update.
+    """Wraps `validate_and_save`, which fairseq calls after each update: saves and stops after a stop request.
 
-    Note: a validation that is due is made, after a first saving; one that is not due would only cost time.
+    Note: the checkpoint is saved before a validation that is due. A stop request does not cause a validation.
     """
     if _run is None:
         return original(cfg, self, task, epoch_itr, valid_subsets, end_of_epoch)
@@ -176,8 +178,8 @@ def save_and_stop_when_asked(
 
 
 def end_when_asked(original: Callable[..., Any], cfg: Any, self: Trainer, task: Any, epoch_itr: Any) -> Any:
-    """Around `train`, an epoch: ends the process after one in which it was asked to stop, and notes the last epoch."""
-    found = original(cfg, self, task, epoch_itr)
+    """Wraps `train`, one epoch: records the last epoch, and exits after a stop request."""
+    result = original(cfg, self, task, epoch_itr)
     if _run:
         _run.finished_after_epoch(epoch_itr.next_epoch_idx)
     if _run and _run.stopped:
@@ -185,42 +187,43 @@ def end_when_asked(original: Callable[..., Any], cfg: Any, self: Trainer, task: 
         if cfg.checkpoint.write_checkpoints_asynchronously:
             PathManager.async_close()
         raise SystemExit(EXIT_STATUS)
-    return found
+    return result
 
 
 @contextlib.contextmanager
-def _name_the_layer(run: Run, model: torch.nn.Module) -> Iterator[None]:
-    run.trainer._set_seed()  # else dropout would leave out other values than those that failed
+def _inspect_layers(run: Run, model: torch.nn.Module) -> Iterator[None]:
+    run.trainer._set_seed()  # the same dropout masks as in the failed step
     with NonFiniteInspector(model) as inspector:
         yield
-    found = run.first_of_all_processes(inspector.finding)
-    if found:
-        raise ResMLPError(_sentence(found, run))
+    finding = run.first_of_all_processes(inspector.finding)
+    if finding:
+        raise ResMLPError(_nonfinite_message(finding, run))
 
 
-def _sentence(found: Finding, run: Run) -> str:
+def _nonfinite_message(finding: Finding, run: Run) -> str:
     update = run.trainer.get_num_updates() + 1
-    if found.kind == PARAMETER:
-        remedy = "go on from an earlier checkpoint"
+    if finding.kind == PARAMETER:
+        remedy = "resume from an earlier checkpoint"
     else:
-        remedy = "run the same command again, which goes on from checkpoint_last.pt"
+        remedy = "run the same command again, which resumes from checkpoint_last.pt,"
     precision = ", or --bf16 instead of --fp16" if run.trainer.cfg.common.fp16 else ""
     return (
-        f"{found.place} must be finite in update {update}, but is {found.value}; {remedy}, with a lower --lr, a longer "
+        f"{finding.place} is not finite in update {update} ({finding.value}); {remedy} with a lower --lr, a longer "
         f"--warmup-updates or a smaller --clip-norm{precision}"
     )
 
 
 def name_the_layer(original: Callable[..., Any], model: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Around `NanDetector`, in which fairseq runs a batch again whose gradient norm was not finite.
+    """Wraps `NanDetector`, in which fairseq repeats a batch whose gradient norm was not finite: names the layer.
 
-    fairseq's own prints every gradient and the layer, in many lines, of a batch run with other dropout.
+    fairseq's detector prints many lines, with the norm of every gradient, and repeats the batch with other dropout
+    masks.
     """
-    return _name_the_layer(_run, model) if _run else original(model, *args, **kwargs)
+    return _inspect_layers(_run, model) if _run else original(model, *args, **kwargs)
 
 
 def stop_spawned_processes(original: Callable[..., Any], fn: Any, *args: Any, **kwargs: Any) -> Any:
-    """Around `torch.multiprocessing.spawn`, with which fairseq trains on several GPUs: passes the signals on."""
+    """Wraps `torch.multiprocessing.spawn`, with which fairseq starts a process per GPU: passes signals on to them."""
     if fn is not distributed_utils.distributed_main:
         return original(fn, *args, **kwargs)
     StopRequest(pass_on=send_to_children).listen()

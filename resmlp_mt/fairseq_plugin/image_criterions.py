@@ -16,7 +16,7 @@ from resmlp_mt.vision.training.losses import count_correct, cross_entropy, soft_
 
 CROSS_ENTROPY = "resmlp_image_cross_entropy"
 DISTILLATION = "resmlp_image_distillation"
-AVERAGED = "ema_"  # prefix of metrics of the averaged weights
+AVERAGED = "ema_"  # prefix of the metrics of the averaged weights
 
 
 @dataclass
@@ -49,12 +49,17 @@ class ImageCrossEntropy(FairseqCriterion):
             raise ResMLPError(f"--label-smoothing {label_smoothing} is outside [0, 1); DeiT uses 0.1")
         self.label_smoothing = label_smoothing
 
-    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict[str, Any]]:
+    def forward(
+        self,
+        model: Any,
+        sample: dict[str, Any],
+        reduce: bool = True,  # noqa: ARG002 - fairseq's signature
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Computes the loss of a batch.
 
         Args:
-            model: (batch, channels, height, width) to logits (batch, num_classes).
-            sample: from the task.
+            model: maps images (batch, channels, height, width) to logits (batch, num_classes).
+            sample: a batch from the task.
             reduce: ignored; losses are always summed.
 
         Returns:
@@ -90,7 +95,7 @@ class ImageCrossEntropy(FairseqCriterion):
 
 @dataclass
 class ImageDistillationConfig(ImageCrossEntropyConfig):
-    """Settings of distillation. "DeiT" is arXiv:2012.12877."""
+    """Options of distillation. "DeiT" is arXiv:2012.12877."""
 
     teacher: str = field(
         default="", metadata={"help": "a classifier's folder, a fairseq checkpoint, or the name of a timm model"}
@@ -111,15 +116,15 @@ class ImageDistillationConfig(ImageCrossEntropyConfig):
 
 @register_criterion(DISTILLATION, dataclass=ImageDistillationConfig)
 class ImageDistillation(ImageCrossEntropy):
-    r"""Cross-entropy with the data's labels and with a teacher's, in training; in validation plain cross-entropy.
+    r"""Cross-entropy with the labels and with a teacher's output in training; plain cross-entropy in validation.
 
     $L = (1 - w) \mathrm{CE}(s, y) + w \mathrm{CE}(s, \arg\max t)$, or soft, with `soft_distillation` as second term.
 
     Source: arXiv:2012.12877, equations 2 and 3; arXiv:2105.03404, section 3.1, takes the hard form.
 
-    Note: DeiT's student has one head per loss. ResMLP has a single head, and neither paper nor code say how the two
-    losses are combined; here the head is trained with both, each with weight 0.5. The teacher gets the student's
-    augmented images, and its label is the best class of the mixed image, without smoothing.
+    Note: DeiT's student has one head per loss. ResMLP has a single head, and neither the paper nor the code shows how
+    the two losses are combined; here the head is trained with both, each with weight 0.5. The teacher gets the
+    student's augmented images, and its label is the best class of the mixed image, without smoothing.
 
     The teacher is loaded with the first training batch, is frozen, and is not saved in checkpoints.
 
@@ -166,10 +171,10 @@ class ImageDistillation(ImageCrossEntropy):
             self._teacher = load_teacher(*self._source, self.task.preprocessing, self.task.classes)
         teacher_logits = self._teacher.logits(sample["net_input"]["images"], self.task.preprocessing)
         if self.is_hard:
-            taught = cross_entropy(logits, teacher_logits.argmax(dim=1))
+            teacher_loss = cross_entropy(logits, teacher_logits.argmax(dim=1))
         else:
-            taught = soft_distillation(logits, teacher_logits, self.temperature)
-        return (1 - self.weight) * plain + self.weight * taught
+            teacher_loss = soft_distillation(logits, teacher_logits, self.temperature)
+        return (1 - self.weight) * plain + self.weight * teacher_loss
 
 
 assert_registered(CRITERION_REGISTRY, CROSS_ENTROPY, ImageCrossEntropy)

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Unreadable:
-    """Replaces an image that cannot be read; an exception in a worker would become a traceback."""
+    """Replaces an image that cannot be read, since an exception in a worker process would become a traceback."""
 
     message: str
 
@@ -28,8 +28,8 @@ class Unreadable:
 class ImageDataset(FairseqDataset):
     """Images for fairseq's iterators.
 
-    The augmentation of an image depends only on the seed, the epoch and the image's number, so a training does not
-    depend on the number of workers or on interruptions.
+    The augmentation of an image depends only on the seed, the epoch and the number of the image. So a training depends
+    neither on the number of workers nor on interruptions.
 
     Args:
         images: images and labels.
@@ -75,16 +75,16 @@ class ImageDataset(FairseqDataset):
         with seeded_generators(self.seed, self.epoch, int(number)):
             return {"id": index, "number": int(number), "image": self.transform(image), "label": label}
 
-    def num_tokens(self, index: int) -> int:
-        """Every image counts as one token."""
+    def num_tokens(self, index: int) -> int:  # noqa: ARG002 - fairseq's signature
+        """Returns 1: every image counts as one token."""
         return 1
 
-    def size(self, index: int) -> int:
-        """All images have the same size."""
+    def size(self, index: int) -> int:  # noqa: ARG002 - fairseq's signature
+        """Returns 1: all images have the same size."""
         return 1
 
     def ordered_indices(self) -> np.ndarray:
-        """The order of an epoch: shuffled and repeated in training, unchanged in evaluation."""
+        """Returns the order of an epoch: shuffled with repetitions in training, unchanged in evaluation."""
         if self.augmentation is None:
             return np.arange(len(self.images), dtype=np.int64)
         return repeated_order(len(self.images), self.augmentation.repetitions, self.seed, self.epoch)
@@ -102,15 +102,15 @@ class ImageDataset(FairseqDataset):
                 if not self.skip_corrupt:
                     return {"refused": sample.message}
                 logger.warning("skipped: %s", sample.message)
-        read = [sample for sample in samples if isinstance(sample, dict)]
-        if not read:
+        readable = [sample for sample in samples if isinstance(sample, dict)]
+        if not readable:
             return {}
-        images, target = torch.stack([sample["image"] for sample in read]), self._target(read)
+        images, target = torch.stack([sample["image"] for sample in readable]), self._target(readable)
         if self.augmentation is not None and (self.augmentation.mixup or self.augmentation.cutmix):
-            with seeded_generators(self.seed, self.epoch, read[0]["number"], 1):  # 1: not what the image itself drew
+            with seeded_generators(self.seed, self.epoch, readable[0]["number"], 1):  # 1: another seed than the image's
                 images, target = mix(images, target, len(self.images.classes), self.augmentation)
-        ids = torch.tensor([sample["id"] for sample in read])
-        count = len(read)
+        ids = torch.tensor([sample["id"] for sample in readable])
+        count = len(readable)
         net_input = {"images": images}
         return {"id": ids, "net_input": net_input, "target": target, "nsentences": count, "ntokens": count}
 

@@ -15,34 +15,34 @@ from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-OF_THE_TASK = ("image_size", "channels", "num_classes")  # what the images decide
+OF_THE_TASK = ("image_size", "channels", "num_classes")  # options that the data set determines
 ResMLPVisionConfig = plugin_config(
-    "ResMLPVisionConfig", ClassifierConfig, dict.fromkeys(OF_THE_TASK, "the task's unless given")
+    "ResMLPVisionConfig", ClassifierConfig, dict.fromkeys(OF_THE_TASK, "default: the task's")
 )
 
 
 def classifier_config(cfg: Any, task: Any) -> ClassifierConfig:
-    """Our configuration from a `ResMLPVisionConfig`, completed by what the task knows of its images.
+    """Converts a `ResMLPVisionConfig` to our configuration; image size, channels and classes come from the task.
 
     Raises:
-        ResMLPError: when configuration and task differ, or the options do not fit together.
+        ResMLPError: if the configuration and the task differ, or the options are inconsistent.
     """
     decided = {}
-    for each in options_of(ClassifierConfig):
-        if each.name not in OF_THE_TASK:
+    for declared in options_of(ClassifierConfig):
+        if declared.name not in OF_THE_TASK:
             continue
-        given, of_task = getattr(cfg, each.name), getattr(task, each.name, None)
+        given, of_task = getattr(cfg, declared.name), getattr(task, declared.name, None)
         if None not in (given, of_task) and given != of_task:
-            raise ResMLPError(f"{each.flag} is {given}, but the task's images have {of_task}; leave the option out")
-        decided[each.name] = next(value for value in (of_task, given, each.default) if value is not None)
+            raise ResMLPError(f"{declared.flag} is {given}, but the task's images have {of_task}; leave the option out")
+        decided[declared.name] = next(value for value in (of_task, given, declared.default) if value is not None)
     return own_config(ClassifierConfig, cfg, decided)
 
 
 class ResMLPVisionModel(BaseFairseqModel):
-    """A classifier as fairseq knows models. Each architecture is a subclass with a configuration.
+    """fairseq's model interface around `ClassifierModel`. Each architecture is a subclass with a configuration.
 
     Args:
-        core: what computes.
+        core: the classifier.
     """
 
     def __init__(self, core: ClassifierModel) -> None:
@@ -51,16 +51,16 @@ class ResMLPVisionModel(BaseFairseqModel):
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "ResMLPVisionModel":
-        """Makes the model of a `ResMLPVisionConfig` for the images and classes of a task.
+        """Builds the model of a `ResMLPVisionConfig` for the images and classes of a task.
 
         Raises:
-            ResMLPError: when configuration and task differ, or the settings do not fit together.
+            ResMLPError: if the configuration and the task differ, or the options are inconsistent.
         """
         return cls(ClassifierModel(classifier_config(cfg, task)))
 
     @property
     def rows_per_sample(self) -> int:
-        """Rows that an image has in the products of the layers: its patches."""
+        """Rows per image in the matmuls of the layers: its patches."""
         return self.core.settings.patches
 
     def forward(self, images: Tensor) -> Tensor:
@@ -69,5 +69,5 @@ class ResMLPVisionModel(BaseFairseqModel):
 
 
 for _name, _changes in VISION_ARCHITECTURES.items():
-    _own = {key: value for key, value in _changes.items() if key not in OF_THE_TASK}
-    register_architecture(_name, ResMLPVisionConfig, ResMLPVisionModel, _own)
+    _defaults = {key: value for key, value in _changes.items() if key not in OF_THE_TASK}
+    register_architecture(_name, ResMLPVisionConfig, ResMLPVisionModel, _defaults)

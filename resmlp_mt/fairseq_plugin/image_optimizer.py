@@ -1,4 +1,4 @@
-"""LAMB, AdamW and SGD as fairseq optimizers, without weight decay for vectors."""
+"""LAMB, AdamW and SGD as fairseq optimizers, without weight decay on vectors."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from resmlp_mt.fairseq_plugin.registration import assert_registered, option
 
 
 def decay_groups(parameters: list[Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    """Parts parameters into those that decay, matrices and kernels, and those that do not, vectors.
+    """Splits parameters into matrices and kernels, which decay, and vectors, which do not.
 
-    Vectors (at most one axis longer than 1) are the alphas and betas of Affine and LayerScale, biases, norms, and the
-    class embedding.
+    Vectors (at most one dimension longer than 1) are the alphas and betas of Affine and LayerScale, biases, norms, and
+    the class embedding.
 
-    Source: facebookresearch/deit, README_resmlp.md, and timm's rule, which goes by the number of axes.
+    Source: facebookresearch/deit, README_resmlp.md; timm's rule by the number of dimensions.
 
     Args:
-        parameters: of a model.
-        weight_decay: of matrices.
+        parameters: the parameters of a model.
+        weight_decay: weight decay of matrices.
 
     Returns:
-        torch's groups of parameters; an empty one is left out.
+        Parameter groups for torch; empty groups are left out.
     """
     vectors = [p for p in parameters if sum(size > 1 for size in p.shape) <= 1]
-    known = {id(p) for p in vectors}
-    matrices = [p for p in parameters if id(p) not in known]
+    vector_ids = {id(p) for p in vectors}
+    matrices = [p for p in parameters if id(p) not in vector_ids]
     groups = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -40,20 +40,21 @@ def decay_groups(parameters: list[Tensor], weight_decay: float) -> list[dict[str
 
 @dataclass
 class ResMLPOptimizerConfig(FairseqDataclass):
-    """Settings that all have."""
+    """Options of all optimizers."""
 
-    weight_decay: float = option(0.2, "of matrices and kernels; vectors have none (paper: 0.2)")
+    weight_decay: float = option(0.2, "weight decay of matrices and kernels; none on vectors (paper: 0.2)")
     lr: list[float] = II("optimization.lr")  # noqa: RUF009
 
 
 class ResMLPOptimizer(FairseqOptimizer):
-    """An optimiser with `decay_groups`.
+    """Base class of optimizers with `decay_groups`.
 
-    With --fp16, add --fp16-no-flatten-grads: flattened into one vector, parameters could not be told apart.
+    With --fp16, add --fp16-no-flatten-grads: otherwise fairseq flattens all parameters into one vector, and they cannot
+    be split into groups.
 
     Args:
-        cfg: its settings.
-        params: of the model.
+        cfg: options of the optimizer.
+        params: parameters of the model.
     """
 
     def __init__(self, cfg: Any, params: Any) -> None:
@@ -61,29 +62,29 @@ class ResMLPOptimizer(FairseqOptimizer):
         self._optimizer = self.build(decay_groups(list(params), cfg.weight_decay), self.optimizer_config["lr"])
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """Makes torch's optimiser."""
+        """Builds the torch optimizer."""
         raise NotImplementedError
 
     @property
     def optimizer_config(self) -> dict[str, Any]:
-        """What may differ from a checkpoint's settings when a training goes on."""
+        """Options that override those of a checkpoint when a training resumes."""
         return {"lr": float(self.cfg.lr[0])}
 
 
 @dataclass
 class ResMLPLambConfig(ResMLPOptimizerConfig):
-    """LAMB; learning rate 5e-3 and weight decay 0.2 in the paper, section 3.1, the rest DeiT's."""
+    """Options of LAMB. The paper (section 3.1) uses learning rate 5e-3 and weight decay 0.2; the rest is DeiT's."""
 
-    beta1: float = option(0.9, "decay of the gradient's average")
-    beta2: float = option(0.999, "decay of the squared gradient's average")
+    beta1: float = option(0.9, "decay rate of the moving average of the gradient")
+    beta2: float = option(0.999, "decay rate of the moving average of the squared gradient")
     eps: float = option(1e-8, "added to the denominator (DeiT: 1e-8)")
 
 
 class ResMLPLamb(ResMLPOptimizer):
-    """timm's LAMB (arXiv:1904.00962), which limits the gradient's norm to 1 itself, as NVIDIA's does."""
+    """timm's LAMB (arXiv:1904.00962), which clips the gradient norm to 1 itself, as NVIDIA's does."""
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """Makes the optimiser."""
+        """Builds the torch optimizer."""
         from timm.optim import Lamb
 
         return Lamb(groups, lr=lr, betas=(self.cfg.beta1, self.cfg.beta2), eps=self.cfg.eps)
@@ -91,11 +92,11 @@ class ResMLPLamb(ResMLPOptimizer):
 
 @dataclass
 class ResMLPAdamWConfig(ResMLPOptimizerConfig):
-    """AdamW."""
+    """Options of AdamW."""
 
-    weight_decay: float = option(0.05, "of matrices and kernels; vectors have none (DeiT: 0.05)")
-    beta1: float = option(0.9, "decay of the gradient's average")
-    beta2: float = option(0.999, "decay of the squared gradient's average")
+    weight_decay: float = option(0.05, "weight decay of matrices and kernels; none on vectors (DeiT: 0.05)")
+    beta1: float = option(0.9, "decay rate of the moving average of the gradient")
+    beta2: float = option(0.999, "decay rate of the moving average of the squared gradient")
     eps: float = option(1e-8, "added to the denominator (DeiT: 1e-8)")
 
 
@@ -103,23 +104,23 @@ class ResMLPAdamW(ResMLPOptimizer):
     """torch's AdamW."""
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """Makes the optimiser."""
+        """Builds the torch optimizer."""
         return torch.optim.AdamW(groups, lr=lr, betas=(self.cfg.beta1, self.cfg.beta2), eps=self.cfg.eps)
 
 
 @dataclass
 class ResMLPSGDConfig(ResMLPOptimizerConfig):
-    """SGD with momentum, of the paper's "old-fashioned" training."""
+    """Options of SGD with momentum, for the paper's "old-fashioned" training."""
 
-    weight_decay: float = option(1e-4, "of matrices and kernels; vectors have none (He et al. 2016: 1e-4)")
-    momentum: float = option(0.9, "of the gradient (He et al. 2016: 0.9)")
+    weight_decay: float = option(1e-4, "weight decay of matrices and kernels; none on vectors (He et al. 2016: 1e-4)")
+    momentum: float = option(0.9, "momentum (He et al. 2016: 0.9)")
 
 
 class ResMLPSGD(ResMLPOptimizer):
     """torch's SGD."""
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """Makes the optimiser."""
+        """Builds the torch optimizer."""
         return torch.optim.SGD(groups, lr=lr, momentum=self.cfg.momentum)
 
 

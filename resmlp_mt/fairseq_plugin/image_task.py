@@ -1,4 +1,4 @@
-"""Image classification as a fairseq task: data sets, augmentation, batches."""
+"""Image classification as a fairseq task: data sets, augmentation, and batches."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import logging
@@ -6,10 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from fairseq.criterions import FairseqCriterion
 from fairseq.data.iterators import EpochBatchIterator
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import BaseFairseqModel
+from fairseq.optim import FairseqOptimizer
 from fairseq.tasks import TASK_REGISTRY, FairseqTask, register_task
 from omegaconf import II, MISSING
+from torch import Tensor
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.image_criterions import AVERAGED
@@ -30,7 +34,7 @@ logger = logging.getLogger(__name__)
 class ImageConfig(FairseqDataclass):
     """Options of an image task: data set, preprocessing, initial parameters."""
 
-    data: str = option(MISSING, "folder of the data set; ignored for data sets that come with a package")
+    data: str = option(MISSING, "folder of the data set; ignored for data sets that are part of a package")
     dataset_name: ChoiceEnum(tuple(DATASETS)) = option("folder", "folder: train/CLASS/*, val/CLASS/*")  # noqa: RUF009
     download: bool = option(False, "download missing files of the data set")
     corrupt_images: ChoiceEnum(CORRUPT_IMAGES) = option("refuse", "images that cannot be read: stop, or skip them")  # noqa: RUF009
@@ -60,11 +64,11 @@ class ImageClassificationTask(FairseqTask):
     """Image classification.
 
     Args:
-        cfg: its settings.
+        cfg: options of the task.
 
     Attributes:
         classes: names of the classes.
-        preprocessing: of the images.
+        preprocessing: preprocessing of the images.
         uses_ema: with --store-ema, validation also evaluates the averaged weights (ema_top1, ...).
 
     Raises:
@@ -75,20 +79,24 @@ class ImageClassificationTask(FairseqTask):
 
     def __init__(self, cfg: ImageClassificationConfig) -> None:
         super().__init__(cfg)
-        own = known_dataset(str(cfg.dataset_name)).preprocessing
-        own = own.with_channels(own.channels if cfg.channels is None else cfg.channels)
-        chosen = {name: getattr(cfg, name) for name in ("image_size", "crop") if getattr(cfg, name) is not None}
-        self.preprocessing: Preprocessing = replace(own, **chosen, interpolation=str(cfg.interpolation))
+        default = known_dataset(str(cfg.dataset_name)).preprocessing
+        default = default.with_channels(default.channels if cfg.channels is None else cfg.channels)
+        given = {name: getattr(cfg, name) for name in ("image_size", "crop") if getattr(cfg, name) is not None}
+        self.preprocessing: Preprocessing = replace(default, **given, interpolation=str(cfg.interpolation))
         self.classes: list[str] = load_classes(str(cfg.dataset_name), cfg.data, cfg.download)
         self.state.merge_state_dict({"classes": self.classes, "preprocessing": asdict(self.preprocessing)})
 
     @classmethod
-    def setup_task(cls, cfg: ImageClassificationConfig, **unused: Any) -> "ImageClassificationTask":
-        """Called by fairseq, which also says whether the settings come from a checkpoint."""
+    def setup_task(
+        cls,
+        cfg: ImageClassificationConfig,
+        **unused: Any,  # noqa: ARG003 - fairseq passes from_checkpoint
+    ) -> "ImageClassificationTask":
+        """Builds the task; called by fairseq."""
         return cls(cfg)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """Builds the model; --init-from initializes a new one from a trained model.
+        """Builds the model, with --init-from from the parameters of a trained model.
 
         Raises:
             ResMLPError: if the trained model cannot be read or does not match.
@@ -115,17 +123,17 @@ class ImageClassificationTask(FairseqTask):
 
     @property
     def source_dictionary(self) -> None:
-        """None: images have no dictionary."""
+        """Returns None: images have no dictionary."""
 
     @property
     def target_dictionary(self) -> None:
-        """None: images have no dictionary."""
+        """Returns None: images have no dictionary."""
 
     def max_positions(self) -> None:
-        """None: images have no length limit."""
+        """Returns None: images have no length limit."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Called by fairseq's commands that load a trained model.
+        """Compares the classes of a trained model with those of the data set; called when fairseq loads a model.
 
         Raises:
             ResMLPError: if the model was trained with other classes than the data set has.
@@ -138,8 +146,8 @@ class ImageClassificationTask(FairseqTask):
                 "that it was trained with"
             )
 
-    def load_dataset(self, split: str, **unused: Any) -> None:
-        """Loads the images of a split; the training split comes with augmentation."""
+    def load_dataset(self, split: str, **unused: Any) -> None:  # noqa: ARG002 - fairseq passes epoch and others
+        """Loads the images of a split; the training split is augmented."""
         images = load_dataset(str(self.cfg.dataset_name), self.cfg.data, split, self.cfg.download)
         augmentation = self._augmentation() if split == "train" else None
         skip_corrupt = str(self.cfg.corrupt_images) == "skip"
@@ -168,7 +176,7 @@ class ImageClassificationTask(FairseqTask):
         epoch: int = 1,
         data_buffer_size: int = 0,
         skip_remainder_batch: bool = False,
-        **unused: Any,
+        **unused: Any,  # noqa: ARG002 - fairseq passes options of sentences
     ) -> EpochBatchIterator:
         """Builds the iterator of one epoch; each epoch has new batches.
 
@@ -192,19 +200,32 @@ class ImageClassificationTask(FairseqTask):
             shard_id=shard_id,
             num_workers=num_workers,
             epoch=epoch,
-            # Without workers fairseq would fill its buffer from a thread, which must not touch the random generators.
+            # Without workers fairseq would fill its buffer in a thread, which must not use the global generators.
             buffer_size=data_buffer_size if num_workers else 0,
             skip_remainder_batch=skip_remainder_batch,
         )
 
     def train_step(
-        self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None
-    ):  # fairseq's own signature
-        """Checks that the batch could be read, then runs fairseq's step."""
+        self,
+        sample: dict[str, Any],
+        model: BaseFairseqModel,
+        criterion: FairseqCriterion,
+        optimizer: FairseqOptimizer,
+        update_num: int,
+        ignore_grad: bool = False,
+        ema_model: Optional[BaseFairseqModel] = None,  # noqa: ARG002 - fairseq's trainer passes it if uses_ema
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Checks that the images of the batch could be read, then runs fairseq's step."""
         _check_readable(sample)
         return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
-    def valid_step(self, sample, model, criterion, ema_model=None):
+    def valid_step(
+        self,
+        sample: dict[str, Any],
+        model: BaseFairseqModel,
+        criterion: FairseqCriterion,
+        ema_model: Optional[BaseFairseqModel] = None,
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Runs fairseq's step, also for the averaged weights if there are any."""
         _check_readable(sample)
         loss, count, logged = super().valid_step(sample, model, criterion)

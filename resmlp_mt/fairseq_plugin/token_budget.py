@@ -1,4 +1,4 @@
-"""From a budget of target tokens to a number of batches, by the ones that fairseq makes."""
+"""Converts a budget of target tokens to a number of fairseq's batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from resmlp_mt import register_with_fairseq
 
 
 def batches_for_tokens(data: Path, pair: str, max_tokens: int, tokens: int) -> int:
-    """How many batches hold at least so many target tokens, on average.
+    """Returns the number of batches that hold at least a given number of target tokens, on average.
 
     Args:
-        data: prepared by data_prep.
-        pair: source-target.
-        max_tokens: of a batch.
-        tokens: of the budget.
+        data: folder prepared by data_prep.
+        pair: language pair, such as "de-en".
+        max_tokens: maximum number of tokens in a batch.
+        tokens: number of target tokens.
     """
     register_with_fairseq()
     source, target = pair.split("-")

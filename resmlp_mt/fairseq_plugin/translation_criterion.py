@@ -1,4 +1,4 @@
-"""The chunked loss as a fairseq criterion: `--criterion resmlp_label_smoothed_cross_entropy`."""
+"""Chunked cross-entropy as a fairseq criterion: `--criterion resmlp_label_smoothed_cross_entropy`."""
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
 import inspect
@@ -21,20 +21,32 @@ NAME = "resmlp_label_smoothed_cross_entropy"
 
 @dataclass
 class ResMLPLabelSmoothedCrossEntropyConfig(LabelSmoothedCrossEntropyCriterionConfig):
-    """fairseq's settings of the label-smoothed cross-entropy."""
+    """fairseq's options of the label-smoothed cross-entropy."""
 
 
 @register_criterion(NAME, dataclass=ResMLPLabelSmoothedCrossEntropyConfig)
 class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
-    """fairseq's label-smoothed cross-entropy, the same number in less time and memory.
+    """fairseq's label-smoothed cross-entropy in less time and memory.
 
-    It is computed from features, see `resmlp_mt.nn.chunked_cross_entropy`, for models with a plain output projection:
-    ResMLP and fairseq's Transformer. It is fairseq's own code with float16 (whose gradients would vanish before the
-    loss scale reaches them), with autocast, and for what else that offers (accuracy, prefixes, losses by sentence).
+    The loss is computed from the features, see `resmlp_mt.nn.chunked_cross_entropy`, for models with a linear output
+    projection without bias: ResMLP and fairseq's Transformer. fairseq's own code is used with float16 (where gradients
+    would underflow before the loss scale is applied), with autocast, and for fairseq's further options (accuracy,
+    ignored prefixes, unreduced losses).
     """
 
-    def forward(self, model, sample: dict[str, Any], reduce: bool = True):
-        """Computes the loss of a batch; returns it, the number that it is divided by, and what is logged."""
+    def forward(
+        self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Computes the loss of a batch.
+
+        Args:
+            model: a translation model of fairseq.
+            sample: a batch from the task.
+            reduce: whether to sum the losses.
+
+        Returns:
+            The loss, the sample size by which the trainer divides it, and the values to log.
+        """
         weight = output_weight(model)
         if weight is None or not self._is_fast(weight) or not reduce:
             return super().forward(model, sample, reduce)
@@ -56,9 +68,10 @@ class ResMLPLabelSmoothedCrossEntropy(LabelSmoothedCrossEntropyCriterion):
 
 
 def output_weight(model: nn.Module) -> Optional[Tensor]:
-    """The matrix of a model's output projection, (vocab_size, dim), or None where the model cannot do without it.
+    """Returns the weight of a model's output projection, (vocab_size, dim), or None if chunking is not supported.
 
-    It can when the projection is a plain one and the decoder takes `features_only`, which LightConv's does not.
+    It is supported if the projection is linear without bias and the decoder accepts `features_only`, which LightConv's
+    decoder does not.
     """
     decoder = getattr(model, "decoder", None)
     if decoder is None or "features_only" not in inspect.signature(decoder.forward).parameters:

@@ -1,4 +1,4 @@
-"""Translators as fairseq models: configuration, registered architectures, fairseq's encoder and decoder interfaces.
+"""Translation models for fairseq: configuration, registered architectures, encoder and decoder interfaces.
 
 The computation is in `resmlp_mt.translation` and `resmlp_mt.nn`, which do not import fairseq.
 """
@@ -6,6 +6,7 @@ The computation is in `resmlp_mt.translation` and `resmlp_mt.nn`, which do not i
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
+from fairseq.data import Dictionary
 from fairseq.models import (
     FairseqEncoder,
     FairseqEncoderDecoderModel,
@@ -23,7 +24,7 @@ from resmlp_mt.translation.model.config import ModelConfig
 from resmlp_mt.translation.model.decoder import Decoder
 from resmlp_mt.translation.model.encoder import Encoder, EncoderOutput
 
-COMPILE = option(False, "train with torch.compile: a slow start, then fewer kernels on a GPU")
+COMPILE = option(False, "train with torch.compile: slow to start, then fewer kernels on a GPU")
 ResMLPConfig = plugin_config("ResMLPConfig", ModelConfig, compile_layers=(bool, COMPILE))
 
 
@@ -31,25 +32,33 @@ class ResMLPEncoder(FairseqEncoder):
     """fairseq's encoder interface around `Encoder`.
 
     Args:
-        dictionary: of the source.
-        core: what computes.
-        compile_layers: whether training runs the core through torch.compile.
+        dictionary: dictionary of the source language.
+        core: the encoder.
+        compile_layers: whether training uses torch.compile.
     """
 
-    def __init__(self, dictionary, core: Encoder, compile_layers: bool) -> None:
+    def __init__(self, dictionary: Dictionary, core: Encoder, compile_layers: bool) -> None:
         super().__init__(dictionary)
         self.core = core
         self.compiled_core = compiled(core.forward) if compile_layers else None
         self.padding_index = dictionary.pad()
 
     def forward(
-        self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, **unused: Any
+        self,
+        src_tokens: Tensor,
+        src_lengths: Optional[Tensor] = None,  # noqa: ARG002 - fairseq's signature
+        **unused: Any,  # noqa: ARG002 - fairseq's signature
     ) -> Dict[str, List[Tensor]]:
         """Encodes source tokens (batch, src_len), padded on either side.
 
+        Args:
+            src_tokens: (batch, src_len).
+            src_lengths: ignored; the padding is read from the tokens.
+            **unused: further arguments of fairseq's interface; ignored.
+
         Returns:
-            The fields of `EncoderOutput` in fairseq's form. `sentence_of_row` stays empty until a search asks for
-            several rows per sentence: the tensors are never copied for them.
+            The fields of `EncoderOutput` in lists, as fairseq requires. `sentence_of_row` is empty until a search makes
+            several rows per sentence; it then holds the index of each row's sentence, and the tensors are not copied.
         """
         core = self.compiled_core if self.compiled_core and self.training else self.core
         memory = core(src_tokens, src_tokens.eq(self.padding_index))
@@ -61,12 +70,12 @@ class ResMLPEncoder(FairseqEncoder):
         }
 
     def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:
-        """Row r becomes what row `new_order[r]` was; only the rows' numbers move."""
+        """Moves row `new_order[r]` to row r; only the sentence indices of the rows change."""
         rows = encoder_out["sentence_of_row"]
         return {**encoder_out, "sentence_of_row": [rows[0].index_select(0, new_order) if rows else new_order]}
 
     def max_positions(self) -> int:
-        """Longest source in sub-words, end of sentence included."""
+        """Returns the maximum length of a source in sub-words, including the end of sentence."""
         return self.core.max_len
 
 
@@ -74,15 +83,15 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
     """fairseq's incremental decoder interface around `Decoder`.
 
     Args:
-        dictionary: of the target.
-        core: what computes.
+        dictionary: dictionary of the target language.
+        core: the decoder.
         left_pad_target: whether the task pads targets on the left.
-        compile_layers: whether training runs the core through torch.compile.
+        compile_layers: whether training uses torch.compile.
     """
 
     STATE = "resmlp_decoder_state"
 
-    def __init__(self, dictionary, core: Decoder, left_pad_target: bool, compile_layers: bool) -> None:
+    def __init__(self, dictionary: Dictionary, core: Decoder, left_pad_target: bool, compile_layers: bool) -> None:
         super().__init__(dictionary)
         self.core = core
         self.compiled_core = compiled(core.forward) if compile_layers else None
@@ -96,26 +105,27 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         encoder_out: Optional[Dict[str, List[Tensor]]] = None,
         incremental_state: Optional[Dict[str, Any]] = None,
         features_only: bool = False,
-        **unused: Any,
+        **unused: Any,  # noqa: ARG002 - fairseq's signature
     ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """Predicts target tokens.
 
         Args:
             prev_output_tokens: the target shifted by one, (batch, tgt_len).
-            encoder_out: from `ResMLPEncoder`.
-            incremental_state: where a search keeps its memory; then only tokens not seen before are run.
-            features_only: leave out the output projection.
+            encoder_out: output of `ResMLPEncoder`.
+            incremental_state: state of a search; with it only the tokens since the last call are processed.
+            features_only: whether to leave out the output projection.
+            **unused: further arguments of fairseq's interface; ignored.
 
         Returns:
-            Logits (batch, tgt_len, vocab_size), or (batch, 1, vocab_size) for the last token in a search, and the
-            attention weights under "attn": (batch, tgt_len, src_len), at the positions of the encoder's input.
+            Logits (batch, tgt_len, vocab_size), in a search (batch, 1, vocab_size) of the last token, and the attention
+            weights under "attn", (batch, tgt_len, src_len), at the positions of the encoder's input.
         """
         memory, rows = _memory(encoder_out)
         if incremental_state is not None:
             return self._step(prev_output_tokens, memory, rows, incremental_state)
         if rows is not None:
             memory = EncoderOutput(memory.hidden[:, rows], memory.padding_mask[rows], memory.source_positions[rows])
-        # While training nobody looks at the attention, and it would have to be worked out apart.
+        # Training does not use the attention weights, and they require a separate computation.
         need_attention = self.need_attention and not self.training
         features, attention = self._features(prev_output_tokens, memory, need_attention)
         return (features if features_only else self.core.output(features)), {"attn": [attention]}
@@ -143,7 +153,7 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         return logits[:, None], {"attn": [None if attention is None else attention[:, None]]}
 
     def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
-        """Row r goes on from what row `new_order[r]` was."""
+        """Moves the state of row `new_order[r]` to row r."""
         if self.STATE in incremental_state:
             incremental_state[self.STATE].reorder(new_order)
 
@@ -152,12 +162,12 @@ class ResMLPDecoder(FairseqIncrementalDecoder):
         return self.core.output(features)
 
     def max_positions(self) -> int:
-        """Longest target in sub-words, end of sentence included."""
+        """Returns the maximum length of a target in sub-words, including the end of sentence."""
         return self.core.max_len
 
 
 def _memory(encoder_out: Optional[Dict[str, List[Tensor]]]) -> Tuple[EncoderOutput, Optional[Tensor]]:
-    assert encoder_out is not None, "the decoder attends to the source and cannot run without it"
+    assert encoder_out is not None, "the decoder requires the encoder's output"
     memory = EncoderOutput(
         encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0], encoder_out["source_positions"][0]
     )
@@ -166,14 +176,14 @@ def _memory(encoder_out: Optional[Dict[str, List[Tensor]]]) -> Tuple[EncoderOutp
 
 
 class ResMLPModel(FairseqEncoderDecoderModel):
-    """A ResMLP encoder and decoder as fairseq knows them. Each architecture is a subclass with a configuration."""
+    """A ResMLP encoder and decoder as a fairseq model. Each architecture is a subclass with a configuration."""
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "ResMLPModel":
-        """Makes the model of a `ResMLPConfig` for the dictionaries of a translation task.
+        """Builds the model of a `ResMLPConfig` for the dictionaries of a translation task.
 
         Raises:
-            ResMLPError: if the options do not fit together or the dictionaries.
+            ResMLPError: if the options are inconsistent, or do not match the dictionaries.
         """
         source, target = task.source_dictionary, task.target_dictionary
         if cfg.share_all_embeddings and source != target:
@@ -189,14 +199,23 @@ class ResMLPModel(FairseqEncoderDecoderModel):
             ResMLPDecoder(target, decoder, left_pad_target, cfg.compile_layers),
         )
 
-    def prepare_for_inference_(self, cfg) -> None:
-        """What fairseq's commands call before a search: makes the model fast, and forgets what training needed."""
+    def prepare_for_inference_(self, cfg: Any) -> None:
+        """Optimizes the model for inference; called by fairseq's commands before a search."""
         generation = cfg.generation
-        wants_alignment = generation.print_alignment is not None or generation.replace_unk is not None
-        self.make_generation_fast_(need_attn=wants_alignment)
+        needs_alignment = generation.print_alignment is not None or generation.replace_unk is not None
+        self.make_generation_fast_(need_attn=needs_alignment)
 
-    def make_generation_fast_(self, need_attn: bool = False, **unused: Any) -> None:
-        """Folds the Affine transformations into the linear layers and packs these for the processor."""
+    def make_generation_fast_(
+        self,
+        need_attn: bool = False,
+        **unused: Any,  # noqa: ARG002 - fairseq's signature
+    ) -> None:
+        """Folds the Affine transformations into the linear layers and packs these for the CPU.
+
+        Args:
+            need_attn: whether the decoder returns attention weights.
+            **unused: further arguments of fairseq's interface; ignored.
+        """
         if self._is_generation_fast:
             return
         self._is_generation_fast = True

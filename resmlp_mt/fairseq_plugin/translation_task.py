@@ -1,7 +1,7 @@
 """The translation task with validation BLEU: `--task resmlp_translation --eval-bleu` agrees with `resmlp-mt evaluate`.
 
-fairseq's own task puts sub-words together again on both sides, so that its references are not what people wrote. This
-one has the raw references beside the data, and puts translations together as a bundle does.
+fairseq's own task decodes the references from their sub-words, so they differ from the original text. This task reads
+the raw references from the data folder and decodes translations as a bundle does.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fairseq import utils
-from fairseq.data import BaseWrapperDataset
+from fairseq.data import BaseWrapperDataset, Dictionary, FairseqDataset
+from fairseq.models import BaseFairseqModel
 from fairseq.tasks import TASK_REGISTRY, register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, BLEUScore
 
 from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import ResMLPError
@@ -29,23 +30,23 @@ SAMPLES = 5
 
 @dataclass
 class ResMLPTranslationConfig(TranslationConfig):
-    """fairseq's settings of a translation task; `eval_bleu_args` begin as a bundle's defaults do."""
+    """fairseq's options of a translation task; the default of `eval_bleu_args` is a bundle's."""
 
     eval_bleu_args: str = field(
         default='{"beam": 4}',
-        metadata={"help": 'of the search for --eval-bleu, e.g. \'{"beam": 4, "lenpen": 0.6}\', as JSON'},
+        metadata={"help": 'options of the search for --eval-bleu, e.g. \'{"beam": 4, "lenpen": 0.6}\', as JSON'},
     )
 
 
 class WithReferences(BaseWrapperDataset):
-    """Sentence pairs whose batches bring their raw references along, under "references".
+    """Sentence pairs whose batches also contain the raw references, under "references".
 
     Args:
-        dataset: the pairs.
-        references: of each pair.
+        dataset: the sentence pairs.
+        references: the raw reference of each pair.
     """
 
-    def __init__(self, dataset, references: list[str]) -> None:
+    def __init__(self, dataset: FairseqDataset, references: list[str]) -> None:
         super().__init__(dataset)
         self.references = references
 
@@ -53,23 +54,29 @@ class WithReferences(BaseWrapperDataset):
         """Makes a batch of samples."""
         batch = super().collater(samples)
         if batch:
-            batch["references"] = [self.references[number] for number in batch["id"].tolist()]
+            batch["references"] = [self.references[index] for index in batch["id"].tolist()]
         return batch
 
 
 @register_task(NAME, dataclass=ResMLPTranslationConfig)
 class ResMLPTranslationTask(TranslationTask):
-    """fairseq's translation task with an honest validation BLEU."""
+    """fairseq's translation task with a validation BLEU on the raw references.
 
-    def __init__(self, cfg: ResMLPTranslationConfig, src_dict, tgt_dict) -> None:
+    Args:
+        cfg: options of the task.
+        src_dict: dictionary of the source language.
+        tgt_dict: dictionary of the target language.
+    """
+
+    def __init__(self, cfg: ResMLPTranslationConfig, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
         super().__init__(cfg, src_dict, tgt_dict)
         self._data = Path(utils.split_paths(cfg.data)[0])
-        self._source_segmenter = self._segmenter = None
+        self._source_tokenizer = self._tokenizer = None
         self._samples: list[dict[str, Any]] = []
         if cfg.eval_bleu:
             manifest = read_manifest(self._data)
-            self._source_segmenter = read_segmenter(self._data, cfg.source_lang, list(src_dict.symbols), manifest)
-            self._segmenter = read_segmenter(self._data, cfg.target_lang, list(tgt_dict.symbols), manifest)
+            self._source_tokenizer = read_segmenter(self._data, cfg.source_lang, list(src_dict.symbols), manifest)
+            self._tokenizer = read_segmenter(self._data, cfg.target_lang, list(tgt_dict.symbols), manifest)
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **options: Any) -> None:
         """Loads a split; with --eval-bleu, also the raw references of validation and test splits.
@@ -89,34 +96,34 @@ class ResMLPTranslationTask(TranslationTask):
                 raise ResMLPError(f"{path} has {len(references)} lines, but the split has {pairs}; {remedy}")
             self.datasets[split] = WithReferences(self.datasets[split], references)
 
-    def _inference_with_bleu(self, generator, sample: dict[str, Any], model):
-        """Called by fairseq for every batch; it adds up the counts of n-grams of all batches and processes."""
-        found = self.inference_step(generator, [model], sample)
-        texts = [self._segmenter.decode(hypotheses[0]["tokens"].tolist()) for hypotheses in found]
+    def _inference_with_bleu(self, generator: Any, sample: dict[str, Any], model: BaseFairseqModel) -> BLEUScore:
+        """Translates a batch; fairseq sums the n-gram counts of all batches and processes."""
+        results = self.inference_step(generator, [model], sample)
+        texts = [self._tokenizer.decode(hypotheses[0]["tokens"].tolist()) for hypotheses in results]
         if self.cfg.eval_bleu_print_samples:
-            shown = random.randrange(len(texts))
-            print(f"translation: {texts[shown]}\nreference: {sample['references'][shown]}")
+            index = random.randrange(len(texts))
+            print(f"translation: {texts[index]}\nreference: {sample['references'][index]}")
         self._keep_sample(sample, texts[0])
         metric = BLEU(tokenize=bleu_tokenizer(self.cfg.target_lang))
         return metric.corpus_score(texts, [sample["references"]])
 
     def _keep_sample(self, sample: dict[str, Any], text: str) -> None:
-        """Keeps the first sentence of a batch: fairseq makes the same batches in every validation."""
+        """Stores the first sentence of a batch; the batches are the same in every validation."""
         source = utils.strip_pad(sample["net_input"]["src_tokens"][0], self.src_dict.pad())
         self._samples.append(
             {
                 "id": int(sample["id"][0]),
-                "source": self._source_segmenter.decode(source.tolist()),
+                "source": self._source_tokenizer.decode(source.tolist()),
                 "reference": sample["references"][0],
                 "output": text,
             }
         )
 
     def take_samples(self) -> list[dict[str, Any]]:
-        """A few sentences of the last validation, of all lengths, for the record of a training."""
+        """Returns and clears a few samples of the last validation, of all lengths, for the record of the training."""
         samples, self._samples = self._samples, []
         count = min(SAMPLES, len(samples))
-        return [samples[len(samples) * number // count] for number in range(count)]
+        return [samples[len(samples) * index // count] for index in range(count)]
 
 
 assert_registered(TASK_REGISTRY, NAME, ResMLPTranslationTask)

@@ -1,4 +1,4 @@
-"""Models with random parameters, built from the options of `fairseq-train`."""
+"""Builds models with random parameters from the options of `fairseq-train`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from resmlp_mt import register_with_fairseq
 
 
 def build_untrained(args: Sequence[str], vocab_size: int) -> tuple[nn.Module, str]:
-    """Builds a translation model for a joint dictionary of made-up words.
+    """Builds a translation model with a joint dictionary of placeholder symbols.
 
     Args:
-        args: options of `fairseq-train` for model, optimizer and schedule.
-        vocab_size: special tokens included.
+        args: options of `fairseq-train` for the model, the optimizer and the schedule.
+        vocab_size: size of the dictionary, including the special tokens.
 
     Returns:
-        The model, and the name of its optimizer.
+        The model, and the name of the optimizer.
     """
     register_with_fairseq()
     parser = options.get_training_parser()

@@ -1,1 +1,1 @@
-"""Image classification: model, data, training, inference."""
+"""Image classification: model, data, training and inference."""

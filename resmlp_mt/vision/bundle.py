@@ -1,6 +1,6 @@
-"""Bundles of classifiers: a folder with everything that inference needs. Reading one runs no code from it.
+"""Bundles of classifiers: folders with everything that inference needs. Reading a bundle executes no code in it.
 
-`model.safetensors` holds the parameters; `config.json` holds settings, class names and preprocessing.
+`model.safetensors` contains the parameters; `config.json` contains the settings, class names and preprocessing.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def save_classifier(
     parameters = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
     _check_shapes(classifier.settings, {name: tuple(value.shape) for name, value in parameters.items()})
     try:
-        (folder / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
+        (folder / CONFIG).unlink(missing_ok=True)  # written last: a folder without it is not a bundle
     except OSError as error:
         raise files.unwritable(folder, error) from error
     write_safetensors(folder / PARAMETERS, parameters)

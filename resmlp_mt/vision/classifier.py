@@ -34,9 +34,9 @@ class Prediction:
     """The result for one image.
 
     Attributes:
-        image: as it was given.
-        guesses: the most probable first; none when the image cannot be read.
-        error: why it cannot be read, empty otherwise.
+        image: the image as passed by the caller.
+        guesses: the most probable classes, best first; empty if the image cannot be read.
+        error: the reason why the image cannot be read; empty otherwise.
     """
 
     image: ImageSource
@@ -45,17 +45,17 @@ class Prediction:
 
 
 class Classifier:
-    """Classifies images. An image's result does not depend on its batch.
+    """Classifies images. The result of an image does not depend on the other images of its batch.
 
     Args:
-        loaded: the model, the names of its classes and the preprocessing of its images. The model is changed.
+        loaded: the model, its class names and preprocessing. The model is changed in place.
         device: "cpu", "cuda" or "cuda:N".
         batch_size: images per batch.
         workers: threads that read images, one batch ahead.
-        fold: whether to fold the model for inference, which is faster.
+        fold: whether to fold the model, which makes inference faster.
 
     Raises:
-        ResMLPError: when the device is not available, or the model has no head.
+        ResMLPError: if the device is not available, or the model has no head.
     """
 
     def __init__(
@@ -73,10 +73,16 @@ class Classifier:
     def from_pretrained(
         cls, path: str | Path, device: str = "cpu", batch_size: int = 64, workers: int = 1
     ) -> Classifier:
-        """Reads a bundle, or a checkpoint of `fairseq-train`; nothing in it is run.
+        """Reads a bundle or a checkpoint of `fairseq-train` without executing code in it.
+
+        Args:
+            path: the bundle's folder or the checkpoint.
+            device: "cpu", "cuda" or "cuda:N".
+            batch_size: images per batch.
+            workers: threads that read images, one batch ahead.
 
         Raises:
-            ResMLPError: when something is missing or damaged.
+            ResMLPError: if the file is missing or damaged, or the device is not available.
         """
         return cls(load_classifier(Path(path)), device, batch_size, workers)
 
@@ -84,21 +90,21 @@ class Classifier:
         """Classifies images.
 
         Args:
-            images: files, or images of Pillow.
-            top_k: number of classes in each result, or all where there are fewer.
+            images: paths, or Pillow images.
+            top_k: number of classes per result; at most all classes.
 
         Returns:
-            A result for each image, in their order; one that cannot be read has an `error` instead of classes.
+            One result per image, in their order. For an image that cannot be read it has an `error` and no classes.
 
         Raises:
-            ResMLPError: when `images` is a single path, or an option is out of range.
+            ResMLPError: if `images` is a single path, or an option is out of range.
         """
         if isinstance(images, str | Path):
             raise ResMLPError(f"classify() takes a list of images, but got the single path {images}; put it in a list")
         return list(self.classify_each(list(images), top_k))
 
     def classify_each(self, images: Sequence[ImageSource], top_k: int = 5) -> Iterator[Prediction]:
-        """As `classify`, but yields the results batch by batch while it reads."""
+        """Like `classify`, but yields each batch of results as soon as it is ready."""
         if top_k < 1:
             raise ResMLPError(f"top_k must be at least 1, but is {top_k}")
         transform, channels = self.preprocessing.evaluation_transform(), self.preprocessing.channels

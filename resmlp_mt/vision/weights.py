@@ -26,7 +26,7 @@ from resmlp_mt.vision.model.architectures import VISION_ARCHITECTURES
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-# Our name of a module -> theirs; {} is the layer index.
+# Our name of a module -> the layout's name; {} is the layer index.
 LAYOUTS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     {
         "deit": {
@@ -59,7 +59,7 @@ _PREFIXES = ("module.", "backbone.")  # prefixes of their names
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """Reads deit's or timm's parameters from a .safetensors file or a torch checkpoint, without running code from it.
+    """Reads deit's or timm's parameters from a .safetensors file or a torch checkpoint, without executing code in it.
 
     Raises:
         ResMLPError: if the file is missing or damaged, tries to run code, or contains no parameters.
@@ -155,7 +155,7 @@ def write_foreign(path: Path, tensors: dict[str, Tensor]) -> None:
     """Writes parameters to a .safetensors file, or with torch for other file extensions.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: if the file cannot be written.
     """
     if path.suffix == ".safetensors":
         write_safetensors(path, tensors)
@@ -164,7 +164,7 @@ def write_foreign(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _foreign_name(ours: str, layout: str) -> str:
-    """The name of one of our parameters in a layout."""
+    """Returns the name of one of our parameters in a layout."""
     number = re.search(r"\.(\d+)\.", ours)
     general = ours if number is None else ours.replace(number[0], ".{}.", 1)
     for part, theirs in LAYOUTS[layout].items():
@@ -210,7 +210,10 @@ def _infer(tensors: Mapping[str, Tensor], layout: str) -> ClassifierConfig:
 
 
 def architecture_of(settings: ClassifierConfig) -> str | None:
-    """The registered architecture with these settings, or None; image size, classes, drop path, LayerScale ignored."""
+    """Returns the registered architecture with these settings, or None.
+
+    The image size, the number of classes, drop path and LayerScale are ignored.
+    """
     ignored = ("image_size", "num_classes", "drop_path", "layer_scale")
     compared = {name: value for name, value in asdict(settings).items() if name not in ignored}
     for name, changes in VISION_ARCHITECTURES.items():

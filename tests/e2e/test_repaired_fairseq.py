@@ -134,7 +134,7 @@ class TestCheckpointsOfOthers:
                     state["model"][name] = tensor[:-1].clone()
 
         path = self.save_changed(checkpoint, tmp_path / "other.pt", forget_a_word)
-        sentence = "the data's vocabulary must be that of checkpoint"
+        sentence = "symbols does not match checkpoint"
         refused = train(toy_data, tmp_path, "--finetune-from-model", path, "--max-update", 1, check=False)
         assert ends_in_one_line(refused, "fairseq-train", sentence)
         with pytest.raises(ResMLPError, match=sentence):

@@ -245,7 +245,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_old_checkpoints(whole, toy_
     assert failed.returncode == 1
     last = failed.stderr.splitlines()[-1]
     assert last.startswith("fairseq-train: error: checkpoint ")
-    assert "must be writable, but is not (File too large); free some space" in last
+    assert "cannot be written (File too large); free some space" in last
     assert "Traceback" not in failed.stderr
     assert {path: path.read_bytes() for path in tmp_path.glob("*.pt*")} == before
 
@@ -259,7 +259,7 @@ def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy
     assert failed.returncode == 1
     last = failed.stderr.splitlines()[-1]
     assert last.startswith("fairseq-train: error: the output of ")
-    assert "must be finite in update 2, but is " in last
+    assert "is not finite in update 2 (" in last
     assert "Traceback" not in failed.stderr
 
 

@@ -1,11 +1,18 @@
-"""Patches of the installed fairseq, one function per upstream defect.
+"""Patches of the installed fairseq (0.12.3.1), one function per upstream defect.
 
-Each patch acts only where its defect occurs and may be applied again. `apply_patches` runs when fairseq imports this
-package as --user-dir, in every command and every spawned process, before the options are parsed. Patches therefore
-replace attributes of fairseq's modules and classes, and only functions that fairseq looks up there when it calls them.
+Each patch changes only the defective case, and applying it twice has no effect. `apply_patches` runs when fairseq
+imports this package as --user-dir: in every command and every spawned process, before the options are parsed. By then
+fairseq's modules are imported. A patch therefore replaces an attribute of a module or class that fairseq looks up at
+each call.
 
-Note: `fairseq-hydra-train` imports the package after it has set up distributed training, so the patches for torchrun
-come too late. For training on CPU with several processes, set under `distributed_training`:
+The docstring of each patch has these parts:
+
+- Defect: what happens, and where in fairseq.
+- Patch: what the patch does.
+- Upstream: the issue, or that there is none.
+
+Note: `fairseq-hydra-train` imports this package after it has set up distributed training, too late for the patches for
+torchrun. For training on the CPU with several processes, set under `distributed_training`:
 `distributed_world_size=2 distributed_rank=${oc.env:RANK} distributed_init_method=env:// distributed_no_spawn=true
 distributed_backend=gloo ddp_backend=legacy_ddp`.
 """
@@ -57,7 +64,13 @@ from resmlp_mt.fairseq_plugin.patches.saving import (
 
 
 def print_errors_in_one_line() -> None:
-    """Prints an uncaught `ResMLPError` as one line instead of a traceback; other errors are unchanged."""
+    """Prints an uncaught `ResMLPError` as one line instead of a traceback; other exceptions are unchanged.
+
+    Defect: fairseq's commands (`fairseq_cli`) catch no exceptions, so the message of a user's error comes after a
+        traceback.
+    Patch: wraps `sys.excepthook`.
+    Upstream: no issue known.
+    """
 
     def report(
         original: Callable[..., Any],

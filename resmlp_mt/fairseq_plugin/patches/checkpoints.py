@@ -1,4 +1,4 @@
-"""Patches of how fairseq reads checkpoints."""
+"""Patches of fairseq's reading of checkpoints."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def allow_checkpoint_classes() -> None:
-    """Lets torch load fairseq's own checkpoints while it keeps refusing everything else.
+    """Makes fairseq's own checkpoints loadable with torch 2.6 or later; other classes stay forbidden.
 
-    Symptom: `UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL argparse.Namespace` from every
-    command, with torch 2.6 or later; after --eval-bleu, `numpy._core.multiarray._reconstruct`.
-    Cause: `torch.load` became safe by default, and fairseq's checkpoints hold more than tensors.
-    Source: facebookresearch/fairseq#5610, #5603.
+    Defect: since torch 2.6 `torch.load` reads with `weights_only=True` by default, but fairseq's checkpoints contain
+        more than tensors, and `load_checkpoint_to_cpu` (`fairseq.checkpoint_utils`) does not allow for it. Every
+        command that loads one fails: `UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL
+        argparse.Namespace`; after a training with --eval-bleu, `numpy._core.multiarray._reconstruct`.
+    Patch: adds `CHECKPOINT_CLASSES` to torch's safe globals.
+    Upstream: facebookresearch/fairseq#5610, #5603.
     """
     torch.serialization.add_safe_globals(list(CHECKPOINT_CLASSES))
 
 
 def allow_distributed_resume() -> None:
-    """Lets the first process send the checkpoint that it loaded to the others.
+    """Makes the broadcast of a loaded checkpoint to the other processes work with torch 2.6 or later.
 
-    Symptom: `UnpicklingError: Weights only load failed ... GLOBAL omegaconf.dictconfig.DictConfig` when a run of
-    several processes resumes, with torch 2.6 or later.
-    Cause: `broadcast_object` reads with `torch.load`, too, and the settings travel as OmegaConf's own classes and the
-    places of tensors as a class of fairseq's. Nobody reads these settings; they now travel as dictionaries.
-    Source: facebookresearch/fairseq#5610.
+    Defect: a run of several processes cannot resume: `UnpicklingError: Weights only load failed ... GLOBAL
+        omegaconf.dictconfig.DictConfig`. `broadcast_object` (`fairseq.distributed.utils`) deserializes with
+        `torch.load`, too, and the object holds the configuration as OmegaConf's classes, and for each tensor a
+        placeholder of a class of fairseq's.
+    Patch: broadcasts the configuration as plain dictionaries, since no receiver reads it, and adds the placeholder
+        class to torch's safe globals.
+    Upstream: facebookresearch/fairseq#5610.
     """
     torch.serialization.add_safe_globals([distributed_utils._TensorPlaceholder])
 
@@ -52,12 +56,13 @@ def allow_distributed_resume() -> None:
 
 
 def parse_settings_as_literals() -> None:
-    """Reads the settings in a checkpoint as literals instead of running them.
+    """Parses options stored in a checkpoint as literals instead of executing them.
 
-    Symptom: a checkpoint without any forbidden class still runs code when its model is built: with the architecture
-    fconv and `encoder_layers` a string such as "__import__('os').system('...')".
-    Cause: fairseq calls Python's `eval` on such settings, in many modules.
-    Source: facebookresearch/fairseq#4869 (the same in another reader).
+    Defect: a checkpoint without forbidden classes can still execute code when its model is built, for example with the
+        architecture fconv and `encoder_layers` set to "__import__('os').system('...')". Many modules of fairseq
+        (`fairseq.models.fconv` among them) call Python's `eval` on such options.
+    Patch: defines `eval` in every loaded module of fairseq as `evaluate_literal`.
+    Upstream: facebookresearch/fairseq#4869 (the same defect in another reader).
     """
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "fairseq" and "eval" not in vars(module):
@@ -65,11 +70,13 @@ def parse_settings_as_literals() -> None:
 
 
 def explain_unreadable_checkpoints() -> None:
-    """Says in one sentence that a checkpoint is damaged or was refused.
+    """Reports a damaged or rejected checkpoint in one sentence.
 
-    Symptom: a traceback that ends in `OSError: [Errno 22]`, `EOFError`, `KeyError: 101`, or in the advice to load a
-    hostile file without protection.
-    Cause: `load_checkpoint_to_cpu` leaves it to torch to explain. No upstream issue.
+    Defect: `load_checkpoint_to_cpu` (`fairseq.checkpoint_utils`) passes torch's exceptions on. The traceback ends in
+        `OSError: [Errno 22]`, `EOFError` or `KeyError: 101`, or advises to load a malicious file with
+        `weights_only=False`.
+    Patch: after an exception, reads the file again with `read_checkpoint`, which raises a `ResMLPError`.
+    Upstream: no issue.
     """
 
     def load_checkpoint(original: Callable[..., Any], path: str, *args: Any, **kwargs: Any) -> Any:
@@ -83,32 +90,33 @@ def explain_unreadable_checkpoints() -> None:
     wrap_function(checkpoint_utils, "load_checkpoint_to_cpu", load_checkpoint)
 
 
-def _explain_other_vocabulary(error: BaseException | None, checkpoint: str) -> None:
-    """Raises a `ResMLPError` if an embedding of `checkpoint` has other words than the model that was built."""
+def _explain_size_mismatch(error: BaseException | None, checkpoint: str) -> None:
+    """Raises a `ResMLPError` if torch's error is a size mismatch between an embedding of the model and `checkpoint`."""
     pattern = r"size mismatch for ((?!\S*position)\S*embed\S*): .*?Size\(\[(\d+), (\d+)\]\).*?Size\(\[(\d+), \3\]\)"
     mismatch = re.search(pattern, str(error))
     if mismatch:
-        name, expected, _, found = mismatch.groups()
+        name, of_checkpoint, _, of_data = mismatch.groups()
         raise ResMLPError(
-            f"the data's vocabulary must be that of checkpoint {checkpoint} ({expected} words in {name}), "
-            f"but has {found} words; give the data folder whose dict.*.txt the model was trained with"
+            f"the data's vocabulary of {of_data} symbols does not match checkpoint {checkpoint}, which has "
+            f"{of_checkpoint} symbols in {name}; give the data folder whose dict.*.txt the model was trained with"
         ) from error
 
 
 def explain_vocabulary_mismatch() -> None:
-    """Says in one sentence that a checkpoint was trained with other vocabularies than the data folder's.
+    """Reports in one sentence that the vocabulary sizes of a checkpoint and the data folder differ.
 
-    Symptom: a traceback that ends in `size mismatch for encoder.embed_tokens.weight`, or, when training, in "please
-    ensure that the architectures match".
-    Cause: checkpoints do not hold their dictionaries, so fairseq notices only when tensors do not fit.
-    Source: facebookresearch/fairseq#4469, #4557.
+    Defect: checkpoints do not contain the dictionaries, so `load_model_ensemble_and_task` (`fairseq.checkpoint_utils`)
+        and `Trainer.load_checkpoint` (`fairseq.trainer`) fail only when the tensors are copied. The traceback ends in
+        `size mismatch for encoder.embed_tokens.weight`, or in training in "please ensure that the architectures match".
+    Patch: replaces this exception by a `ResMLPError` if the mismatch is in an embedding of tokens.
+    Upstream: facebookresearch/fairseq#4469, #4557.
     """
 
     def load_ensemble(original: Callable[..., Any], filenames: list[str], *args: Any, **kwargs: Any) -> Any:
         try:
             return original(filenames, *args, **kwargs)
         except RuntimeError as error:
-            _explain_other_vocabulary(error, ":".join(filenames))
+            _explain_size_mismatch(error, ":".join(filenames))
             raise
 
     def load_checkpoint(
@@ -117,7 +125,7 @@ def explain_vocabulary_mismatch() -> None:
         try:
             return original(trainer, filename, *args, **kwargs)
         except Exception as error:
-            _explain_other_vocabulary(error.__context__, filename)  # fairseq raises its own error while handling this
+            _explain_size_mismatch(error.__context__, filename)  # torch's error, which fairseq's own error replaced
             raise
 
     wrap_function(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble)
@@ -125,36 +133,35 @@ def explain_vocabulary_mismatch() -> None:
 
 
 def task_vocabularies(task: Any) -> dict[str, Sequence[str]]:
-    """The symbols of a task's dictionaries, of "source" and "target"; empty where a task has none."""
-    found = {}
+    """Returns the symbols of a task's dictionaries under "source" and "target"; a side without dictionary is absent."""
+    vocabularies = {}
     for side in ("source", "target"):
-        with contextlib.suppress(NotImplementedError):  # the property of fairseq's base class
+        with contextlib.suppress(NotImplementedError):  # raised by the properties of fairseq's base class
             if symbols := getattr(getattr(task, f"{side}_dictionary", None), "symbols", None):
-                found[side] = symbols
-    return found
+                vocabularies[side] = symbols
+    return vocabularies
 
 
 def reject_reordered_vocabularies() -> None:
-    """Refuses a checkpoint that was trained with other dictionaries of the same size than the data folder's.
+    """Rejects a checkpoint whose dictionaries have the same size as the data folder's, but other symbols or order.
 
-    Symptom: a model that was trained well translates garbage, or a training that goes on begins anew.
-    Cause: as in `explain_vocabulary_mismatch`; here the tensors fit. Only checkpoints that `fairseq-train` wrote with
-    this package say their vocabularies.
-    Source: facebookresearch/fairseq#4469, #4557.
+    Defect: as in `explain_vocabulary_mismatch`, but here the shapes match and nothing fails. A trained model translates
+        garbage, and a resumed training effectively starts over.
+    Patch: after loading, compares the digests of the vocabularies, which `fairseq-train` stores with this package.
+        Other checkpoints are not checked.
+    Upstream: facebookresearch/fairseq#4469, #4557.
     """
 
-    def load_ensemble_of_one_vocabulary(
-        original: Callable[..., Any], filenames: list[str], *args: Any, **kwargs: Any
-    ) -> Any:
-        found = original(filenames, *args, **kwargs)
-        task = found[2]
+    def load_ensemble_and_compare(original: Callable[..., Any], filenames: list[str], *args: Any, **kwargs: Any) -> Any:
+        result = original(filenames, *args, **kwargs)
+        task = result[2]
         for filename in filenames:
-            if Path(filename).is_file():  # a checkpoint in several parts has other names
+            if Path(filename).is_file():  # the files of a sharded checkpoint have other names
                 extra_state = map_checkpoint(filename).get("extra_state")
                 require_same_vocabularies(extra_state, task_vocabularies(task), filename, _data_folder(task))
-        return found
+        return result
 
-    def load_checkpoint_of_one_vocabulary(
+    def load_checkpoint_and_compare(
         original: Callable[..., Any], trainer: Trainer, filename: str, *args: Any, **kwargs: Any
     ) -> Any:
         extra_state = original(trainer, filename, *args, **kwargs)
@@ -162,8 +169,8 @@ def reject_reordered_vocabularies() -> None:
         require_same_vocabularies(extra_state, task_vocabularies(task), filename, _data_folder(task))
         return extra_state
 
-    wrap_function(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble_of_one_vocabulary)
-    wrap_function(Trainer, "load_checkpoint", load_checkpoint_of_one_vocabulary)
+    wrap_function(checkpoint_utils, "load_model_ensemble_and_task", load_ensemble_and_compare)
+    wrap_function(Trainer, "load_checkpoint", load_checkpoint_and_compare)
 
 
 def _data_folder(task: Any) -> str:

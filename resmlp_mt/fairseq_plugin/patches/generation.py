@@ -1,4 +1,4 @@
-"""Patches of how fairseq searches for translations and prints them."""
+"""Patches of fairseq's search and of its output of translations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def fix_replace_unk_alignments() -> None:
-    """Lets --replace-unk, with --print-alignment, copy the source words that unknown words are aligned to.
+    """Makes --replace-unk with --print-alignment replace unknown words by the source words they are aligned to.
 
-    Symptom: `FileNotFoundError: '@@ '` without an alignment dictionary; with one, `TypeError: list indices must be
-    integers or slices, not tuple`.
-    Cause: the default dictionary is called "@@ ", and alignments have become (source, target) pairs.
-    Source: facebookresearch/fairseq#3533.
+    Defect: without an alignment dictionary `load_align_dict` (`fairseq.utils`) tries to open a file named "@@ ", the
+        option's default: `FileNotFoundError: '@@ '`. With one, `replace_unk` (`fairseq.utils`) expects one source index
+        per target word, but the search returns (source, target) pairs: `TypeError: list indices must be integers or
+        slices, not tuple`.
+    Patch: treats "@@ " as no dictionary, and reads the pairs.
+    Upstream: facebookresearch/fairseq#3533.
     """
 
     def load_align_dict(original: Callable[..., Any], replace_unk: str | None) -> dict[str, str] | None:
         return original("" if replace_unk == "@@ " else replace_unk)
 
     def replace_unk(
-        original: Callable[..., Any],
+        _original: Callable[..., Any],
         hypo_str: str,
         src_str: str,
         alignment: Any,
@@ -35,7 +37,7 @@ def fix_replace_unk_alignments() -> None:
     ) -> str:
         target, source = hypo_str.split(), src_str.split()
         if unk in target and not isinstance(alignment, list):
-            raise ResMLPError("--replace-unk must be used with --print-alignment, but it is missing; add it")
+            raise ResMLPError("--replace-unk requires --print-alignment; add it")
         for source_index, target_index in alignment:
             if target_index < len(target) and target[target_index] == unk:
                 target[target_index] = align_dict.get(source[source_index], source[source_index])
@@ -46,11 +48,13 @@ def fix_replace_unk_alignments() -> None:
 
 
 def fix_diverse_beam_order() -> None:
-    """Lets --diverse-beam-groups punish each sentence for its own overlaps.
+    """Makes --diverse-beam-groups penalize each sentence for the overlap of its own groups.
 
-    Symptom: `IndexError: index 9 is out of bounds for dimension 0 with size 8`, or the overlaps of another sentence.
-    Cause: the search gets a sentence's number in the data set and takes it for its row in the batch.
-    Source: facebookresearch/fairseq#5069, which brought it.
+    Defect: `DiverseBeamSearch.step` (`fairseq.search`) receives the index of each sentence in the data set and uses it
+        as a row index of `group_overlap`, which has a row per sentence of the batch. The result is `IndexError: index 9
+        is out of bounds for dimension 0 with size 8`, or the overlap of another sentence.
+    Patch: maps the indices to the rows of the first step.
+    Upstream: facebookresearch/fairseq#5069, the change that introduced it.
     """
 
     def step(
@@ -63,10 +67,10 @@ def fix_diverse_beam_order() -> None:
         original_batch_idxs: torch.Tensor | None = None,
     ) -> Any:
         if step == 0:
-            diverse.sentences_of_rows = original_batch_idxs
+            diverse.sentence_ids = original_batch_idxs
         rows = original_batch_idxs
-        if rows is not None and diverse.sentences_of_rows is not None:
-            rows = rows.unsqueeze(1).eq(diverse.sentences_of_rows).int().argmax(dim=1)
+        if rows is not None and diverse.sentence_ids is not None:
+            rows = rows.unsqueeze(1).eq(diverse.sentence_ids).int().argmax(dim=1)  # index in the first step's batch
         return original(diverse, step, lprobs, scores, prev_output_tokens, rows)
 
     wrap_function(search.DiverseBeamSearch, "step", step)
@@ -75,9 +79,11 @@ def fix_diverse_beam_order() -> None:
 def allow_ngram_blocking_on_cpu() -> None:
     """Makes --no-repeat-ngram-size work without fairseq's CUDA extension.
 
-    Symptom: translations on the CPU repeat what they must not.
-    Cause: `NGramRepeatBlock` looks for the newest tokens at the end of a buffer that is still filled with padding.
-    No upstream issue; read in `_no_repeat_ngram` of 0.12.3.1.
+    Defect: without the extension, which needs a GPU, translations contain n-grams that should be blocked.
+        `NGramRepeatBlock._no_repeat_ngram` (`fairseq.ngram_repeat_block`) takes the last n-gram from the end of the
+        token buffer, which is padding until the maximum length is reached.
+    Patch: passes only the tokens generated so far.
+    Upstream: no issue; found in the source of 0.12.3.1.
     """
 
     def no_repeat_ngram(

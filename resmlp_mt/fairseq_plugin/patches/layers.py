@@ -1,4 +1,4 @@
-"""Patches of fairseq's layers, which our baselines are made of."""
+"""Patches of fairseq's layers, which the baselines use."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def keep_unused_biases_out_of_training() -> None:
-    """Sets the unused bias of DynamicConv's convolutions to zero and takes it out of training.
+    """Zeroes and freezes the unused bias of DynamicConv's convolutions.
 
-    Symptom: a DynamicConv's checkpoints hold random memory, even NaN; torch's DistributedDataParallel waits in vain for
-    the parameter's gradient.
-    Cause: without `conv_bias` the layer makes the parameter nevertheless, and neither sets nor uses it. The parameter
-    stays, since checkpoints have it. No upstream issue; read in `DynamicConv_scripatable` of 0.12.3.1.
+    Defect: with `conv_bias=False`, `DynamicConv_scripatable.__init__` (`fairseq.modules.dynamic_convolution`) still
+        creates the parameter `conv_bias`, but never initializes or uses it. Checkpoints contain uninitialized memory,
+        even NaN, and torch's DistributedDataParallel waits for a gradient that never comes.
+    Patch: sets the parameter to zero and turns its gradient off. The parameter is kept, since checkpoints contain it.
+    Upstream: no issue; found in the source of 0.12.3.1.
     """
 
     def make_layer(original: Callable[..., None], layer: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Settings of fairseq's trainings that this machine or installation cannot serve, refused before anything is loaded."""
+"""Checks that this machine and installation support the options of a training, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 
 def reject_invalid_training_options() -> None:
-    """Refuses `--fp16` without a GPU, and `--ddp-backend fully_sharded` without fairscale.
+    """Rejects `--fp16` without a GPU, and `--ddp-backend fully_sharded` without fairscale.
 
-    Symptom: the tracebacks `Found no NVIDIA driver` and `Please install fairscale`, after model and data are made.
-    Cause: fairseq looks for neither before it uses it. No upstream issue.
-    Note: `fairseq-hydra-train` imports this package too late for the second.
+    Defect: fairseq checks for neither before it uses it. The training fails only after the model and the data are
+        loaded, with the tracebacks `Found no NVIDIA driver` and `Please install fairscale`.
+    Patch: checks both options in `call_main` (`fairseq.distributed.utils`) and `Trainer.__init__`.
+    Upstream: no issue.
+
+    Note: `fairseq-hydra-train` imports this package too late for the check of fairscale.
     """
 
     def check_command(
         original: Callable[..., Any], cfg: Any, main: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        if "validate_and_save" in getattr(main, "__globals__", ()):  # a training, by whatever name it was started
+        if "validate_and_save" in getattr(main, "__globals__", ()):  # the training loop, whichever command started it
             check_training(cfg)
         return original(cfg, main, *args, **kwargs)
 
@@ -38,17 +41,17 @@ def reject_invalid_training_options() -> None:
 
 
 def check_training(cfg: Any) -> None:
-    """Checks the configuration of a training.
+    """Checks that the options of a training are supported here.
 
     Raises:
-        ResMLPError: when it asks for what is not there.
+        ResMLPError: if an option requires a GPU or a package that is missing.
     """
     if cfg.common.fp16 and (cfg.common.cpu or not torch.cuda.is_available()):
         raise ResMLPError(
-            "--fp16 must be used with a GPU, but there is none or --cpu is given; use --bf16, or leave it out"
+            "--fp16 requires a GPU, but none is available or --cpu is given; use --bf16 or leave --fp16 out"
         )
     if cfg.distributed_training.ddp_backend == "fully_sharded" and find_spec("fairscale") is None:
         raise ResMLPError(
-            "--ddp-backend fully_sharded must be used with the package fairscale, which is not installed; "
-            "run `pip install fairscale`, or choose another backend"
+            "--ddp-backend fully_sharded requires the package fairscale, which is not installed; "
+            "run `pip install fairscale` or choose another backend"
         )

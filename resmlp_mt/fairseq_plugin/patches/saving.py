@@ -1,4 +1,4 @@
-"""Patches of how fairseq writes checkpoints and ends a training."""
+"""Patches of fairseq's writing of checkpoints and of the end of a training."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from resmlp_mt.fairseq_plugin.patches.patching import wrap_function
 
 logger = logging.getLogger(__name__)
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_EPOCH = -1  # as max_epoch: no epoch is due, while 0 means without end
-_ATTEMPTS, _PAUSE_SECONDS = 3, 2.5  # fairseq's own, for network file systems
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_EPOCH = -1  # value of max_epoch that stops before the first epoch; 0 means no limit
+_ATTEMPTS, _PAUSE_SECONDS = 3, 2.5  # as in fairseq, for network file systems
 
 
 def _attempt(write: Callable[[Path], None], path: Path) -> None:
-    """Writes a file whole, as often as fairseq tries; where there is no room, once.
+    """Writes a file atomically, with as many attempts as fairseq makes; only one if the disk is full.
+
+    Args:
+        write: writes the content to the temporary path that it receives.
+        path: the file.
 
     Raises:
-        ResMLPError: when the file cannot be written.
+        ResMLPError: if the file cannot be written.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -42,23 +46,27 @@ def _attempt(write: Callable[[Path], None], path: Path) -> None:
             cause = operating_system_error(error)
             if cause is None:
                 raise
-            if cause.errno in _NO_ROOM or attempt == _ATTEMPTS:
-                remedy = "free some space" if cause.errno in _NO_ROOM else "see to the disk"
+            if cause.errno in _NO_SPACE or attempt == _ATTEMPTS:
+                remedy = "free some space" if cause.errno in _NO_SPACE else "check the disk"
                 raise ResMLPError(
-                    f"checkpoint {path} must be writable, but is not ({cause.strerror}); {remedy} and run the same "
-                    "command again: the checkpoints written before are whole"
+                    f"checkpoint {path} cannot be written ({cause.strerror}); {remedy} and run the same command again: "
+                    "the earlier checkpoints are intact"
                 ) from error
             logger.warning("writing %s failed (%s); trying again", path, cause.strerror)
             time.sleep(_PAUSE_SECONDS)
 
 
 def write_checkpoints_atomically() -> None:
-    """Lets every checkpoint file appear whole or not at all, whatever ends the training.
+    """Writes every checkpoint file atomically, so that a full disk or a kill leaves the previous one intact.
 
-    Symptom: after a full disk or a kill, `checkpoint_last.pt` or `checkpoint_best.pt` is half a file, and the good one
-    is gone.
-    Cause: only the first file of a save is written under another name and renamed; the others are copied over the old
-    ones in place. A write that failed is repeated behind what it had left. No upstream issue; read in 0.12.3.1.
+    Defect: after a full disk or a kill, `checkpoint_last.pt` or `checkpoint_best.pt` is truncated, and the previous
+        file is lost. `save_checkpoint` (`fairseq.checkpoint_utils`) writes only the first file of a save under a
+        temporary name and copies it over the others in place, with `PathManager.copy` (`fairseq.file_io`). After a
+        failed write `_torch_persistent_save` (`fairseq.checkpoint_utils`) tries again in the same open file, behind the
+        partial content.
+    Patch: `torch_persistent_save` and `PathManager.copy` write to a temporary file, sync it and rename it. Each attempt
+        starts with an empty file.
+    Upstream: no issue; found in the source of 0.12.3.1.
     """
 
     def save(original: Callable[..., Any], obj: Any, filename: str, async_write: bool = False) -> None:
@@ -87,17 +95,19 @@ def write_checkpoints_atomically() -> None:
 
 
 def stop_finished_training() -> None:
-    """Ends at once when the checkpoint already has as many updates or epochs as --max-update and --max-epoch ask for.
+    """Ends a resumed training at once if its checkpoint has already reached --max-update or --max-epoch.
 
-    Symptom: the same command again trains a finished model by one update more, every time. After the last epoch it
-    trains nothing, but does not say so.
-    Cause: `train` looks at --max-update after an update only. No upstream issue; read in `fairseq_cli.train` of
-    0.12.3.1.
+    Defect: running the command of a finished training again trains one more update each time, since `validate_and_save`
+        (`fairseq_cli.train`) compares with --max-update only after an update. After the last epoch `main` trains
+        nothing, but logs no reason.
+    Patch: after `load_checkpoint` (`fairseq.checkpoint_utils`), logs that nothing is left to train and sets the maximum
+        epoch to `NO_EPOCH`.
+    Upstream: no issue; found in the source of 0.12.3.1.
     """
 
     def load_checkpoint(original: Callable[..., Any], cfg: Any, trainer: Any, **options: Any) -> Any:
-        found = original(cfg, trainer, **options)
-        settings, updates, epochs = trainer.cfg.optimization, trainer.get_num_updates(), found[1].next_epoch_idx - 1
+        result = original(cfg, trainer, **options)
+        settings, updates, epochs = trainer.cfg.optimization, trainer.get_num_updates(), result[1].next_epoch_idx - 1
         if settings.max_update and 0 < settings.max_update <= updates:
             logger.info(
                 "nothing to train: the checkpoint has %d updates of --max-update %d", updates, settings.max_update
@@ -106,23 +116,25 @@ def stop_finished_training() -> None:
         elif updates and 0 < settings.max_epoch <= epochs:
             logger.info("nothing to train: the checkpoint has %d epochs of --max-epoch %d", epochs, settings.max_epoch)
             settings.max_epoch = NO_EPOCH
-        return found
+        return result
 
     wrap_function(checkpoint_utils, "load_checkpoint", load_checkpoint)
 
 
 def stop_amp_without_loss_scale() -> None:
-    """Ends a training with --amp whose gradient is not finite where there is no loss scale to lower.
+    """Ends a training with --amp on the CPU when a gradient is not finite.
 
-    Symptom: on CPU the parameters become NaN, and the same batch is tried again and again.
-    Cause: `clip_grad_norm` waits for the scale to reach its minimum, which torch's scaler turned off never does, and
-    such a scaler lets the optimizer step with any gradient. No upstream issue; read in `AMPOptimizer` of 0.12.3.1.
+    Defect: on the CPU torch's `GradScaler` is disabled: its scale stays 1, and it lets the optimizer step with any
+        gradient. `AMPOptimizer.clip_grad_norm` (`fairseq.optim.amp_optimizer`) raises an error only when the scale has
+        reached its minimum. So the parameters become NaN, and the same batch is repeated without end.
+    Patch: raises fairseq's `FloatingPointError` if the scaler is disabled and the gradient norm is not finite.
+    Upstream: no issue; found in the source of 0.12.3.1.
     """
 
     def clip_grad_norm(original: Callable[..., Any], self: AMPOptimizer, *args: Any, **kwargs: Any) -> torch.Tensor:
         norm = original(self, *args, **kwargs)
         if not self.scaler.is_enabled() and not torch.isfinite(norm).all():
-            raise FloatingPointError("gradients are Nan/Inf")  # as fairseq says without --amp
+            raise FloatingPointError("gradients are Nan/Inf")  # fairseq's message without --amp
         return norm
 
     wrap_function(AMPOptimizer, "clip_grad_norm", clip_grad_norm)

@@ -1,1 +1,1 @@
-"""Data sets of images and what training changes in them."""
+"""Image data sets, preprocessing and augmentation."""

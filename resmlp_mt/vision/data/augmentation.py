@@ -70,7 +70,7 @@ def _check_rand_augment(policy: str) -> None:
         if not policy.startswith("rand-"):
             raise ValueError("it does not begin with rand-")
         rand_augment_transform(policy, {"translate_const": 1, "img_mean": (0, 0, 0)})
-    except Exception as error:  # timm asserts, indexes, and converts
+    except Exception as error:  # timm raises many types for a bad policy
         raise ResMLPError(
             f"{policy!r} is not a RandAugment policy of timm ({error}); "
             'DeiT uses "rand-m9-mstd0.5-inc1", "none" turns it off'
@@ -80,8 +80,8 @@ def _check_rand_augment(policy: str) -> None:
 def patch_posterize(transform: Any) -> None:
     """Makes RandAugment's posterize keep at least one of eight bits.
 
-    Symptom: `ValueError: bits must be between or equal to 1 and 8` for some images.
-    Cause: at full strength timm (1.0.31) keeps 0 bits, which newer versions of Pillow reject.
+    At full strength timm (1.0.31) keeps 0 bits, which newer versions of Pillow reject with `ValueError: bits must be
+    between or equal to 1 and 8`.
 
     Args:
         transform: timm's training transform; changed in place.
@@ -92,10 +92,10 @@ def patch_posterize(transform: Any) -> None:
         if isinstance(step, RandAugment):
             for operation in step.ops:
                 if operation.aug_fn is posterize:
-                    operation.aug_fn = _posterize_some
+                    operation.aug_fn = _posterize_at_least_one_bit
 
 
-def _posterize_some(image: Any, bits: int, **options: Any) -> Any:
+def _posterize_at_least_one_bit(image: Any, bits: int, **options: Any) -> Any:
     from timm.data.auto_augment import posterize
 
     return posterize(image, max(1, bits), **options)
@@ -116,7 +116,7 @@ def seeded_generators(*numbers: int) -> Iterator[None]:
     try:
         random.seed(int(seeds[0]))
         np.random.seed(seeds[1])
-        torch.default_generator.manual_seed(int(seeds[2]))  # torch.manual_seed would seed the GPU, too
+        torch.default_generator.manual_seed(int(seeds[2]))  # torch.manual_seed would also seed the GPU
         yield
     finally:
         random.setstate(states[0])
@@ -134,7 +134,7 @@ def mix(images: Tensor, labels: Tensor, num_classes: int, augmentation: Augmenta
     Args:
         images: (batch, channels, height, width); changed in place.
         labels: (batch,).
-        num_classes: classes of the targets.
+        num_classes: number of classes.
         augmentation: with `mixup` or `cutmix` above 0.
 
     Returns:
@@ -153,16 +153,16 @@ def mix(images: Tensor, labels: Tensor, num_classes: int, augmentation: Augmenta
 
 
 def repeated_order(count: int, repetitions: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch with repeated augmentation.
+    """Returns the order of an epoch with repeated augmentation.
 
-    A random permutation in which every image is repeated `repetitions` times in a row, truncated to `count`. An epoch
-    is as long as without repetition and contains 1 / `repetitions` of the images.
+    It is a random permutation in which every image is repeated `repetitions` times in a row, truncated to `count`. An
+    epoch is as long as without repetition and contains 1 / `repetitions` of the images.
 
     Source: facebookresearch/deit, samplers.py (`RASampler`). Note: DeiT distributes the repetitions of an image over
     processes; here they are in the batch of one process. The images of a global batch are the same.
 
     Args:
-        count: images in the set.
+        count: number of images.
         repetitions: copies of each image.
         seed: seed of the training.
         epoch: epoch number, from 1.

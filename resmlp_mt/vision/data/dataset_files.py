@@ -27,14 +27,14 @@ _CIFAR_PIXELS = 3 * 32 * 32
 
 
 def load_cifar10(root: Path, split: str, download: bool = False) -> ArraySet:
-    """CIFAR-10 from cifar-10-batches-bin/: a record is a label and 3 x 32 x 32 bytes, channel by channel."""
+    """Reads CIFAR-10 from cifar-10-batches-bin/: a record is a label and 3 x 32 x 32 bytes, channel by channel."""
     folder = _cifar_folder("cifar10", root, download)
     names = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
     return _read_cifar(folder, names, labels_per_image=1, class_file="batches.meta.txt")
 
 
 def load_cifar100(root: Path, split: str, download: bool = False) -> ArraySet:
-    """CIFAR-100 from cifar-100-binary/: a record has a coarse label, a fine label, which is used, and the pixels."""
+    """Reads CIFAR-100 from cifar-100-binary/: a record is a coarse label, a fine label (used here), and the pixels."""
     folder = _cifar_folder("cifar100", root, download)
     names = ["train.bin" if split == "train" else "test.bin"]
     return _read_cifar(folder, names, labels_per_image=2, class_file="fine_label_names.txt")
@@ -98,7 +98,7 @@ def _require_file(path: Path) -> None:
 
 
 def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
-    """Flowers-102 by torchvision from flowers-102/.
+    """Reads Flowers-102 from flowers-102/ with torchvision.
 
     Note: training images are its "train" and "val" together (2,040) and validation its "test" (6,149), as in DeiT's
     and the paper's table of transfer.
@@ -114,8 +114,11 @@ def load_flowers102(root: Path, split: str, download: bool = False) -> FileSet:
     return _file_set(list(Flowers102.classes), pairs)
 
 
-def load_cars(root: Path, split: str, download: bool = False) -> FileSet:
-    """Stanford Cars by torchvision from stanford_cars/, which can no longer be downloaded; "valid" is its test set."""
+def load_cars(root: Path, split: str, _download: bool = False) -> FileSet:
+    """Reads Stanford Cars from stanford_cars/ with torchvision; "valid" is its test set.
+
+    The data set can no longer be downloaded.
+    """
     from torchvision.datasets import StanfordCars
 
     part = "train" if split == "train" else "test"
@@ -132,18 +135,18 @@ def _file_set(classes: list[str], pairs: list[tuple[Path, int]]) -> FileSet:
     return FileSet(classes, [path for path, _ in pairs], [int(label) for _, label in pairs])
 
 
-def load_inat2018(root: Path, split: str, download: bool = False) -> FileSet:
-    """iNaturalist 2018 from train2018.json, val2018.json and the images they list, 8,142 classes."""
+def load_inat2018(root: Path, split: str, _download: bool = False) -> FileSet:
+    """Reads iNaturalist 2018 from train2018.json, val2018.json and the images they list, 8,142 classes."""
     return _read_inat(root, split, 2018)
 
 
-def load_inat2019(root: Path, split: str, download: bool = False) -> FileSet:
-    """iNaturalist 2019 from train2019.json, val2019.json and the images they list, 1,010 classes."""
+def load_inat2019(root: Path, split: str, _download: bool = False) -> FileSet:
+    """Reads iNaturalist 2019 from train2019.json, val2019.json and the images they list, 1,010 classes."""
     return _read_inat(root, split, 2019)
 
 
 def _read_inat(root: Path, split: str, year: int) -> FileSet:
-    """Note: torchvision reads the images of both years, but not their split; the lists have it."""
+    """Reads the images of a year by its lists, since torchvision does not know the splits."""
     path = root / f"{'train' if split == 'train' else 'val'}{year}.json"
     where = f"download it and the images from github.com/visipedia/inat_comp ({year})"
     if not path.is_file():
@@ -165,8 +168,8 @@ def _read_inat(root: Path, split: str, year: int) -> FileSet:
     return _file_set([names[number] for number in numbers], [(root / file, label) for file, label in pairs])
 
 
-def load_imagenet(root: Path, split: str, download: bool = False) -> FileSet:
-    """ImageNet-1k from train/ and val/ with one folder per class; optionally with two further validation sets.
+def load_imagenet(root: Path, split: str, _download: bool = False) -> FileSet:
+    """Reads ImageNet-1k from train/ and val/ with one folder per class, and optionally two further validation sets.
 
     "real": the images of val/ with the reassessed labels in real.json, from
     github.com/google-research/reassessed-imagenet. Any of an image's labels counts as correct; images without labels

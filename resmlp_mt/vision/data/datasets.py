@@ -23,10 +23,10 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class KnownDataset:
-    """A row of the table.
+    """An entry of `DATASETS`.
 
     Attributes:
-        load: (root, split, download) -> the images.
+        load: maps (root, split, download) to the images.
         splits: names of the splits.
         preprocessing: the default preprocessing of its images.
     """
@@ -36,8 +36,8 @@ class KnownDataset:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
-def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
-    """scikit-learn's 1,797 images of digits, 8 x 8, grey; comes with scikit-learn, `root` is not read.
+def load_digits(_root: Path, split: str, _download: bool = False) -> ArraySet:
+    """Returns scikit-learn's 1,797 images of digits, 8 x 8, grey, which are part of its package.
 
     Every fifth image of each digit, 355 in all, is held out as "valid"; the other 1,442 are "train".
     """
@@ -53,8 +53,8 @@ def load_digits(root: Path, split: str, download: bool = False) -> ArraySet:
     return ArraySet([str(digit) for digit in range(10)], grey, labels[kept].tolist(), f"digits {split}")
 
 
-# Splits of the data sets that have no validation set of their own: "valid" is the test set, as in the paper's table of
-# transfer. Note: mean and standard deviation are ImageNet's, as in the authors' code, except for digits (measured).
+# In data sets without a validation set "valid" is the test set, as in the paper's table of transfer.
+# Note: mean and standard deviation are ImageNet's, as in the authors' code, except for digits (measured).
 DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
     {
         "folder": KnownDataset(load_folder, ("train", "valid", "test")),
@@ -73,7 +73,7 @@ DATASETS: MappingProxyType[str, KnownDataset] = MappingProxyType(
 
 
 def known_dataset(name: str) -> KnownDataset:
-    """Returns the row of a data set.
+    """Returns the entry of a data set.
 
     Raises:
         ResMLPError: if the name is unknown; the message lists the known ones.

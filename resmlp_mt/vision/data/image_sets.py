@@ -35,11 +35,11 @@ class ImageSet(Protocol):
     def __getitem__(self, index: int) -> tuple[Image, Label]: ...
 
     def name_of(self, index: int) -> str:
-        """The name of an image: its file, or its index in the data set."""
+        """Returns the name of an image: its file, or its index in the data set."""
 
 
 def files_named_like(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
-    """Lists the image files with the same file name as an output, which are all that an output could overwrite."""
+    """Lists the image files that have the same file name as an output; an output can overwrite no others."""
     names = {destination(path).name for path in outputs}
     if not names:
         return []
@@ -50,8 +50,8 @@ def files_named_like(images: ImageSet, outputs: Iterable[Path]) -> list[Path]:
 class FileSet:
     """Image files, opened one at a time.
 
-    The file names are kept in one array. A list of a million strings would soon be copied by every worker process,
-    since reading a string changes its reference count.
+    The file names are stored in one array. A list of a million strings would be copied into the memory of every worker
+    process, since reading a string changes its reference count.
 
     Args:
         classes: class names.
@@ -68,7 +68,7 @@ class FileSet:
 
     @property
     def files(self) -> list[Path]:
-        """The files of all images."""
+        """Paths of all images."""
         return [Path(self.name_of(index)) for index in range(len(self))]
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class FileSet:
         return open_image(self.name_of(index)), self.labels[index]
 
     def name_of(self, index: int) -> str:
-        """The path of an image."""
+        """Returns the path of an image."""
         return os.fsdecode(bytes(self._names[index]))
 
 
@@ -100,15 +100,15 @@ class ArraySet:
         return Image.fromarray(self.pixels[index]), self.labels[index]
 
     def name_of(self, index: int) -> str:
-        """The source and the index of an image."""
+        """Returns the source and the index of an image."""
         return f"{self.source} #{index}"
 
 
-def load_folder(root: Path, split: str, download: bool = False) -> FileSet:
+def load_folder(root: Path, split: str, _download: bool = False) -> FileSet:
     """Reads {train,val,test}/CLASS/IMAGE; "valid" is read from val/, or from valid/ if there is no val/.
 
-    The classes of every split are the sub-folders of train/ in alphabetical order. Without train/ they are the split's
-    own, so that a validation set alone can be evaluated.
+    The classes of every split are the sub-folders of train/ in alphabetical order. Without train/ they are the
+    sub-folders of the split, so that a single validation set can be evaluated.
     """
     folder = _split_folder(root, split)
     classes = folder_classes(root, split)
@@ -157,7 +157,10 @@ def find_image_files(folder: Path) -> list[Path]:
 
 
 def _names_below(folder: str | Path) -> list[str]:
-    """Their paths. Hidden entries are skipped; links to folders are not followed, since they may form cycles."""
+    """Lists the paths of the image files.
+
+    Hidden entries are skipped. Links to folders are not followed, since they may form cycles.
+    """
     if not os.path.isdir(folder):  # noqa: PTH112 # a million `Path`s would take minutes
         return []
     with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""Opens image files safely, as upright 8-bit images; errors name the file."""
+"""Opens image files safely, as upright 8-bit images; error messages contain the file name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from resmlp_mt.common.errors import ResMLPError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Only formats that Pillow decodes itself: it hands EPS to Ghostscript, which runs programs.
+# Only formats that Pillow decodes itself: it passes EPS to Ghostscript, which executes programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 89_478_485  # Pillow's own first threshold, 256 MiB of RGB; about 9459 x 9459
-MAX_ASPECT = 100  # an image of 1 x 80,000,000 is small, but enormous once its shorter side has been made longer
+MAX_PIXELS = 89_478_485  # Pillow's first threshold, 256 MiB of RGB; about 9459 x 9459
+MAX_ASPECT = 100  # an image of 1 x 80,000,000 is small, but resizing its shorter side would make it huge
 
 CORRUPT_IMAGES = ("refuse", "skip")  # how to handle images that cannot be read
 
@@ -86,7 +86,7 @@ def convert_image(image: Image, channels: int, name: str = "the image") -> Image
     """Converts a Pillow image as `open_image` does.
 
     Raises:
-        ResMLPError: when it has too many pixels, is too narrow, or has 32 bits per channel.
+        ResMLPError: if it has too many pixels, is too narrow, or has 32 bits per channel.
     """
     from PIL import Image, ImageOps
 

@@ -15,7 +15,6 @@ from resmlp_mt.vision.data.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GLOBAL_CROPS = 2  # arXiv:2104.14294, section 3.1
 _BLUR_RADIUS = (0.1, 2.0)  # pixels, at crops of 224
 _BLUR_SIZE = 224
 
@@ -78,7 +77,7 @@ class Crops(NamedTuple):
 
 
 class MultiCrop:
-    """Maps an image to its crops, with the global generators of Python and torch.
+    """Maps an image to its crops, with the global random generators of Python and torch.
 
     The first global crop is always blurred. The second is blurred with probability 0.1 and solarised with probability
     0.2. Local crops are blurred with probability 0.5.
@@ -112,7 +111,7 @@ class MultiCrop:
         )
 
     def _transform(
-        self, size: int, share: tuple[float, float], blur: float, solarise: float
+        self, size: int, scale: tuple[float, float], blur: float, solarise: float
     ) -> Callable[[Image], Tensor]:
         from torchvision import transforms
 
@@ -122,7 +121,7 @@ class MultiCrop:
         jitter = transforms.ColorJitter(0.4 * strength, 0.4 * strength, 0.2 * strength, 0.1 * strength)
         return transforms.Compose(
             [
-                transforms.RandomResizedCrop(size, scale=share, interpolation=mode),
+                transforms.RandomResizedCrop(size, scale=scale, interpolation=mode),
                 transforms.RandomHorizontalFlip(settings.flip),
                 transforms.RandomApply([jitter], p=0.8 if strength else 0.0),
                 transforms.RandomGrayscale(0.2 * strength if channels == 3 else 0.0),
@@ -135,7 +134,7 @@ class MultiCrop:
 
 
 class _Blur:
-    """Gaussian blur with a random radius. A class, since workers receive it pickled."""
+    """Gaussian blur with a random radius. A class, since it is pickled for worker processes."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength

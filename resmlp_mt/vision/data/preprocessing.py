@@ -116,7 +116,7 @@ class Preprocessing:
 
 
 class _ToMode:
-    """Converts an image to grey or RGB. A class, since workers receive it pickled."""
+    """Converts an image to grey or RGB. A class, since it is pickled for worker processes."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode

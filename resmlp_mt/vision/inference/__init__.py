@@ -1,1 +1,1 @@
-"""Prediction, evaluation, and features of a frozen classifier."""
+"""Prediction, evaluation, and classification of the features of a frozen classifier."""

@@ -73,7 +73,7 @@ def check_same_classes(of_model: Sequence[str], of_data: Sequence[str]) -> bool:
     """Compares the classes of a model with those of a data set.
 
     Returns:
-        Whether the model has class names. Imported weights number their classes from 0 and are assumed to have the
+        Whether the model has class names. Classes of imported weights are numbered from 0 and assumed to be in the
         order of the data set.
 
     Raises:
@@ -137,9 +137,9 @@ def classify_dataset(
         samples = [sample for sample in batch if not isinstance(sample, str)]
         if samples:
             pixels = torch.stack([image for image, _ in samples]).to(device)
-            began = _now(device)
+            model_start = _now(device)
             best = loaded.classifier(pixels).topk(min(TOP, len(loaded.classes))).indices
-            model_seconds += _now(device) - began
+            model_seconds += _now(device) - model_start
             guesses.append(best.cpu().numpy())
             labels += [label for _, label in samples]
     seconds = time.perf_counter() - start
@@ -164,7 +164,7 @@ def _now(device: torch.device) -> float:
 
 
 def wilson_interval(right: int, count: int) -> tuple[float, float]:
-    r"""The 95 % confidence interval of a proportion.
+    r"""Returns the 95 % confidence interval of a proportion.
 
     $$\frac{p + z^2/2n \pm z\sqrt{p(1-p)/n + z^2/4n^2}}{1 + z^2/n}$$
 
@@ -184,7 +184,7 @@ def wilson_interval(right: int, count: int) -> tuple[float, float]:
 
 
 def confusion_matrix(outcome: Outcome, classes: int) -> NDArray[np.int64]:
-    """Counts of images of class i predicted as class j: (classes, classes)."""
+    """Returns the number of images of class i predicted as class j, (classes, classes)."""
     cells = outcome.truth * classes + outcome.guesses[:, 0]
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
@@ -237,7 +237,7 @@ def _class_row(matrix: NDArray[np.int64], index: int, name: str) -> dict[str, An
 
 
 def labels_digest(images: ImageSet, root: Path) -> str:
-    """The sha256 of image names and labels, one image per line.
+    """Returns the sha256 of image names and labels, one image per line.
 
     Names are relative to `root`, so the digest does not depend on the location. Pixels are not hashed.
     """

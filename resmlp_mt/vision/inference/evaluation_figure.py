@@ -12,7 +12,7 @@ from resmlp_mt.common import files
 from resmlp_mt.common.errors import ResMLPError
 
 _KINDS = (".png", ".svg", ".pdf")
-_NAMED_CLASSES = 30  # more names do not fit beside the matrix
+_NAMED_CLASSES = 30  # maximum number of class names that fit next to the matrix
 _BLOCKS = 250  # rows of cells for a matrix of more classes
 _CONFUSIONS = 15
 _MAX_NAME_LENGTH = 22
@@ -38,7 +38,7 @@ def draw_confusions(path: Path, report: dict[str, Any], matrix: NDArray[np.int64
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ResMLPError("--figure needs matplotlib; run `pip install matplotlib`, or leave it out") from error
+        raise ResMLPError("--figure requires matplotlib; run `pip install matplotlib`, or leave it out") from error
     figure = Figure(figsize=(13, 7.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1])
     few = len(matrix) <= _NAMED_CLASSES
@@ -52,7 +52,7 @@ def draw_confusions(path: Path, report: dict[str, Any], matrix: NDArray[np.int64
 
 
 def _shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Percent of the images of each class; zeros for a class without images."""
+    """Returns percentages of the images of each class; zeros for a class without images."""
     return 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
 
@@ -81,7 +81,7 @@ def _draw_named(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[
     axes.spines[:].set_color("#c5ccd3")
 
 
-def _draw_blocks(figure: Any, axes: Any, report: dict[str, Any], matrix: NDArray[np.int64]) -> None:
+def _draw_blocks(figure: Any, axes: Any, _report: dict[str, Any], matrix: NDArray[np.int64]) -> None:
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 

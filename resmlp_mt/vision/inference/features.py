@@ -32,7 +32,7 @@ class Features:
     labels: list[Label]
 
     def targets(self) -> Tensor:
-        """The labels as a tensor (images,); of several labels the first."""
+        """Returns the labels as a tensor (images,); the first of several labels."""
         return torch.tensor([label if isinstance(label, int) else label[0] for label in self.labels])
 
     def count_correct(self, classes: Tensor) -> int:
@@ -54,7 +54,7 @@ class _Tensors(Dataset):
         index = self.indices[position]
         try:
             image, label = self.images[index]
-        except ResMLPError as error:  # raised in a worker it would become a traceback
+        except ResMLPError as error:  # an exception in a worker process would become a traceback
             return str(error)
         with seeded_generators(self.seed, index):
             return self.transform(image), label

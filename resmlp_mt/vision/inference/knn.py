@@ -9,8 +9,8 @@ from torch import Tensor
 from resmlp_mt.common.errors import ResMLPError
 
 TEMPERATURE = 0.07  # Wu et al. 2018, arXiv:1805.01978, section 3.4; also in DINO's code
-NEIGHBOURS = (10, 20)  # DINO, section 4.1: 20 is nearly always best
-_QUERIES, _BANK = 1024, 65536  # block of similarities: 256 MiB
+NEIGHBOURS = (10, 20)  # DINO, section 4.1: 20 is best in nearly all cases
+_QUERIES, _BANK = 1024, 65536  # size of a block of similarities: 256 MiB
 
 
 def nearest(
@@ -22,7 +22,8 @@ def nearest(
         queries: (queries, dim).
         bank: (bank, dim), on the same device.
         count: number of neighbours of each query.
-        query_block, bank_block: size of the block of similarities in memory.
+        query_block: number of queries in a block of similarities.
+        bank_block: number of bank vectors in a block of similarities.
 
     Returns:
         Similarities in descending order, and indices in the bank: both (queries, count).
@@ -38,9 +39,9 @@ def nearest(
         indices = torch.empty(len(query), 0, dtype=torch.long, device=query.device)
         for start in range(0, len(bank), bank_block):
             similarity = query @ F.normalize(bank[start : start + bank_block].float(), dim=1).t()
-            here = torch.arange(start, start + similarity.size(1), device=query.device).expand_as(similarity)
+            block_indices = torch.arange(start, start + similarity.size(1), device=query.device).expand_as(similarity)
             best, order = torch.cat((best, similarity), 1).topk(min(count, best.size(1) + similarity.size(1)), dim=1)
-            indices = torch.cat((indices, here), 1).gather(1, order)
+            indices = torch.cat((indices, block_indices), 1).gather(1, order)
         results.append((best, indices))
     similarities, neighbours = zip(*results, strict=True)
     return torch.cat(similarities), torch.cat(neighbours)

@@ -74,9 +74,9 @@ def train_probe(
     The features are standardized, so that the same learning rates fit any network; the standardization is folded into
     the layer afterwards.
 
-    Note: the authors augment every image anew in every epoch and choose the rate on the validation set. Here features
+    Note: the authors augment every image again in every epoch and choose the rate on the validation set. Here features
     are computed once for each of a few views of an image, and the epochs cycle through the views. The validation set
-    is not used to choose anything, so its accuracy is unbiased.
+    is not used for any choice, so its accuracy is unbiased.
 
     Args:
         views: features of the same images in one or more views, (views, images, dim).
@@ -90,7 +90,7 @@ def train_probe(
     """
     if len(settings.rates) > 1 and views.size(1) < 2 * settings.held_out:
         raise ResMLPError(
-            f"choosing a learning rate needs at least {2 * settings.held_out} training images, but there are "
+            f"choosing a learning rate requires at least {2 * settings.held_out} training images, but there are "
             f"{views.size(1)}; give more images or a single learning rate"
         )
     mean, std = views.mean((0, 1)), views.std((0, 1)).clamp_min(1e-6)
@@ -104,7 +104,7 @@ def train_probe(
 
 
 def _best_rate(views: Tensor, targets: Tensor, num_classes: int, settings: ProbeSettings) -> tuple[float, float]:
-    """The learning rate with the best held-out accuracy (the lowest of equals), and that accuracy."""
+    """Returns the learning rate with the best held-out accuracy (the lowest of equals), and this accuracy."""
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(settings.seed)).to(targets.device)
     held_out, kept = order[:: settings.held_out], torch.ones_like(order, dtype=torch.bool)
     kept[held_out] = False

@@ -22,17 +22,17 @@ Result = TypeVar("Result")
 def find_images(paths: Sequence[Path]) -> list[Path]:
     """Lists files and the images in folders, in the order given; those of a folder in alphabetical order.
 
-    A path that is not a folder is always listed, even if it does not exist, so that it gets a result.
+    A path that is not a folder is always listed, even if it does not exist, so that there is a result for it.
 
     Raises:
-        ResMLPError: when a folder contains no images.
+        ResMLPError: if a folder contains no images.
     """
     images: list[Path] = []
     for path in paths:
-        below = find_image_files(path) if path.is_dir() else [path]
-        if not below:
+        found = find_image_files(path) if path.is_dir() else [path]
+        if not found:
             raise ResMLPError(f"the folder {path} contains no images ({', '.join(SUFFIXES)}); name another")
-        images += below
+        images += found
     return images
 
 
@@ -40,7 +40,7 @@ def prepare_for_inference(classifier: ClassifierModel, device: str, fold: bool =
     """Moves a classifier to a device, in evaluation mode, and folds it if `fold`.
 
     Raises:
-        ResMLPError: when the device is not available.
+        ResMLPError: if the device is not available.
     """
     try:
         torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which holds no data

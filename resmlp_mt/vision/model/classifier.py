@@ -1,4 +1,4 @@
-"""The image classifier: patches, layers of mixing over patches and an MLP over features, pooling, a linear head.
+"""The image classifier: patch embedding, layers of mixing over patches and an MLP, pooling, a linear head.
 
 Source: arXiv:2105.03404, section 2.
 """
@@ -36,11 +36,12 @@ class MixerLayer(nn.Module):
 
     $$z = x + \mathrm{Aff}(A\,\mathrm{Aff}(x)), \qquad y = z + \mathrm{Aff}(\mathrm{MLP}(\mathrm{Aff}(z)))$$
 
-    Source: arXiv:2105.03404, equations 2 and 3. Note: for the ablation without mixing the whole mixing block is left
-    out; the paper does not say.
+    Source: arXiv:2105.03404, equations 2 and 3.
+
+    Note: the paper does not specify the ablation without mixing; here the whole mixing block is left out.
 
     Args:
-        settings: of the classifier.
+        settings: settings of the classifier.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -81,7 +82,7 @@ class ClassifierModel(nn.Module):
     """A ResMLP image classifier with random parameters.
 
     Args:
-        settings: its size and kind of layers.
+        settings: settings of the classifier.
     """
 
     def __init__(self, settings: ClassifierConfig) -> None:
@@ -96,7 +97,7 @@ class ClassifierModel(nn.Module):
             self.class_layers.extend(self._class_layer() for _ in range(CLASS_LAYERS))
         self.norm = build_norm(settings.norm, settings.dim)
         self.head = self._head()
-        self._initialise()
+        self._init_parameters()
 
     def _class_layer(self) -> ClassLayer:
         settings = self.settings
@@ -114,8 +115,8 @@ class ClassifierModel(nn.Module):
         classes = self.settings.num_classes
         return nn.Linear(self.settings.dim, classes) if classes else nn.Identity()
 
-    def _initialise(self) -> None:
-        """Initialises all linear layers but the patch embedding as the authors do (deit, resmlp_models.py)."""
+    def _init_parameters(self) -> None:
+        """Initializes all linear layers but the patch embedding as the authors do (deit, resmlp_models.py)."""
         for module in (self.layers, self.class_layers, self.head):
             self._init_linears(module)
         if self.class_embedding is not None:
@@ -129,7 +130,7 @@ class ClassifierModel(nn.Module):
 
     @property
     def multiply_adds(self) -> int:
-        """Approximate multiply-adds of one image: each weight of a matrix is used once per patch."""
+        """Approximate number of multiply-adds per image: each weight of a matrix is used once per patch."""
         return self.settings.patches * sum(p.numel() for p in self.parameters() if p.dim() > 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -168,11 +169,11 @@ class ClassifierModel(nn.Module):
             for layer in self.class_layers:
                 embedding = layer(embedding, x)
             return self.norm(embedding[0])
-        # An Affine of the mean is the mean of the Affine, without a pass over the patches.
+        # The Affine of the mean equals the mean of the Affine and avoids a pass over the patches.
         return self.norm(x.mean(0)) if isinstance(self.norm, Affine) else self.norm(x).mean(0)
 
     def features_at_any_size(self, images: Tensor) -> Tensor:
-        """`features` of images of any size that is a multiple of the patch size, with interpolated mixing matrices.
+        """Computes `features` of images of any multiple of the patch size, with interpolated mixing matrices.
 
         Differentiable with respect to the parameters; used for DINO's local crops. See `interpolate_mixing`.
 
@@ -182,13 +183,13 @@ class ClassifierModel(nn.Module):
         height, width = images.shape[-2:]
         if (height, width) == self.settings.size:
             return self.features(images)
-        shape = _shape_of(replace(self.settings, num_classes=0).at_image_size((int(height), int(width))))
-        shape.train(self.training)
-        tensors = {name: value for name, value in self._tensors_at(shape.settings) if not name.startswith("head.")}
-        return functional_call(shape, tensors, (images,))
+        skeleton = _skeleton(replace(self.settings, num_classes=0).at_image_size((int(height), int(width))))
+        skeleton.train(self.training)
+        tensors = {name: value for name, value in self._tensors_at(skeleton.settings) if not name.startswith("head.")}
+        return functional_call(skeleton, tensors, (images,))
 
     def at_image_size(self, image_size: int | tuple[int, int]) -> ClassifierModel:
-        """A copy for images of another size, with interpolated mixing matrices (see `interpolate_mixing`).
+        """Returns a copy for images of another size, with interpolated mixing matrices (see `interpolate_mixing`).
 
         Raises:
             ResMLPError: if patches do not divide the image size, or the mixing needs a fixed number of patches.
@@ -203,7 +204,7 @@ class ClassifierModel(nn.Module):
         return copy
 
     def _tensors_at(self, changed: ClassifierConfig) -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers for settings that differ in the grid only."""
+        """Yields the parameters and buffers for settings that differ only in the grid."""
         grids = (self.settings.grid, changed.grid)
         tensors = self.state_dict(keep_vars=True)
         for index, mixing in enumerate(self._linear_mixings()):
@@ -216,26 +217,26 @@ class ClassifierModel(nn.Module):
         yield from tensors.items()
 
     def _linear_mixings(self) -> list[FullTokenMixing]:
-        """The mixing of each layer, if it is a matrix."""
+        """Returns the mixing of each layer if it is linear; else an empty list."""
         if self.settings.mixing != "linear":
             return []
         return [cast("FullTokenMixing", layer.mixing.sublayer) for layer in self.layers]
 
     def replace_head(self, num_classes: int) -> None:
-        """Replaces the head by one with random parameters; 0 for none."""
+        """Replaces the head by one with random parameters, or removes it if `num_classes` is 0."""
         example = next(self.parameters())
         self.settings = replace(self.settings, num_classes=num_classes)
         self.head = self._head().to(device=example.device, dtype=example.dtype)
         self._init_linears(self.head)
 
     def mixing_matrices(self) -> list[Tensor]:
-        """A of each layer, detached, (patches, patches); none if something else mixes the patches."""
+        """Returns the mixing matrix A of each layer, detached, (patches, patches); empty if mixing is not linear."""
         return [mixing.weight.detach() for mixing in self._linear_mixings()]
 
     def optimize_for_inference(self) -> None:
-        """Folds Affine transformations into weights and packs the linear layers; the outputs stay.
+        """Folds Affine transformations into weights and packs the linear layers; the outputs do not change.
 
-        Afterwards it cannot be trained.
+        Afterwards the model cannot be trained.
         """
         self.eval().requires_grad_(False)
         for layer in self.layers:
@@ -244,7 +245,7 @@ class ClassifierModel(nn.Module):
 
 
 @lru_cache(maxsize=8)
-def _shape_of(settings: ClassifierConfig) -> ClassifierModel:
-    """A classifier on the meta device, to be called with the parameters of another."""
+def _skeleton(settings: ClassifierConfig) -> ClassifierModel:
+    """Returns a classifier on the meta device, for `functional_call` with the parameters of another classifier."""
     with without_memory():
         return ClassifierModel(settings)

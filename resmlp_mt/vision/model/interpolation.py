@@ -1,4 +1,4 @@
-"""Interpolation of mixing matrices to other grids of patches than they were trained on."""
+"""Interpolation of mixing matrices to other grids of patches than in training."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def interpolate_mixing(
     A convolution, $A_{ik} = w_{k-i}$, stays a convolution: the response remains shift-equivariant. With equal grids the
     matrix is unchanged. Rows and columns of the grid are treated separately.
 
-    Note: the paper does not say how to change the resolution. Interpolating A separately in i and k would attenuate a
-    convolution between the old grid points, and its response would depend on the position.
+    Note: the paper does not specify how to change the resolution. Interpolating A separately in i and k would attenuate
+    a convolution between the old grid points, and its response would depend on the position.
 
     Args:
         weight: A, (patches, patches), patches in row-major order of `from_grid`.
         bias: b, (patches,), or None; interpolated linearly like the outputs.
-        from_grid, to_grid: rows and columns of patches.
+        from_grid: rows and columns of patches of `weight`.
+        to_grid: rows and columns of patches of the result.
 
     Returns:
         A and b for `to_grid`.
@@ -67,13 +68,13 @@ def interpolate_class_weights(weight: Tensor, from_grid: Grid, to_grid: Grid) ->
 
 
 def _centres(old: int, new: int) -> Tensor:
-    """Centres of the old patches of an axis in coordinates of the new one: (old,)."""
+    """Returns the centres of the old patches of an axis in coordinates of the new axis, (old,)."""
     return (torch.arange(old, dtype=torch.float64) + 0.5) * (new / old) - 0.5
 
 
 @lru_cache(maxsize=64)
 def _anchors(old: int, new: int) -> Tensor:
-    """Linear interpolation weights of the old outputs for each new one: (new, old), rows sum to 1."""
+    """Returns the linear interpolation weights of the old outputs for each new output, (new, old); rows sum to 1."""
     position = _centres(new, old).clamp(0, old - 1)  # of the new patches on the old axis
     return (1 - (position[:, None] - torch.arange(old, dtype=torch.float64)).abs()).clamp_min(0)
 
@@ -88,7 +89,7 @@ def _spread(position: Tensor, new: int, scale: float) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _pairs(old: int, new: int) -> Tensor:
-    """The weight of the old pair (i, k) in the new pair (i', k') along one axis: (new * new, old * old)."""
+    """Returns the weight of the old pair (i, k) in the new pair (i', k') on one axis, (new * new, old * old)."""
     patch, new_patch = torch.arange(old, dtype=torch.float64), torch.arange(new, dtype=torch.float64)
     scale = old / new
     displacement = (patch[None, :] - patch[:, None]) / scale  # (i, k)

@@ -17,7 +17,7 @@ from resmlp_mt.common.errors import ResMLPError
 
 
 def cosine_schedule(start: float, end: float, step: int, steps: int) -> float:
-    r"""The value at `step` of a half cosine: $end + (start - end)\,(1 + \cos(\pi\, step / steps)) / 2$; then `end`.
+    r"""Returns a half cosine at `step`: $end + (start - end)\,(1 + \cos(\pi\, step / steps)) / 2$; then `end`.
 
     Source: arXiv:2104.14294, section 3.1 (the teacher's momentum, 0.996 to 1) and appendix C (weight decay).
     """
@@ -25,7 +25,7 @@ def cosine_schedule(start: float, end: float, step: int, steps: int) -> float:
 
 
 def linear_warmup(start: float, end: float, step: int, steps: int) -> float:
-    """The value at `step` of a linear warm-up from `start` to `end` over `steps` steps; `end` if `steps` is 0.
+    """Returns the value at `step` of a linear warm-up from `start` to `end` over `steps` steps; `end` if `steps` is 0.
 
     Source: arXiv:2104.14294, appendix C, for the teacher's temperature.
     """
@@ -86,7 +86,7 @@ def teacher_probabilities(logits: Tensor, centre: Tensor, temperature: float) ->
 
 
 def dino_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    r"""The cross-entropy between teacher and student, averaged over the pairs of different crops of an image.
+    r"""Returns the cross-entropy of teacher and student, averaged over the pairs of different crops of an image.
 
     $$\frac{1}{|\{(t, s): t \ne s\}|} \sum_{t} \sum_{s \ne t} H(P_t, P_s), \qquad
     H(P_t, P_s) = -\sum_k P_t^{(k)} \log P_s^{(k)}, \quad P_s = \mathrm{softmax}(g_s / \tau_s)$$
@@ -106,7 +106,7 @@ def dino_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Te
     """
     crops, global_crops = student_logits.size(0), teacher.size(0)
     if crops < 2:
-        raise ResMLPError(f"DINO compares different crops of an image and needs at least 2, but got {crops}")
+        raise ResMLPError(f"DINO compares different crops of an image and requires at least 2, but got {crops}")
     log_student = F.log_softmax(student_logits.float() / temperature, dim=-1)
     pairs = -torch.einsum("tbk,sbk->tsb", teacher, log_student)
     same = torch.eye(global_crops, crops, dtype=torch.bool, device=pairs.device)
@@ -114,5 +114,5 @@ def dino_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Te
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """The entropy in nats over the last dimension: (..., out_dim) to (...)."""
+    """Returns the entropy in nats over the last dimension: (..., out_dim) to (...)."""
     return torch.special.entr(probabilities).sum(-1)

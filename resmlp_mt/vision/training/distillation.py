@@ -1,4 +1,4 @@
-"""Teachers for distillation: frozen classifiers, our own or timm's."""
+"""Teachers for distillation: frozen classifiers of this package or of timm."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def load_teacher(name: str, weights: str | None, given: Preprocessing, classes: 
     if Path(name).exists():
         if weights is not None:
             raise ResMLPError(f"--teacher-weights {weights} is for timm models only, but --teacher is {name}; omit it")
-        return _load_own(name, given, classes)
+        return _load_resmlp(name, given, classes)
     return _load_timm(name, weights, given, classes)
 
 
-def _load_own(path: str, given: Preprocessing, classes: list[str]) -> Teacher:
+def _load_resmlp(path: str, given: Preprocessing, classes: list[str]) -> Teacher:
     from resmlp_mt.vision.bundle import load_classifier
 
     loaded = load_classifier(Path(path))

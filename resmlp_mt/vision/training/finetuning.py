@@ -23,16 +23,16 @@ def initialise_from(classifier: ClassifierModel, path: Path, classes: Sequence[s
     """Copies the parameters of a trained classifier to a new one.
 
     For images of another size the mixing matrices are interpolated (see `interpolate_mixing`). The head is copied if
-    its classes are the same in the same order; otherwise the new head keeps its random parameters. Of a DINO
+    its classes are the same in the same order; otherwise the new head keeps its random parameters. From a DINO
     checkpoint the teacher is used, as in the paper.
 
     Args:
         classifier: a new classifier; changed in place.
-        path: a bundle's folder or a fairseq checkpoint, read without running code from it.
+        path: a bundle's folder or a fairseq checkpoint, read without executing code in it.
         classes: class names of the new classifier.
 
     Returns:
-        One line that says what was copied and what is new.
+        One line that describes what was copied and what is new.
 
     Raises:
         ResMLPError: if the file cannot be read, or the classifiers differ in options that cannot be converted.
@@ -48,9 +48,9 @@ def initialise_from(classifier: ClassifierModel, path: Path, classes: Sequence[s
             )
     source = trained.classifier.at_image_size(new.image_size) if old.grid != new.grid else trained.classifier
     keeps_head = new.num_classes > 0 and list(classes) == trained.classes
-    own = classifier.state_dict()
+    initial = classifier.state_dict()
     classifier.load_state_dict(
-        {name: own[name] if _is_head(name) and not keeps_head else value for name, value in own.items()}
+        {name: initial[name] if _is_head(name) and not keeps_head else value for name, value in initial.items()}
         | {name: value for name, value in source.state_dict().items() if keeps_head or not _is_head(name)}
     )
     return _describe(path, old, new, keeps_head)

@@ -36,8 +36,8 @@ class SelfDistillation(nn.Module):
     $\theta_t \leftarrow m \theta_t + (1 - m) \theta_s$ after each update. The teacher has no gradients and is always in
     evaluation mode, so that only the student has stochastic depth.
 
-    The state dict holds both and the centre, so that a resumed training continues exactly. The teacher has the name
-    prefix of all classifier checkpoints, so that reading a checkpoint returns the teacher.
+    The state dict contains both networks and the centre, so that a resumed training continues exactly. The teacher's
+    parameter names have the prefix of all classifier checkpoints, so that reading a checkpoint returns the teacher.
 
     Args:
         student: the classifier to train, without head.
@@ -84,10 +84,12 @@ class SelfDistillation(nn.Module):
         """Computes the student's logits of all crops and the teacher's logits of the global crops.
 
         Local crops have a smaller grid, so the student processes them with interpolated mixing matrices, see
-        `features_at_any_size`. Note: the paper does not say how ResMLP processes local crops. Interpolation treats a
-        local crop as a coarser image on the whole grid, as DINO does with positional embeddings. A sub-sampled matrix
-        would get no gradient for most weights from local crops, and its row sums, hence the scale of the next layer's
-        input, would change.
+        `features_at_any_size`.
+
+        Note: the paper does not specify how ResMLP processes local crops. Interpolation treats a local crop as a
+        coarser image on the whole grid, as DINO does with positional embeddings. With a sub-sampled matrix, most
+        weights would get no gradient from local crops, and the row sums, hence the scale of the next layer's input,
+        would change.
 
         Args:
             global_crops: (global_crops, batch, channels, height, width).
@@ -139,7 +141,7 @@ class SelfDistillation(nn.Module):
             for average, newest in zip(teacher.parameters(), student.parameters(), strict=True):
                 if average.dtype not in (torch.float32, torch.float64):
                     raise ResMLPError(
-                        f"the teacher's moving average needs float32 parameters, but they are {average.dtype}; "
+                        f"the teacher's moving average requires float32 parameters, but they are {average.dtype}; "
                         "train with --amp instead of --fp16 or --bf16"
                     )
                 average.lerp_(newest, 1 - momentum)

@@ -306,7 +306,7 @@ def test_repairing_twice_changes_nothing():
 def test_a_taken_name_is_noticed():
     assert_registered({"resmlp": dict}, "resmlp", dict)
     for registry in ({"resmlp": list}, {}):
-        with pytest.raises(ResMLPError, match="fairseq knows resmlp as"):
+        with pytest.raises(ResMLPError, match="the name resmlp refers to"):
             assert_registered(registry, "resmlp", dict)
 
 

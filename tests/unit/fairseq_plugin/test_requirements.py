@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 @pytest.mark.parametrize(
     ("section", "option", "value", "message"),
     [
-        ("common", "fp16", True, "--fp16 must be used with a GPU"),
-        ("distributed_training", "ddp_backend", "fully_sharded", "used with the package fairscale, which is not inst"),
+        ("common", "fp16", True, "--fp16 requires a GPU"),
+        ("distributed_training", "ddp_backend", "fully_sharded", "requires the package fairscale, which is not inst"),
     ],
 )
 def test_a_training_without_its_requirements_is_refused(section, option, value, message, monkeypatch):

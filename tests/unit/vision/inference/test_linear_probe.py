@@ -63,7 +63,7 @@ def test_every_view_is_trained_on():
 
 
 def test_too_few_pictures_to_hold_some_out_are_refused():
-    with pytest.raises(ResMLPError, match="needs at least 10 training images"):
+    with pytest.raises(ResMLPError, match="requires at least 10 training images"):
         train_probe(torch.randn(1, 7, DIM), torch.zeros(7, dtype=torch.long), CLASSES, QUICK)
 
 

@@ -86,7 +86,7 @@ def test_a_crop_is_never_compared_with_itself():
 
 
 def test_a_single_crop_is_refused():
-    with pytest.raises(ResMLPError, match="different crops of an image and needs at least 2, but got 1"):
+    with pytest.raises(ResMLPError, match="different crops of an image and requires at least 2, but got 1"):
         dino_loss(torch.randn(1, BATCH, OUT), torch.rand(1, BATCH, OUT), 0.1)
 
 
