@@ -51,8 +51,6 @@ setup(
         "languages": ["py3langid>=0.4"],  # data_prep --language-id
         # scikit-learn provides the digits.
         "vision": ["torchvision>=0.21", "timm>=1.0", "scikit-learn>=1.3", "matplotlib>=3.8"],
-        "serve": [],  # nothing beyond the core yet
-        "export": [],  # nothing beyond the core yet
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "import-linter", "zstandard"],
     },

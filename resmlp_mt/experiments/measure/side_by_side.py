@@ -13,18 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resmlp_mt.experiments.measure.machine import MachineWatch, machine_line, read_clocks
-
-_BEFORE = read_clocks()  # benchmarks import this module at their start
-
-
-def describe_machine(threads: int) -> dict[str, Any]:
-    """Describes the machine at the end of a benchmark; `MachineWatch` measures the peak at the start instead.
-
-    Args:
-        threads: number of threads of the benchmark.
-    """
-    return MachineWatch(threads, since=_BEFORE).finish()
+from resmlp_mt.experiments.measure.machine import machine_line
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], machine: Mapping[str, Any] | None = None) -> None:
