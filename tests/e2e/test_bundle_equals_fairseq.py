@@ -38,7 +38,7 @@ def assert_same_as_fairseq(translator, expected, settings=None):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_a_bundle_of_every_architecture_translates_as_fairseq_generate(arch, tmp_path):
+def test_every_architecture_equals_fairseq_generate(arch, tmp_path):
     shared = [] if arch == "resmlp" else ["--share-all-embeddings"]
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", arch, *shared)
     assert_same_as_fairseq(bundle(checkpoint, tmp_path / "model"), fairseq_generate([checkpoint], *OPTIONS))
@@ -52,12 +52,12 @@ def test_a_bundle_of_every_architecture_translates_as_fairseq_generate(arch, tmp
         ["--positional-embeddings", "learned", "--no-scale-embedding", "--activation-fn", "relu"],
     ],
 )
-def test_a_bundle_keeps_the_options_of_its_model(words, tmp_path):
+def test_model_options_equal_fairseq_generate(words, tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", *words)
     assert_same_as_fairseq(bundle(checkpoint, tmp_path / "model"), fairseq_generate([checkpoint], *OPTIONS))
 
 
-def test_an_ensemble_of_bundles_translates_as_fairseq_generate(tmp_path):
+def test_ensemble_equals_fairseq_generate(tmp_path):
     checkpoints = [write_checkpoint(tmp_path / f"{seed}.pt", "resmlp_tiny", seed=seed) for seed in (1, 2)]
     for checkpoint in checkpoints:
         bundle_checkpoint(checkpoint, data_folder(), tmp_path / checkpoint.stem, DECODING)
@@ -65,14 +65,14 @@ def test_an_ensemble_of_bundles_translates_as_fairseq_generate(tmp_path):
     assert_same_as_fairseq(translator, fairseq_generate(checkpoints, *OPTIONS))
 
 
-def test_given_translations_are_scored_as_by_fairseq_generate(tmp_path):
+def test_scores_equal_fairseq_generate(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny")
     expected = fairseq_generate([checkpoint], "--score-reference")
     scores = bundle(checkpoint, tmp_path / "model").score(raw_lines(), raw_lines("tgt"), length_penalty=1.0)
     assert scores == pytest.approx([score for [(score, _)] in expected], abs=1e-5)
 
 
-def test_shared_parameters_are_stored_once_and_shared_again(tmp_path):
+def test_shared_parameters_are_stored_once(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", "--share-all-embeddings")
     translator = bundle(checkpoint, tmp_path / "model")
     model = translator.models[0]

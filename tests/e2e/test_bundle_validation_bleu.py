@@ -40,7 +40,7 @@ TRAINING = [
 ]
 
 
-def test_evaluate_says_of_the_best_checkpoint_what_its_training_said(tmp_path):
+def test_evaluate_bleu_equals_validation_bleu(tmp_path):
     data = shutil.copytree(data_folder(), tmp_path / "data")
     finished = run("fairseq-train", data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save")
     said = [float(value) for value in re.findall(r'"test_bleu": "([\d.]+)"', finished.stdout + finished.stderr)]
@@ -54,7 +54,7 @@ def test_evaluate_says_of_the_best_checkpoint_what_its_training_said(tmp_path):
     assert max(said) > 0
 
 
-def test_a_training_without_raw_references_is_refused_in_one_line(tmp_path):
+def test_missing_raw_references_are_one_line(tmp_path):
     data = shutil.copytree(data_folder(), tmp_path / "data")
     (data / "raw" / "test.tgt").write_text("".join(f"{line}\n" for line in raw_lines("tgt")[:-1]), encoding="utf-8")
     words = ["--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save"]

@@ -60,7 +60,7 @@ def trained(pictures, tmp_path_factory):
     return save, train(pictures, save, "--save-interval-updates", 6)
 
 
-def test_the_yaml_twin_of_the_recipe_resolves_to_the_same_configuration(tmp_path):
+def test_hydra_config_equals_script(tmp_path):
     bench = recording_bench(tmp_path)
     bench.recipe("dino_digits")
     script = resolved_command(bench.calls("fairseq-train")[0])
@@ -71,7 +71,7 @@ def test_the_yaml_twin_of_the_recipe_resolves_to_the_same_configuration(tmp_path
 
 
 @pytest.mark.slow
-def test_the_log_tells_loss_both_entropies_and_the_nearest_neighbours(trained):
+def test_log_has_entropies_and_knn_accuracy(trained):
     lines = log_lines(trained[1])
     valid = [line for line in lines if "valid_loss" in line]
     assert {"valid_teacher_entropy", "valid_mean_entropy", "valid_knn_top1"} <= set(valid[-1])
@@ -83,7 +83,7 @@ def test_the_log_tells_loss_both_entropies_and_the_nearest_neighbours(trained):
 
 
 @pytest.mark.slow
-def test_a_resumed_training_ends_bit_for_bit_like_one_never_stopped(trained, pictures, tmp_path):
+def test_resumed_training_is_bit_identical(trained, pictures, tmp_path):
     whole, said = trained
     rest = train(pictures, tmp_path, "--restore-file", whole / "checkpoint_2_6.pt")
     expected = losses_by_update(log_lines(said))
@@ -97,7 +97,7 @@ def test_a_resumed_training_ends_bit_for_bit_like_one_never_stopped(trained, pic
 
 
 @pytest.mark.slow
-def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_moves(trained):
+def test_last_layer_is_frozen_for_one_epoch(trained):
     save, _ = trained
     first, last = (read_checkpoint(save / f"checkpoint{name}.pt")["model"] for name in ("1", "_last"))
     assert torch.equal(first["student_head.directions"], first["teacher_head.directions"])
@@ -107,7 +107,7 @@ def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_mov
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_path):
+def test_two_processes_equal_one(pictures, tmp_path):
     words = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
     alone = train(pictures, tmp_path / "alone", *words, "--update-freq", 2)
     command = ("--nproc-per-node", 2, "--master-port", free_port(), sys.prefix + "/bin/fairseq-train", pictures)
@@ -122,7 +122,7 @@ def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_pa
 
 
 @pytest.mark.slow
-def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pictures, tmp_path, capsys):
+def test_knn_and_linear_probe_of_checkpoint(trained, pictures, tmp_path, capsys):
     checkpoint = str(trained[0] / "checkpoint_last.pt")
     where = ("--root", str(pictures), "--batch-size", "11", "--json", str(tmp_path / "scores.json"))
     assert main(["vision", "knn", checkpoint, *where, "--k", "1", "5"]) == 0
@@ -147,7 +147,7 @@ def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pict
 
 
 @pytest.mark.slow
-def test_bad_input_ends_with_one_line_and_status_2(trained, pictures, capsys):
+def test_bad_input_is_one_line(trained, pictures, capsys):
     checkpoint = str(trained[0] / "checkpoint_last.pt")
     for words, said in (
         (("--k", "100"), "k must be between 1 and the 43 features in the bank, but is 100"),
@@ -161,7 +161,7 @@ def test_bad_input_ends_with_one_line_and_status_2(trained, pictures, capsys):
 
 
 @pytest.mark.slow
-def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures, tmp_path):
+def test_finetuning_from_the_teacher_at_another_size(trained, pictures, tmp_path):
     words = [
         *("--task", "resmlp_image_classification", "--criterion", "resmlp_image_cross_entropy", "--channels", "1"),
         *("--arch", "resmlp_digits", "--depth", "2", "--dim", "13", "--image-size", "12", "--max-update", "1"),
@@ -174,12 +174,12 @@ def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures,
     assert said in finished.stdout + finished.stderr
 
 
-def test_without_a_number_of_updates_the_schedules_are_missed_in_one_line():
+def test_schedules_require_max_update():
     task = ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", max_update=0))
     with pytest.raises(ResMLPError, match="schedules require --max-update"):
         task.optimizer_step(None, None, 0)
 
 
-def test_half_a_schedule_of_weight_decay_is_refused():
+def test_incomplete_weight_decay_schedule_is_refused():
     with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end require each other"):
         ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", weight_decay_end=0.4))

@@ -37,7 +37,7 @@ def files_below(folder: Path) -> set[Path]:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("way", ["first", "last", "variable"])
-def test_a_dry_run_runs_no_command_and_writes_nothing(recipe, way, tmp_path):
+def test_dry_run_runs_and_writes_nothing(recipe, way, tmp_path):
     bench = recording_bench(tmp_path / "bench", gpus=1)
     words = folder_for(recipe, tmp_path)
     options = ["--lr", "1"] if recipe not in ("demo", "demo_vision", "dino_digits", "imagenet") else []
@@ -50,7 +50,7 @@ def test_a_dry_run_runs_no_command_and_writes_nothing(recipe, way, tmp_path):
     assert (files_below(tmp_path), files_below(ROOT)) == before
 
 
-def test_every_recipe_knows_dry_runs():
+def test_every_recipe_supports_dry_runs():
     texts = {path.stem: path.read_text() for path in SCRIPTS.rglob("*.sh")}
     direct = {name for name, text in texts.items() if 'dry_run.sh"' in text}
     through_recipe = {name for name, text in texts.items() if '/recipe.sh"' in text}
@@ -58,7 +58,7 @@ def test_every_recipe_knows_dry_runs():
     assert "recipe" in direct
 
 
-def test_a_dry_run_makes_no_environment(tmp_path):
+def test_dry_run_creates_no_environment(tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("iwslt14", "--dry-run", VENV=tmp_path / "absent", PATH=os.environ["PATH"])
     assert finished.returncode == 2

@@ -62,7 +62,7 @@ def test_training_learns_the_toy_language(toy_run, toy_data, toy_checkpoint):
 
 
 @pytest.mark.parametrize("form", ["relative", "absolute", "trailing slash", "another folder"])
-def test_the_user_dir_may_be_given_in_every_form(form, toy_data, tmp_path):
+def test_user_dir_forms(form, toy_data, tmp_path):
     user_dir = {"relative": "resmlp_mt", "absolute": USER_DIR, "trailing slash": "resmlp_mt/"}.get(
         form, os.path.relpath(USER_DIR, tmp_path)
     )
@@ -71,7 +71,7 @@ def test_the_user_dir_may_be_given_in_every_form(form, toy_data, tmp_path):
     assert len(losses(lines)) == 1
 
 
-def test_the_installed_package_serves_as_user_dir(toy_data, tmp_path):
+def test_installed_package_as_user_dir(toy_data, tmp_path):
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", site, ROOT]
     subprocess.run(pip, check=True, capture_output=True, timeout=300)
@@ -80,24 +80,24 @@ def test_the_installed_package_serves_as_user_dir(toy_data, tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--batch-size", 5), ("--batch-size", 64), ("--max-tokens", 30)])
-def test_every_sentence_comes_back_the_same_in_any_batch(options, toy_data, toy_checkpoint, plain):
+def test_batch_invariance(options, toy_data, toy_checkpoint, plain):
     batched = generated(generate(toy_data, toy_checkpoint, *options, "--nbest", 2).stdout)
     assert sorted(batched) == list(range(13))
     same_hypotheses(plain, batched)
 
 
-def test_sources_padded_on_the_right_give_the_same(toy_data, toy_checkpoint, plain):
+def test_padding_side_invariance(toy_data, toy_checkpoint, plain):
     # fairseq's own option is an off-switch: its default is True
     right = generate(toy_data, toy_checkpoint, "--batch-size", 64, "--nbest", 2, "--left-pad-source")
     same_hypotheses(plain, generated(right.stdout))
 
 
-def test_an_ensemble_of_a_model_with_itself_is_that_model(toy_data, toy_checkpoint, plain):
+def test_ensemble_with_itself_equals_the_model(toy_data, toy_checkpoint, plain):
     both = generate(toy_data, f"{toy_checkpoint}:{toy_checkpoint}", "--batch-size", 8, "--nbest", 2)
     same_hypotheses(plain, generated(both.stdout))
 
 
-def test_an_ensemble_of_two_models_translates(toy_data, toy_checkpoint):
+def test_ensemble_of_two_models(toy_data, toy_checkpoint):
     other = toy_checkpoint.parent / "other" / "checkpoint_best.pt"
     assert len(generated(generate(toy_data, f"{toy_checkpoint}:{other}").stdout)) == 13
 
@@ -112,7 +112,7 @@ def test_an_ensemble_of_two_models_translates(toy_data, toy_checkpoint):
         ("--min-len", 3, "--lenpen", 0.6, "--unkpen", 1, "--nbest", 4),
     ],
 )
-def test_the_options_of_fairseqs_search_work(options, toy_data, toy_checkpoint):
+def test_search_options(options, toy_data, toy_checkpoint):
     hypotheses = generated(generate(toy_data, toy_checkpoint, "--batch-size", 5, *options).stdout)
     assert sorted(hypotheses) == list(range(13))
     expected = options[options.index("--nbest") + 1] if "--nbest" in options else 1
@@ -124,14 +124,14 @@ def test_the_options_of_fairseqs_search_work(options, toy_data, toy_checkpoint):
             assert len(pairs) == len(set(pairs))
 
 
-def test_prefix_tokens_begin_every_translation(toy_data, toy_checkpoint):
+def test_prefix_tokens(toy_data, toy_checkpoint):
     output = generate(toy_data, toy_checkpoint, "--batch-size", 5, "--prefix-size", 2).stdout
     targets, hypotheses = generated(output, "T"), generated(output, "H")
     for sentence in range(13):
         assert hypotheses[sentence][0].split("\t")[1].split()[:2] == targets[sentence][0].split()[:2]
 
 
-def test_alignments_refer_to_source_words_in_spite_of_padding(toy_data, toy_checkpoint):
+def test_alignments_are_independent_of_padding(toy_data, toy_checkpoint):
     def aligned(*words):
         output = generate(toy_data, toy_checkpoint, "--print-alignment", *words).stdout
         return generated(output, "A"), generated(output, "S"), generated(output, "H")
@@ -171,7 +171,7 @@ def test_fairseq_interactive_translates_lines_in_order(toy_data, toy_checkpoint,
     same_hypotheses(plain, with_empty_line)
 
 
-def test_fairseqs_lexical_constraints_are_met(toy_data, toy_checkpoint, toy_text):
+def test_lexical_constraints_are_met(toy_data, toy_checkpoint, toy_text):
     lines = (toy_text / "test.src").read_text().splitlines()
     constrained = "".join(f"{line}\tt{index % 12}\n" for index, line in enumerate(lines))
     common = ("--task", "translation", "-s", "src", "-t", "tgt", "--cpu", "--user-dir", USER_DIR, "--beam", 4)
@@ -183,7 +183,7 @@ def test_fairseqs_lexical_constraints_are_met(toy_data, toy_checkpoint, toy_text
         assert f"t{index % 12}" in found[0].split("\t")[1].split()
 
 
-def test_fairseq_validate_repeats_the_loss_of_training(toy_data, toy_run):
+def test_fairseq_validate_repeats_the_training_loss(toy_data, toy_run):
     folder, lines = toy_run
     trained = [float(line["valid_loss"]) for line in lines if "valid_loss" in line][-1]
     said = run(
@@ -196,7 +196,7 @@ def test_fairseq_validate_repeats_the_loss_of_training(toy_data, toy_run):
     assert float(validated[-1]) == pytest.approx(trained, abs=1e-3)
 
 
-def test_two_processes_train_to_the_loss_of_one_with_twice_the_updates_frequency(toy_data, tmp_path, monkeypatch):
+def test_two_processes_equal_one(toy_data, tmp_path, monkeypatch):
     words = ("--max-update", 6, "--ddp-backend", "legacy_ddp", "--dropout", 0, "--batch-size", 16)
     alone = losses(train(toy_data, tmp_path / "one", *words, "--update-freq", 2))
     note_threads_at_the_end(monkeypatch, tmp_path / "site")
@@ -219,7 +219,7 @@ def last_saved_update(folder):
     return max((int(path.stem.rsplit("_", 1)[1]) for path in folder.glob("checkpoint_*_*.pt")), default=0)
 
 
-def test_a_killed_training_resumes_to_the_loss_of_one_never_killed(toy_data, tmp_path):
+def test_killed_training_resumes_to_the_same_loss(toy_data, tmp_path):
     words = ("--max-update", 150, "--dropout", 0.1, "--save-interval-updates", 4, "--keep-interval-updates", 1)
     whole = losses_by_update(train(toy_data, tmp_path / "whole", *words))
     killed = tmp_path / "killed"

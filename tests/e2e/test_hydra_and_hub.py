@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
 @pytest.mark.slow
-def test_fairseq_hydra_train_gives_the_losses_of_fairseq_train(toy_data, tmp_path):
+def test_hydra_train_losses_equal_fairseq_train(toy_data, tmp_path):
     words = ("--max-update", 3)
     expected = losses(train(toy_data, tmp_path / "command", *words))
     config = resolved_yaml_of_command(
@@ -34,7 +34,7 @@ def resolved_yaml_of_command(words: list[str]) -> dict:
 
 
 @pytest.mark.slow
-def test_the_hub_interface_translates_like_fairseq_generate(toy_data, toy_checkpoint, toy_text):
+def test_hub_interface_equals_fairseq_generate(toy_data, toy_checkpoint, toy_text):
     from fairseq.models import MODEL_REGISTRY
 
     hub = MODEL_REGISTRY["resmlp_tiny"].from_pretrained(
@@ -48,7 +48,7 @@ def test_the_hub_interface_translates_like_fairseq_generate(toy_data, toy_checkp
 
 
 @pytest.mark.slow
-def test_sentences_longer_than_the_model_are_skipped_in_training_with_a_count(toy_data, tmp_path):
+def test_too_long_training_sentences_are_skipped(toy_data, tmp_path):
     finished = run(
         "fairseq-train",
         *(toy_data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path, "--max-update", 1),
@@ -61,14 +61,14 @@ def test_sentences_longer_than_the_model_are_skipped_in_training_with_a_count(to
 
 
 @pytest.mark.slow
-def test_a_data_folder_without_the_language_pair_ends_the_training_with_its_name(toy_data, tmp_path):
+def test_missing_language_pair_is_named(toy_data, tmp_path):
     words = [word if word != "tgt" else "xx" for word in TRAINING]
     finished = run("fairseq-train", toy_data, "--user-dir", USER_DIR, *words, "--save-dir", tmp_path, check=False)
     assert finished.returncode != 0
     assert "dict.xx.txt" in finished.stderr or "Dataset not found" in finished.stderr
 
 
-def test_importing_the_package_loads_neither_torch_nor_fairseq():
+def test_import_loads_neither_torch_nor_fairseq():
     program = "import sys, resmlp_mt; print(sorted({'torch', 'fairseq', 'numpy'} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert said.strip() == "[]"
@@ -87,14 +87,14 @@ def test_public_classes_are_loaded_on_first_use(name, module):
     assert said.split() == ["False", "True", "True", "False", module]
 
 
-def test_the_core_of_translation_needs_no_fairseq():
+def test_translation_core_needs_no_fairseq():
     modules = "sys, resmlp_mt.translation.translator, resmlp_mt.translation.model.decoder"
     program = f"import {modules}; print('fairseq' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     assert said.strip() == "False"
 
 
-def test_a_missing_interpreter_is_named_with_the_remedy(tmp_path):
+def test_missing_interpreter_is_named(tmp_path):
     finished = subprocess.run(
         ["bash", ROOT / "scripts" / "test.sh"],
         capture_output=True,

@@ -55,7 +55,7 @@ def arguments_of(recipe: str, text: Path, data: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, tiny_data, tmp_path):
+def test_hydra_config_equals_script(recipe, tiny_data, tmp_path):
     bench = recording_bench(tmp_path)
     bench.recipe(recipe, *arguments_of(recipe, tmp_path, tiny_data), STEPS="train", DATA=tiny_data)
     (words,) = bench.calls("fairseq-train")
@@ -68,7 +68,7 @@ def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, ti
         assert not differences(twin, script, section), section
 
 
-def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
+def test_custom_config_equals_script_for_large_data(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     train = {"pairs": 5_000_000, "tokens": {"en": 10**8, "de": 10**8}}
@@ -89,7 +89,7 @@ def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe != "own"])
-def test_data_prep_understands_what_a_recipe_asks_of_it(recipe, corpora, tmp_path):
+def test_data_prep_accepts_recipe_arguments(recipe, corpora, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe(recipe, *arguments_of(recipe, corpora, corpora), STEPS="data", DATA=tmp_path / "data")
     assert finished.returncode == 0, finished.stderr
@@ -105,7 +105,7 @@ def test_data_prep_understands_what_a_recipe_asks_of_it(recipe, corpora, tmp_pat
         assert Path(f"{args.valid[0]}.de").read_bytes() == b"".join(texts)
 
 
-def test_the_paper_s_settings_reach_fairseq(tmp_path):
+def test_paper_settings_reach_fairseq(tmp_path):
     for recipe, dropout in (("wmt14_en_de", 0.15), ("wmt14_en_fr", 0.1)):
         bench = recording_bench(tmp_path / recipe)
         (tmp_path / recipe / "data").mkdir()
@@ -121,7 +121,7 @@ def test_the_paper_s_settings_reach_fairseq(tmp_path):
         assert cfg["dataset"]["max_tokens"] * cfg["optimization"]["update_freq"][0] == 32768
 
 
-def test_a_recipe_averages_and_scores_in_the_paper_s_way_and_sacrebleu_s(tiny_data, tmp_path):
+def test_recipe_averages_and_scores_as_in_the_paper(tiny_data, tmp_path):
     bench = recording_bench(tmp_path)
     bench.run_folder.mkdir()
     for update in range(3):
@@ -135,7 +135,7 @@ def test_a_recipe_averages_and_scores_in_the_paper_s_way_and_sacrebleu_s(tiny_da
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data):
+def test_every_system_and_size_is_accepted_by_fairseq(system, tiny_data):
     for size in SIZES:
         for layers in (6, 12) if system in ("resmlp", "transformer") and size in LARGE else (6,):
             words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de"]
@@ -147,7 +147,7 @@ def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data)
 
 @pytest.mark.parametrize("size", ["tiny", "multi30k"])
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_learns_on_the_processor(system, size, tiny_data):
+def test_every_system_trains_on_the_cpu(system, size, tiny_data):
     words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de", *model_options(system, size)]
     words += ["--criterion", "resmlp_label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
     args = options.parse_args_and_arch(options.get_training_parser(), words)
@@ -166,7 +166,7 @@ def test_every_system_learns_on_the_processor(system, size, tiny_data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path):
+def test_recipe_trains_on_a_tiny_set(recipe, tiny_data, tmp_path):
     bench = real_bench(tmp_path)
     further = {
         "own": ("--encoder-embed-dim", 16, "--decoder-embed-dim", 16, "--num-workers", 0),
@@ -186,7 +186,7 @@ def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["resmlp", "transformer"])
-def test_a_recipe_goes_from_a_prepared_folder_to_scores(system, tiny_data, tmp_path):
+def test_recipe_goes_from_data_to_scores(system, tiny_data, tmp_path):
     bench = real_bench(tmp_path)
     variables = {"STEPS": "train finish", "DATA": tiny_data, "SIZE": "tiny", "MAX_UPDATE": 60, "SYSTEM": system}
     batches = ("--num-workers", 0, "--update-freq", 1, "--max-tokens", 1000, "--validate-interval", 100)
@@ -202,7 +202,7 @@ def test_a_recipe_goes_from_a_prepared_folder_to_scores(system, tiny_data, tmp_p
 
 @pytest.mark.parametrize("words", [("",), ("no/such/folder",)])
 @pytest.mark.parametrize("recipe", ["mix", "multi30k", "own"])
-def test_a_recipe_without_its_folder_ends_with_one_line_and_status_2(recipe, words, tmp_path):
+def test_missing_folder_is_one_line(recipe, words, tmp_path):
     finished = recording_bench(tmp_path).recipe(recipe, *words)
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1
@@ -210,7 +210,7 @@ def test_a_recipe_without_its_folder_ends_with_one_line_and_status_2(recipe, wor
 
 
 @pytest.mark.parametrize(("name", "value"), [("SYSTEM", "rnn"), ("LAYERS", "7"), ("SIZE", "huge")])
-def test_a_choice_that_is_not_there_ends_a_recipe_with_one_line_and_status_2(name, value, tmp_path):
+def test_invalid_choice_is_one_line(name, value, tmp_path):
     finished = recording_bench(tmp_path).recipe("wmt14_en_de", **{name: value})
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1

@@ -49,28 +49,28 @@ def ends_in_one_line(finished, command, sentence):
 
 
 class TestCheckpointsOfFairseq:
-    def test_unrepaired_they_cannot_be_read(self, toy_data, checkpoint):
+    def test_checkpoint_needs_the_plugin(self, toy_data, checkpoint):
         failed = generate(toy_data, checkpoint, user_dir=None, check=False)
         assert failed.returncode != 0
         assert "Weights only load failed" in failed.stderr
 
-    def test_every_sentence_comes_back(self, toy_data, checkpoint):
+    def test_generate_translates_every_sentence(self, toy_data, checkpoint):
         said = generate(toy_data, checkpoint, "--batch-size", 8, "--beam", 2, "--max-len-b", 5).stdout
         assert sorted(generated(said)) == list(range(13))
 
-    def test_they_validate_without_a_task(self, toy_data, checkpoint):
+    def test_validate_without_task_option(self, toy_data, checkpoint):
         words = ("--path", checkpoint, "--max-tokens", 300, "--cpu", "--user-dir", USER_DIR, "--valid-subset", "test")
         said = run("fairseq-validate", toy_data, *words)
         assert "valid on 'test' subset" in said.stdout + said.stderr
 
-    def test_the_hub_interface_translates_with_them(self, toy_data, checkpoint):
+    def test_hub_interface_translates(self, toy_data, checkpoint):
         from fairseq.models.transformer import TransformerModel
 
         words = {"data_name_or_path": str(toy_data), "user_dir": str(USER_DIR)}
         hub = TransformerModel.from_pretrained(str(checkpoint.parent), checkpoint.name, **words)
         assert len(hub.translate(["s1 s2", "s3"], max_len_b=5)) == 2
 
-    def test_unknown_words_are_replaced_in_interactive_translation(self, toy_data, checkpoint):
+    def test_interactive_replaces_unknown_words(self, toy_data, checkpoint):
         words = ("--path", checkpoint, "--user-dir", USER_DIR, "--replace-unk", "--print-alignment", "--max-len-b", 5)
         said = run("fairseq-interactive", toy_data, *LANGUAGES, *words, stdin="s1 s2\ns3 unknown\n").stdout
         assert sorted(generated(said)) == sorted(generated(said, "A")) == [0, 1]
@@ -103,7 +103,7 @@ class TestCheckpointsOfOthers:
         return path
 
     @pytest.mark.parametrize("command", ["fairseq-generate", "fairseq-interactive"])
-    def test_a_command_in_a_checkpoint_is_refused_and_not_run(self, command, toy_data, checkpoint, canary, tmp_path):
+    def test_pickled_command_is_refused_and_not_run(self, command, toy_data, checkpoint, canary, tmp_path):
         def hide(state):
             state["cfg"]["model"].hidden = RunsACommand(canary)
 
@@ -112,7 +112,7 @@ class TestCheckpointsOfOthers:
         refused = run(command, toy_data, *LANGUAGES, *words, stdin="s1\n", check=False)
         assert ends_in_one_line(refused, command, f"asks for {os.system.__module__}.system, which was not run")
 
-    def test_a_command_in_a_setting_is_refused_and_not_run(self, toy_data, checkpoint, canary, tmp_path):
+    def test_command_in_a_setting_is_refused_and_not_run(self, toy_data, checkpoint, canary, tmp_path):
         def hide(state):
             setting = f"__import__('os').system('touch {canary}')"
             state["cfg"]["model"] = Namespace(_name="fconv", arch="fconv", encoder_layers=setting)
@@ -121,13 +121,13 @@ class TestCheckpointsOfOthers:
         refused = generate(toy_data, path, check=False)
         assert ends_in_one_line(refused, "fairseq-generate", "contains something other than literals")
 
-    def test_half_a_checkpoint_is_named(self, toy_data, checkpoint, tmp_path):
+    def test_truncated_checkpoint_is_named(self, toy_data, checkpoint, tmp_path):
         half = tmp_path / "half.pt"
         half.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
         failed = generate(toy_data, half, check=False)
         assert ends_in_one_line(failed, "fairseq-generate", f"checkpoint {half} cannot be read")
 
-    def test_another_vocabulary_is_named(self, toy_data, checkpoint, tmp_path):
+    def test_vocabulary_mismatch_is_named(self, toy_data, checkpoint, tmp_path):
         def forget_a_word(state):
             for name, tensor in state["model"].items():
                 if "embed_tokens" in name or "output_projection" in name:
@@ -141,14 +141,14 @@ class TestCheckpointsOfOthers:
             checkpoint_utils.load_model_ensemble([str(path)], arg_overrides={"data": str(toy_data)})
 
 
-def test_bf16_trains_without_a_gpu(toy_data, tmp_path):
+def test_bf16_training_on_the_cpu(toy_data, tmp_path):
     train(toy_data, tmp_path, "--bf16", "--max-update", 2)
     for weights in read_checkpoint(tmp_path / "checkpoint_last.pt")["model"].values():
         assert torch.equal(weights, weights.bfloat16().float())  # fairseq stores bfloat16 as float32
         assert torch.isfinite(weights).all()
 
 
-def test_processes_of_torchrun_resume_and_train_together_without_a_gpu(toy_data, checkpoint, tmp_path):
+def test_torchrun_resumes_on_the_cpu(toy_data, checkpoint, tmp_path):
     words = ("--user-dir", USER_DIR, "--save-dir", tmp_path, "--restore-file", checkpoint, "--max-update", 5)
     launch = ("--nproc_per_node", 2, "--master_port", free_port(), "--no-python", BIN / "fairseq-train")
     finished = run("torchrun", *launch, toy_data, *TRAINING, *words)

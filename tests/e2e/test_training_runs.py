@@ -79,7 +79,7 @@ def whole(toy_data, tmp_path_factory):
 
 
 class TestRecord:
-    def test_it_holds_every_interval_and_validation_whatever_the_log_format(self, whole):
+    def test_record_has_every_interval_and_validation(self, whole):
         found = records(whole)
         assert [record["update"] for record in found if record["kind"] == "train"] == list(range(1, 91))
         validation = found[-1]
@@ -88,7 +88,7 @@ class TestRecord:
         measured = {"loss", "ppl", "lr", "gnorm", "wps", "ups", "rss_peak", "training_seconds", "tokens", "sentences"}
         assert all(measured < record.keys() for record in found[:-1])
 
-    def test_the_tokens_are_those_of_the_data(self, whole, toy_data):
+    def test_token_counts_equal_the_data(self, whole, toy_data):
         words = (toy_data.parent / "text" / "train.tgt").read_text().split("\n")[:-1]
         tokens = sum(len(line.split()) + 1 for line in words)
         epochs = [record for record in records(whole) if record["kind"] == "train" and record["sentences"] % 300 == 0]
@@ -96,7 +96,7 @@ class TestRecord:
         for record in epochs:
             assert record["tokens"] * 300 == tokens * record["sentences"]
 
-    def test_run_json_says_with_what_the_model_was_made(self, whole, toy_data):
+    def test_run_json_contents(self, whole, toy_data):
         found = run_json(whole)
         assert found["settings"]["optimization"]["max_update"] == 90
         assert [(end["how"], end["update"]) for end in found["ends"]] == [("finished: --max-update 90", 90)]
@@ -113,7 +113,7 @@ class TestRecord:
         if head.returncode == 0:
             assert len(found["git"]["commit"]) == len(head.stdout.strip())
 
-    def test_tensorboard_can_read_what_fairseq_writes_for_it(self, whole):
+    def test_tensorboard_log_is_readable(self, whole):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         events = EventAccumulator(str(whole / "tensorboard" / "train_inner"))
@@ -123,7 +123,7 @@ class TestRecord:
 
 
 class TestStopping:
-    def test_a_training_stopped_by_a_signal_to_its_group_goes_on_as_if_never_stopped(self, whole, toy_data, tmp_path):
+    def test_stopped_training_resumes_unchanged(self, whole, toy_data, tmp_path):
         folder, log = tmp_path / "run", tmp_path / "log"
         words = command(toy_data, folder, "--max-update", 90, "--num-workers", 1)
         with log.open("w") as file:
@@ -144,9 +144,9 @@ class TestStopping:
         assert [start["update"] for start in found["starts"]] == [0, stopped]
         assert found["starts"][1]["changed"] == {}
         assert [end["how"] for end in found["ends"]] == ["stopped by SIGTERM", "finished: --max-update 90"]
-        the_log_tells_the_same_history(folder, log)
+        assert_log_has_the_same_history(folder, log)
 
-    def test_a_finished_training_rests(self, whole, toy_data):
+    def test_finished_training_does_nothing(self, whole, toy_data):
         before = {path: path.read_bytes() for path in whole.glob("*.*")}
         said = subprocess.run(
             command(toy_data, whole, "--max-update", 90), capture_output=True, text=True, cwd=ROOT, env=environment()
@@ -155,7 +155,7 @@ class TestStopping:
         assert "nothing to train: the checkpoint has 90 updates" in said.stdout + said.stderr
         assert {path: path.read_bytes() for path in whole.glob("*.*")} == before
 
-    def test_a_signal_to_one_process_stops_all_at_the_same_update(self, toy_data, tmp_path, monkeypatch):
+    def test_signal_to_one_process_stops_all(self, toy_data, tmp_path, monkeypatch):
         # fairseq starts a process for each GPU; it is told of two that are not there, and computes on the CPU
         folder, log = tmp_path / "run", tmp_path / "log"
         program = (
@@ -184,7 +184,7 @@ class TestStopping:
         assert len(threads) == 3
         assert not [names for names in threads if "gloo" in names]
 
-    def test_fairseq_hydra_train_stops_and_records_a_transformer(self, toy_data, tmp_path):
+    def test_hydra_train_stops_and_records_a_transformer(self, toy_data, tmp_path):
         folder, log = tmp_path / "run", tmp_path / "log"
         words = [word if word != "resmlp_tiny" else "transformer" for word in command(toy_data, folder)[1:]]
         small = ("--encoder-layers", 1, "--decoder-layers", 1, "--encoder-embed-dim", 8, "--decoder-embed-dim", 8)
@@ -208,7 +208,7 @@ class TestStopping:
         assert max(losses(folder)) == stopped
 
 
-def the_log_tells_the_same_history(folder, log):
+def assert_log_has_the_same_history(folder, log):
     recorded, logged = read_histories([folder, log], None)
     for ours, theirs in ((recorded.train, logged.train), (recorded.valid, logged.valid)):
         assert [record["update"] for record in ours] == [record["update"] for record in theirs]
@@ -228,7 +228,7 @@ def is_training(pid: int) -> bool:
     return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_a_full_disk_ends_in_one_line_and_leaves_the_old_checkpoints(whole, toy_data, tmp_path):
+def test_full_disk_is_one_line_and_keeps_checkpoints(whole, toy_data, tmp_path):
     """The limit on the size of files stands for the disk: a write fails in the midst of a checkpoint."""
     for name in ("checkpoint_last.pt", "checkpoint_best.pt", "metrics.jsonl", "run.json"):
         (tmp_path / name).write_bytes((whole / name).read_bytes())
@@ -250,7 +250,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_old_checkpoints(whole, toy_
     assert {path: path.read_bytes() for path in tmp_path.glob("*.pt*")} == before
 
 
-def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy_data, tmp_path):
+def test_divergence_names_layer_and_update(toy_data, tmp_path):
     failed = run(
         "fairseq-train",
         *command(toy_data, tmp_path, "--max-update", 9, "--lr", 1e30, "--lr-scheduler", "fixed")[1:],
@@ -263,7 +263,7 @@ def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy
     assert "Traceback" not in failed.stderr
 
 
-def test_a_task_whose_settings_are_not_structured_is_recorded_too(tmp_path):
+def test_unstructured_task_settings_are_recorded(tmp_path):
     words = ("--task", "dummy_mt", "--arch", "resmlp_tiny", "--dict-size", 29, "--src-len", 5, "--tgt-len", 7)
     words += ("--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam", "--lr", "1e-3", "--batch-size", 3)
     words += ("--max-update", 2, "--disable-validation", "--no-save", "--num-workers", 0, "--cpu")

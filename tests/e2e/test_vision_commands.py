@@ -48,7 +48,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.slow
 class TestTraining:
-    def test_one_stopped_in_its_second_epoch_goes_on_as_if_never_stopped(self, whole, tmp_path):
+    def test_resumed_training_is_bit_identical(self, whole, tmp_path):
         folder, said = whole
         train(tmp_path, "--max-update", 26)
         resumed = losses_by_update(log_lines(train(tmp_path, "--max-update", 30)))
@@ -58,7 +58,7 @@ class TestTraining:
         for of in (lambda end: end["model"], lambda end: end["extra_state"]["ema"]):
             assert all(torch.equal(value, of(ends[1])[name]) for name, value in of(ends[0]).items())
 
-    def test_validation_scores_every_picture_and_the_averaged_weights_too(self, whole):
+    def test_validation_scores_all_images_and_ema_weights(self, whole):
         _, said = whole
         for what in ("top1", "top5", "ema_top1", "ema_top5"):
             pictures = [percent * 355 / 100 for percent in validated(said, what)]
@@ -66,15 +66,13 @@ class TestTraining:
             assert pictures == pytest.approx([round(count) for count in pictures], abs=2e-3)  # whole ones of 355
         assert validated(said, "ema_top1") != validated(said, "top1")
 
-    def test_the_checkpoint_is_a_classifier_with_the_names_of_its_classes(self, whole):
+    def test_checkpoint_loads_as_classifier(self, whole):
         folder, _ = whole
         loaded = load_classifier(folder / "checkpoint_best.pt")
         assert loaded.classes == [str(digit) for digit in range(10)]
         assert (loaded.preprocessing.image_size, loaded.preprocessing.channels) == (8, 1)
 
-    def test_fairseq_validate_repeats_what_training_said_of_the_trained_and_of_the_averaged_weights(
-        self, whole, tmp_path
-    ):
+    def test_fairseq_validate_repeats_training_scores(self, whole, tmp_path):
         folder, said = whole
         save_ema_as_checkpoint(str(folder / "checkpoint_last.pt"), str(tmp_path / "averaged.pt"))
         for path, prefix in ((folder / "checkpoint_last.pt", ""), (tmp_path / "averaged.pt", "ema_")):
@@ -84,7 +82,7 @@ class TestTraining:
             for what in ("top1", "loss"):
                 assert validated(output, what)[-1] == pytest.approx(validated(said, prefix + what)[-1], abs=2e-3)
 
-    def test_two_processes_train_like_one_with_twice_the_update_frequency(self, tmp_path):
+    def test_two_processes_equal_one(self, tmp_path):
         words = ("--max-update", 6, "--ddp-backend", "legacy_ddp", "--drop-path", 0, "--batch-size", 31)
         alone = train(tmp_path / "one", *words, "--update-freq", 2)
         finished = run(
@@ -99,13 +97,13 @@ class TestTraining:
         for what in ("loss", "top1", "ema_top1"):  # 12 batches, the last of 14: no picture is missed or counted twice
             assert validated(together, what) == pytest.approx(validated(alone, what), abs=0.3)
 
-    def test_it_stops_when_top_1_no_longer_rises(self, tmp_path):
+    def test_early_stopping_on_top1(self, tmp_path):
         words = ("--lr", 0, "--patience", 2, "--max-epoch", 9, "--validate-interval-updates", 2)
         said = train(tmp_path, *words)
         assert "early stop since valid performance hasn't improved for last 2 runs" in said
         assert len(validated(said, "top1")) == 3
 
-    def test_a_checkpoint_of_ours_teaches(self, whole, tmp_path):
+    def test_own_checkpoint_as_teacher(self, whole, tmp_path):
         folder, said = whole
         words = ("--criterion", "resmlp_image_distillation", "--teacher", folder / "checkpoint_best.pt")
         taught = train(tmp_path, *words, "--max-update", 3)
@@ -113,7 +111,7 @@ class TestTraining:
         assert losses(log_lines(taught)) != losses(log_lines(said))[:3]
         assert not any("teacher" in name for name in read_checkpoint(tmp_path / "checkpoint_last.pt")["model"])
 
-    def test_a_damaged_picture_ends_the_training_in_one_line_or_is_skipped(self, tmp_path):
+    def test_corrupt_image_is_one_line_or_skipped(self, tmp_path):
         for split in ("train", "val"):
             for name in ("ape", "zebra"):
                 for number in range(4):
@@ -137,7 +135,7 @@ class TestTraining:
 @pytest.mark.parametrize(
     ("recipe", "twin", "words"), [("demo_vision", "vision_digits", ()), ("imagenet", "imagenet", ("ROOT",))]
 )
-def test_the_yaml_twin_of_a_script_resolves_to_the_same_configuration(recipe, twin, words, tmp_path):
+def test_hydra_config_equals_script(recipe, twin, words, tmp_path):
     images = tmp_path / "images"
     for split in ("train", "val"):
         (images / split / "n01440764").mkdir(parents=True)
@@ -152,7 +150,7 @@ def test_the_yaml_twin_of_a_script_resolves_to_the_same_configuration(recipe, tw
 
 
 @pytest.mark.slow
-def test_fairseq_hydra_train_gives_the_losses_of_fairseq_train(whole, tmp_path):
+def test_hydra_train_losses_equal_fairseq_train(whole, tmp_path):
     _, said = whole
     command = [*DIGITS, *TRAINING, "--max-update", "3", "--save-dir", str(tmp_path / "hydra")]
     resolved = resolved_command(command)

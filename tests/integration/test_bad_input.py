@@ -36,7 +36,7 @@ def classifier(tmp_path_factory):
     return folder
 
 
-def complaint(capsys, *words) -> str:
+def error_line(capsys, *words) -> str:
     """What a command says that ends with status 2."""
     assert main([str(word) for word in words]) == 2
     out, err = capsys.readouterr()
@@ -56,7 +56,7 @@ def complaint(capsys, *words) -> str:
         (("vision", "knn", "M", "--k", "x"), "resmlp-mt vision knn: argument --k: invalid int value: 'x'; see"),
     ],
 )
-def test_a_usage_error_is_one_line_that_points_to_the_help(words, message, capsys):
+def test_usage_error_is_one_line(words, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
     err = capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_a_usage_error_is_one_line_that_points_to_the_help(words, message, capsy
     assert message in err
 
 
-def test_so_is_one_of_data_prep(capsys):
+def test_usage_error_of_data_prep_is_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         data_prep(["demo"])
     assert ended.value.code == 2
@@ -75,16 +75,16 @@ def test_so_is_one_of_data_prep(capsys):
     assert capsys.readouterr().err == f"{expected}\n"
 
 
-def test_a_closed_standard_output_is_one_line(model, capsys, monkeypatch):
+def test_closed_stdout_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["translate", str(model)]) == 2
     assert capsys.readouterr().err.startswith("resmlp-mt: the standard output is closed")
 
 
-def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
+def test_closed_stdin_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     for subcommand in ("translate", "interactive"):
-        message = complaint(capsys, subcommand, model)
+        message = error_line(capsys, subcommand, model)
         assert "standard input" in message
         assert "is closed" in message
 
@@ -103,14 +103,14 @@ def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
 )
 def test_translate_refuses_values_out_of_range(words, message, model, tmp_path, capsys):
     (tmp_path / "text").write_text("a small dog\n")
-    assert message in complaint(capsys, "translate", model, "--input", tmp_path / "text", *words)
+    assert message in error_line(capsys, "translate", model, "--input", tmp_path / "text", *words)
 
 
-def test_the_greatest_seed_draws(translator):
+def test_largest_seed_is_accepted(translator):
     assert translator.translate(["a dog"], settings=SearchSettings(sampling=True, seed=2**63 - 1, max_len_b=5))
 
 
-def test_a_beam_beyond_the_memory_of_a_batch_is_refused_and_the_widest_is_named(model, monkeypatch):
+def test_beam_too_large_for_memory_is_refused(model, monkeypatch):
     monkeypatch.setattr(Translator, "_memory", lambda self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
     narrow, wide = (Translator.from_pretrained(model, limits=BatchLimits(megabytes=size)) for size in (1, 1000))
     assert wide.translate(["a dog"], beam_size=20)
@@ -127,7 +127,7 @@ def test_a_beam_beyond_the_memory_of_a_batch_is_refused_and_the_widest_is_named(
 
 
 @pytest.mark.parametrize("call", ["translate", "score", "align"])
-def test_one_string_is_not_taken_for_a_list_of_characters(call, translator):
+def test_single_string_is_refused(call, translator):
     arguments = [("a dog",)] if call == "translate" else [("a dog", ["ein hund"]), (["a dog"], "ein hund")]
     for words in arguments:
         with pytest.raises(ResMLPError, match=r"must be a list of strings, not one string; put it in brackets: \['"):
@@ -135,12 +135,12 @@ def test_one_string_is_not_taken_for_a_list_of_characters(call, translator):
 
 
 @pytest.mark.parametrize("lines", [[1], ["a", None], [b"a"], 5, None])
-def test_what_is_no_list_of_strings_is_refused(lines, translator):
+def test_non_string_lines_are_refused(lines, translator):
     with pytest.raises(ResMLPError, match="the lines to translate must be"):
         translator.translate(lines)
 
 
-def test_any_iterable_will_do(translator):
+def test_any_iterable_is_accepted(translator):
     texts = ["a dog", "two men"]
     expected = translator.translate(texts)
     assert translator.translate(iter(texts)) == expected
@@ -150,7 +150,7 @@ def test_any_iterable_will_do(translator):
     assert translator.align(iter(texts), iter(expected)) == translator.align(texts, expected)
 
 
-def test_requests_of_another_type_are_refused(translator):
+def test_invalid_requests_are_refused(translator):
     with pytest.raises(ResMLPError, match="request 1 must be a Request, but it has type str"):
         translator.translate_requests(["a dog"])
     with pytest.raises(ResMLPError, match="the requests must be a list"):
@@ -179,12 +179,12 @@ def test_requests_of_another_type_are_refused(translator):
         (None, "joint", "no", "joint must be true or false"),
     ],
 )
-def test_a_setting_of_another_type_in_a_bundle_names_file_and_field(section, field, value, message, tmp_path, capsys):
+def test_invalid_bundle_setting_names_file_and_field(section, field, value, message, tmp_path, capsys):
     model = write_bundle(tmp_path)
     content = json.loads((model / "config.json").read_text())
     (content[section] if section else content)[field] = value
     (model / "config.json").write_text(json.dumps(content))
-    err = complaint(capsys, "translate", model)
+    err = error_line(capsys, "translate", model)
     assert message in err
     assert str(model) in err
 
@@ -200,7 +200,7 @@ def test_a_setting_of_another_type_in_a_bundle_names_file_and_field(section, fie
         {"model": {"a": torch.zeros(3)}, "cfg": [1], "optimizer_history": 3, "extra_state": [2]},
     ],
 )
-def test_a_checkpoint_that_holds_something_else_is_one_line(content, tmp_path, capsys):
+def test_invalid_checkpoint_is_one_line(content, tmp_path, capsys):
     path = tmp_path / "checkpoint1.pt"
     torch.save(content, path)
     (tmp_path / "data").mkdir()
@@ -211,7 +211,7 @@ def test_a_checkpoint_that_holds_something_else_is_one_line(content, tmp_path, c
     ]
     calls += [("vision", "convert", path, tmp_path / "out"), ("vision", "predict", path, path)]
     for words in calls:
-        assert str(tmp_path) in complaint(capsys, *words)
+        assert str(tmp_path) in error_line(capsys, *words)
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_vision_commands_refuse_values_out_of_range(words, message, classifier, 
             Image.new("L", (15, 15), 30 * number).save(tmp_path / split / name / "1.png")
     subcommand, *options = words
     data = ("--dataset-name", "folder", "--root", tmp_path)
-    assert message in complaint(capsys, "vision", subcommand, classifier, *data, *options)
+    assert message in error_line(capsys, "vision", subcommand, classifier, *data, *options)
 
 
 @pytest.mark.parametrize("size", [0, -15, 15.5, 15 * 10**6])
-def test_a_classifier_is_not_converted_to_a_size_that_makes_no_sense(size, classifier, tmp_path, capsys):
+def test_invalid_image_size_is_refused(size, classifier, tmp_path, capsys):
     if isinstance(size, float):
         with pytest.raises(SystemExit):
             main(["vision", "convert", str(classifier), str(tmp_path / "out"), "--image-size", str(size)])
         return
     words = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
-    assert "image_size must be" in complaint(capsys, *words)
+    assert "image_size must be" in error_line(capsys, *words)

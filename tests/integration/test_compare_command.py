@@ -32,7 +32,7 @@ def compare(data: Path, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(), timeout=500)
 
 
-def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again(data):
+def test_systems_are_compared_and_runs_reused(data):
     (data.parent / "own.json").write_text('{"broken": {"options": {"dropout": 7}}}')
     words = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
     words = (*words, "--systems", "resmlp", "transformer", "broken")
@@ -63,7 +63,7 @@ def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again
     assert "holds a training with other settings" in other.stderr
 
 
-def test_bad_input_is_one_line_and_status_2(data):
+def test_bad_input_is_one_line(data):
     finished = compare(data, "--updates", 0, "--systems", "resmlp")
     assert (finished.returncode, finished.stderr) == (
         2,
@@ -71,7 +71,7 @@ def test_bad_input_is_one_line_and_status_2(data):
     )
 
 
-def test_a_budget_of_tokens_is_the_number_of_batches_that_hold_them(data):
+def test_token_budget_in_batches(data):
     tokens = int(read_indexed(data / "train.src-tgt.tgt").sizes.sum())
     epoch = token_budget.batches_for_tokens(data, "src-tgt", 300, tokens)
     assert epoch > 5

@@ -32,7 +32,7 @@ def site(tmp_path_factory) -> tuple[Path, Path]:
     return tree, site
 
 
-def test_a_path_file_names_the_working_tree(site):
+def test_path_file_names_the_working_tree(site):
     tree, installed = site
     (path,) = installed.glob("*.pth")
     assert Path(path.read_text().strip()).resolve() == tree

@@ -49,7 +49,7 @@ def as_another_user():
             os.seteuid(0)
 
 
-def test_files_of_a_model_have_the_permissions_of_any_new_file(model, folder):
+def test_model_files_have_default_permissions(model, folder):
     (folder / "new").touch()
     usual = stat.S_IMODE((folder / "new").stat().st_mode)
     assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in model.iterdir()} == {
@@ -57,7 +57,7 @@ def test_files_of_a_model_have_the_permissions_of_any_new_file(model, folder):
     }
 
 
-def test_an_unreadable_model_is_one_line(model, capsys):
+def test_unreadable_model_is_one_line(model, capsys):
     for unreadable in ("model.safetensors", "config.json", "."):
         place = model / unreadable
         mode = place.stat().st_mode
@@ -73,7 +73,7 @@ def test_an_unreadable_model_is_one_line(model, capsys):
         assert "Permission denied" in said
 
 
-def test_an_unreadable_input_is_one_line(folder, capsys):
+def test_unreadable_input_is_one_line(folder, capsys):
     text = folder / "text"
     text.touch(mode=0)
     for words in (
@@ -101,7 +101,7 @@ OVERWRITES = {
 
 
 @pytest.mark.parametrize("name", OVERWRITES)
-def test_no_command_overwrites_what_it_reads(name, tmp_path, capsys):
+def test_no_command_overwrites_its_input(name, tmp_path, capsys):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("precious")
     assert main([word.format(tmp_path) for word in OVERWRITES[name]]) == 2
@@ -121,13 +121,13 @@ def test_no_command_overwrites_what_it_reads(name, tmp_path, capsys):
         ["vision", "evaluate", "{}/m", "--dataset-name", "folder", "--json", "{}"],
     ],
 )
-def test_a_folder_as_output_is_refused_before_anything_is_read(words, tmp_path, capsys):
+def test_folder_as_output_is_refused(words, tmp_path, capsys):
     assert main([word.format(tmp_path) for word in words]) == 2
     assert "must be a file, but" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_checkpoint])
-def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(write, tmp_path):
+def test_full_disk_is_one_line_and_leaves_nothing(write, tmp_path):
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
@@ -139,13 +139,13 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(write, tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_checkpoint])
-def test_tensors_are_written_through_a_device(write, tmp_path):
+def test_tensors_can_be_written_to_a_device(write, tmp_path):
     null = device(tmp_path, "null")
     write(null, {"weight": torch.zeros(3)})
     assert null.is_char_device()
 
 
-def test_a_full_standard_output_is_one_line(monkeypatch, capsys):
+def test_full_stdout_is_one_line(monkeypatch, capsys):
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["doctor"]) == 2

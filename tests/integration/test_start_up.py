@@ -32,7 +32,7 @@ def of_torch() -> set[str]:
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
-def test_translating_a_line_loads_little_more_than_torch(positions, of_torch, tmp_path):
+def test_translate_imports_little_besides_torch(positions, of_torch, tmp_path):
     model = write_bundle(tmp_path, "resmlp_tiny", options=("--positional-embeddings", positions))
     options = ("--format", "jsonl", "--scores", "--alignments", "--quiet")
     more = loaded_modules(_TRANSLATE, words=("translate", model, *options)) - of_torch

@@ -64,7 +64,7 @@ def run(model, root, tmp_path, *options):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_a_perfect_model_has_everything_right_at_every_batch_size(root, tmp_path, batch_size):
+def test_perfect_model_at_every_batch_size(root, tmp_path, batch_size):
     report = run(save(tmp_path / "model", shade_classifier()), root, tmp_path, "--batch-size", str(batch_size))
     assert report["pictures"] == 11
     assert report["top1"]["right"] == report["top5"]["right"] == 11
@@ -73,7 +73,7 @@ def test_a_perfect_model_has_everything_right_at_every_batch_size(root, tmp_path
     assert {row["class"]: row["pictures"] for row in report["by_class"]} == COUNTS
 
 
-def test_a_constant_model_has_the_share_of_its_class_right(root, tmp_path):
+def test_constant_model(root, tmp_path):
     report = run(save(tmp_path / "model", shade_classifier(constant=0)), root, tmp_path)
     assert report["top1"]["share"] == pytest.approx(5 / 11)
     assert [row["share"] for row in report["by_class"]] == [1.0, 0.0, 0.0]
@@ -84,7 +84,7 @@ def test_a_constant_model_has_the_share_of_its_class_right(root, tmp_path):
     ]
 
 
-def test_the_report_says_what_is_needed_to_get_it_again(root, tmp_path, capsys):
+def test_report_is_reproducible(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     first = run(model, root, tmp_path, "--figure", str(tmp_path / "confusions.png"))
     assert (tmp_path / "confusions.png").read_bytes().startswith(b"\x89PNG")
@@ -105,7 +105,7 @@ def test_the_report_says_what_is_needed_to_get_it_again(root, tmp_path, capsys):
     assert third["top1"]["right"] == 10
 
 
-def test_a_corrupt_picture_stops_it_or_is_named(root, tmp_path, capsys):
+def test_corrupt_image_is_refused_or_skipped(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     broken = root / "val" / "dark" / "1.png"
     broken.write_bytes(broken.read_bytes()[:30])
@@ -120,7 +120,7 @@ def test_a_corrupt_picture_stops_it_or_is_named(root, tmp_path, capsys):
     assert str(broken) in report["skipped"][0]
 
 
-def test_other_classes_are_refused_and_named(root, tmp_path, capsys):
+def test_other_classes_are_refused(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     (root / "val" / "grey").rename(root / "val" / "purple")
     assert main(["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]) == 2
@@ -129,19 +129,19 @@ def test_other_classes_are_refused_and_named(root, tmp_path, capsys):
     assert said.count("\n") == 1
 
 
-def test_the_same_classes_in_another_order_are_refused():
+def test_classes_in_another_order_are_refused():
     with pytest.raises(ResMLPError, match="another order, with 'b' at index 0 instead of 'a'"):
         evaluate.check_same_classes(["a", "b"], ["b", "a"])
     with pytest.raises(ResMLPError, match="'5', '6', '7', '8', '9' and 2 more"):
         evaluate.check_same_classes(list("012"), [str(place) for place in range(12) if place != 3 and place != 4])
 
 
-def test_numbered_classes_take_the_order_of_the_data():
+def test_numbered_classes_are_accepted():
     assert evaluate.check_same_classes(["a", "b"], ["a", "b"])
     assert not evaluate.check_same_classes(["0", "1"], ["a", "b"])
 
 
-def test_any_of_several_labels_counts_as_right():
+def test_any_of_several_labels_is_correct():
     outcome = evaluate.Outcome(np.array([[2, 0], [1, 2], [0, 1]]), [(0, 2), (0, 2), 0], [], 1.0, 1.0, 1.0, None)
     assert outcome.count_correct(1) == 2
     assert outcome.count_correct(2) == 3
@@ -149,7 +149,7 @@ def test_any_of_several_labels_counts_as_right():
     assert evaluate.confusion_matrix(outcome, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
 
 
-def test_wilsons_interval_solves_its_equation():
+def test_wilson_interval_solves_its_equation():
     # The bounds are the shares p for which the observed share lies 1.96 deviations sqrt(p (1 - p) / n) away.
     right, count = 13, 17
     for bound in evaluate.wilson_interval(right, count):
@@ -160,7 +160,7 @@ def test_wilsons_interval_solves_its_equation():
     assert evaluate.wilson_interval(7, 7)[0] < 0.7
 
 
-def test_folding_changes_no_guess_on_real_digits():
+def test_folded_equals_unfolded_on_digits():
     torch.manual_seed(3)
     settings = ClassifierConfig(image_size=8, patch_size=2, channels=1, dim=13, depth=2, num_classes=10)
     images = load_dataset("digits", ".", "valid")
@@ -175,7 +175,7 @@ def test_folding_changes_no_guess_on_real_digits():
 
 
 @pytest.mark.parametrize("classes", [2, 10, 97, 1000])
-def test_confusions_can_be_drawn_for_any_number_of_classes(tmp_path, classes):
+def test_confusion_figure_for_any_number_of_classes(tmp_path, classes):
     generator = np.random.default_rng(3)
     labels = generator.integers(0, classes, 3 * classes)
     wrong = generator.random(len(labels)) < 0.3
@@ -189,7 +189,7 @@ def test_confusions_can_be_drawn_for_any_number_of_classes(tmp_path, classes):
         draw_confusions(tmp_path / "confusions.txt", report, evaluate.confusion_matrix(outcome, classes))
 
 
-def test_the_digest_of_labels_follows_names_and_labels():
+def test_labels_digest_depends_on_names_and_labels():
     pixels = np.zeros((2, 8, 8), np.uint8)
     digests = [
         evaluate.labels_digest(ArraySet(["a", "b"], pixels, labels, "toy"), "/data") for labels in ([0, 1], [0, 0])
@@ -199,7 +199,7 @@ def test_the_digest_of_labels_follows_names_and_labels():
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
-def test_a_damaged_model_is_refused_in_one_line(tmp_path, root, capsys, name):
+def test_damaged_model_is_one_line(tmp_path, root, capsys, name):
     (tmp_path / "empty").write_bytes(b"")
     assert main(["vision", "evaluate", str(tmp_path / name), "--dataset-name", "folder", "--root", str(root)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -13,7 +13,7 @@ ODD_SENTENCES = ("a cat\u2028under\u0085the tree", "the\u00a0dog\rsees \u3000 a 
 
 
 @pytest.mark.parametrize("layout", ["joint", "separate"])
-def test_binary_files_equal_those_of_fairseq_preprocess(prepare, corpus, tmp_path, layout):
+def test_binary_files_equal_fairseq_preprocess(prepare, corpus, tmp_path, layout):
     with (corpus / "test.en").open("ab") as file:
         file.write("".join(f"{sentence}\n" for sentence in ODD_SENTENCES).encode())
     with (corpus / "test.de").open("ab") as file:

@@ -23,7 +23,7 @@ TRAINING = [
 
 
 @pytest.mark.slow
-def test_fairseq_takes_a_shard_each_epoch_and_gives_every_reference_back(prepare, corpus, tmp_path):
+def test_fairseq_trains_on_shards_and_generates(prepare, corpus, tmp_path):
     out = prepare("--shard-pairs", "400", "--bpe-dropout", "0.1", "--dropout-copies", "2")
     folders = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["train_data"]
     assert len(folders) == 4

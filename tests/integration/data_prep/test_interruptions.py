@@ -60,9 +60,7 @@ def _fail_at(patch, number, error):
     ],
     ids=["interrupt", "disk full"],
 )
-def test_stopping_at_any_file_leaves_no_half_file_and_the_next_run_finishes(
-    prepare, small_blocks, monkeypatch, capsys, error, status, message
-):
+def test_stop_at_any_file_leaves_no_partial_file(prepare, small_blocks, monkeypatch, capsys, error, status, message):
     count, whole = _count_files(prepare, monkeypatch)
     assert count > 30
     for number in range(0, count, 2):
@@ -78,7 +76,7 @@ def test_stopping_at_any_file_leaves_no_half_file_and_the_next_run_finishes(
         assert contents(out) == whole
 
 
-def test_a_run_stopped_in_every_step_gets_further_each_time(prepare, small_blocks, monkeypatch, capsys):
+def test_repeatedly_stopped_run_makes_progress(prepare, small_blocks, monkeypatch, capsys):
     _, whole = _count_files(prepare, monkeypatch)
     status, runs = 130, 0
     while status != 0:
@@ -94,7 +92,7 @@ def test_a_run_stopped_in_every_step_gets_further_each_time(prepare, small_block
     assert contents(out) == whole
 
 
-def test_what_a_killed_run_left_half_written_is_swept_away(prepare, monkeypatch):
+def test_partial_files_of_a_killed_run_are_removed(prepare, monkeypatch):
     with monkeypatch.context() as patch:
         _fail_at(patch, 20, KeyboardInterrupt())
         out = prepare(status=130)
@@ -103,7 +101,7 @@ def test_what_a_killed_run_left_half_written_is_swept_away(prepare, monkeypatch)
     assert not list(out.rglob("*.partial"))
 
 
-def test_a_changed_input_after_an_interruption_starts_anew(prepare, corpus, monkeypatch):
+def test_changed_input_restarts_an_interrupted_run(prepare, corpus, monkeypatch):
     with monkeypatch.context() as patch:
         _fail_at(patch, 20, KeyboardInterrupt())
         prepare(status=130)
@@ -112,11 +110,11 @@ def test_a_changed_input_after_an_interruption_starts_anew(prepare, corpus, monk
     assert contents(out) == contents(prepare(name="fresh"))
 
 
-def test_the_working_folder_is_gone_when_all_is_done(prepare):
+def test_work_folder_is_removed_at_the_end(prepare):
     assert not (prepare() / ".work").exists()
 
 
-def test_two_runs_in_one_folder_are_refused(prepare, tmp_path, capsys):
+def test_concurrent_runs_are_refused(prepare, tmp_path, capsys):
     import fcntl
 
     with pytest.MonkeyPatch.context() as patch:
@@ -140,7 +138,7 @@ _SIGN_OF = {"clean": ".work/clean/*.partial", "vocabulary": ".work/sample", "bin
 
 
 @pytest.mark.parametrize("step", _SIGN_OF)
-def test_a_real_interrupt_ends_every_process_with_one_line(large_corpus, tmp_path, step):
+def test_interrupt_of_the_process_group_is_one_line(large_corpus, tmp_path, step):
     words = ["files", "--pair", "en-de", "--from-dir", str(large_corpus), "--out", str(tmp_path / "out")]
     command = [sys.executable, "-m", "data_prep", *words, "--workers", "2", "--vocab-size", "401"]
     with subprocess.Popen(

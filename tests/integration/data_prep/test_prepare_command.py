@@ -54,7 +54,7 @@ def _break_valid(corpus):
     ],
 )
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus, capsys, damage, message, workers):
+def test_damaged_input_is_one_line_and_can_be_repaired(prepare, corpus, capsys, damage, message, workers):
     whole = contents(prepare(name="whole"))
     kept = {path: path.read_bytes() for path in corpus.iterdir()}
     damage(corpus)
@@ -89,7 +89,7 @@ def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus
         (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en is missing"),
     ],
 )
-def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, capsys, words, message):
+def test_invalid_arguments_are_one_line(tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.en").write_text("a\n", encoding="utf-8")
     (tmp_path / "x.de").write_text("b\n", encoding="utf-8")
@@ -99,24 +99,24 @@ def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, cap
     assert message in error
 
 
-def test_own_texts_are_refused_for_a_ready_corpus(tmp_path, capsys):
+def test_own_text_is_refused_for_a_known_corpus(tmp_path, capsys):
     assert main(["demo", "--pair", "en-de", "--out", str(tmp_path / "out"), "--train", "x"]) == 2
     assert "are options of the corpus `files`; leave them out for demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("count", "joint"), [(2, "--joint"), (1, "--no-joint")])
-def test_the_number_of_given_models_must_fit(prepare, model, capsys, count, joint):
+def test_wrong_number_of_models_is_refused(prepare, model, capsys, count, joint):
     prepare(*(["--sentencepiece-model", str(model)] * count), joint, use_model=False, status=2)
     assert "--sentencepiece-model is given" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_model_is_refused(prepare, corpus, capsys):
+def test_invalid_model_is_refused(prepare, corpus, capsys):
     prepare("--sentencepiece-model", str(corpus / "train.en"), use_model=False, status=2)
     assert "cannot be read as a sentencepiece model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kilobytes", [2, 20, 60, 200])
-def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
+def test_failed_write_is_one_line(corpus, tmp_path, kilobytes):
     """A limit on the size of files stands in for a full disk: writes fail in Python and in sentencepiece."""
 
     def limit():
@@ -136,7 +136,7 @@ def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
     assert main(words) == 0
 
 
-def test_a_full_standard_output_is_one_line(prepare, monkeypatch, capsys):
+def test_full_stdout_is_one_line(prepare, monkeypatch, capsys):
     out = prepare()
     capsys.readouterr()
     with Path("/dev/full").open("w") as full:

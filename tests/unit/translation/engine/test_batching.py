@@ -12,7 +12,7 @@ MEMORY = MemoryModel(beam_size=4, vocab_size=32_000, dim=512, layers=6, max_targ
 
 
 @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 20), st.integers(1, 200))
-def test_batches_partition_the_sentences_within_the_limits(lengths, sentences, megabytes):
+def test_batches_partition_sentences_within_limits(lengths, sentences, megabytes):
     batches = make_batches(lengths, BatchLimits(sentences, megabytes), MEMORY)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
@@ -31,7 +31,7 @@ def test_batches_partition_the_sentences_within_the_limits(lengths, sentences, m
         ),
     ],
 )
-def test_batches_are_halved_until_they_fit(error):
+def test_batches_are_halved_when_out_of_memory(error):
     sizes = []
 
     def run(items):

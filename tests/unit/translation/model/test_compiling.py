@@ -27,7 +27,7 @@ def logits_and_gradients(model, batch):
 
 
 @pytest.mark.slow
-def test_compiled_training_gives_the_same_outputs_and_gradients_at_every_size():
+def test_compiled_equals_eager_in_outputs_and_gradients():
     small = ("--encoder-layers", "1", "--decoder-layers", "1")
     dataset, plain = build(*small)
     _, compiled_model = build(*small, "--compile-layers")
@@ -38,7 +38,7 @@ def test_compiled_training_gives_the_same_outputs_and_gradients_at_every_size():
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_trained_compiled_is_run_plainly(monkeypatch):
+def test_evaluation_runs_uncompiled(monkeypatch):
     dataset, model = build("--compile-layers")
     for part in (model.encoder, model.decoder):
         monkeypatch.setattr(part, "compiled_core", lambda *inputs: pytest.fail("compiled"))
@@ -46,7 +46,7 @@ def test_a_model_trained_compiled_is_run_plainly(monkeypatch):
     model(**dataset.collater([dataset[0]])["net_input"])
 
 
-def test_without_a_compiler_the_option_says_so(monkeypatch, tmp_path):
+def test_missing_compiler_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ResMLPError, match=r"--compile-layers requires a C\+\+ compiler"):

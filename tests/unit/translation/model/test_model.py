@@ -157,7 +157,7 @@ def test_layer_scale_zero_leaves_the_embeddings():
     assert torch.equal(decoder(tokens, memory)[0], embedded)
 
 
-def test_attention_refers_to_the_positions_of_the_padded_source():
+def test_attention_indexes_the_padded_source():
     encoder, decoder = make_model()
     rows = sentences([3, 7])
     targets = pad(sentences([5, 5]))
@@ -169,7 +169,7 @@ def test_attention_refers_to_the_positions_of_the_padded_source():
     torch.testing.assert_close(left[1], right[1], **CLOSE)
 
 
-def test_length_beyond_the_positions_is_refused():
+def test_too_long_sequence_is_refused():
     encoder, decoder = make_model(max_len=5)
     with pytest.raises(ResMLPError, match="a sentence of 6 tokens is longer than the 5 positions"):
         encode(encoder, sentences([6]))

@@ -16,7 +16,7 @@ def draws():
     return random.random(), float(np.random.rand()), float(torch.rand(1))
 
 
-def test_the_same_numbers_give_the_same_draws_and_other_numbers_others():
+def test_seeded_generators_are_reproducible():
     with seeded_generators(1, 2, 3):
         first = draws()
     with seeded_generators(1, 2, 3):
@@ -26,7 +26,7 @@ def test_the_same_numbers_give_the_same_draws_and_other_numbers_others():
             assert all(a != b for a, b in zip(draws(), first, strict=True))
 
 
-def test_the_generators_outside_do_not_notice():
+def test_outer_random_state_is_restored():
     def seed_all():
         random.seed(1)
         np.random.seed(1)
@@ -42,7 +42,7 @@ def test_the_generators_outside_do_not_notice():
     assert draws() == expected
 
 
-def test_every_change_of_a_picture_repeats_with_its_numbers():
+def test_augmentation_is_reproducible():
     everything = Augmentation(rand_augment="rand-m9-mstd0.5-inc1", random_erasing=0.5)
     transform = Preprocessing(19).training_transform(everything)
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (23, 29, 3), dtype=np.uint8))
@@ -57,7 +57,7 @@ def test_every_change_of_a_picture_repeats_with_its_numbers():
 
 @pytest.mark.parametrize("count", [1, 2, 6, 7])
 @pytest.mark.parametrize("kind", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
-def test_mixed_targets_are_the_shares_of_the_pictures_mixed(count, kind):
+def test_mixed_targets_are_pixel_fractions(count, kind):
     # picture i is filled with 1 in channel i: what is left of each after mixing is its share
     pictures = torch.zeros(count, 7, 13, 11)
     for i in range(count):
@@ -69,7 +69,7 @@ def test_mixed_targets_are_the_shares_of_the_pictures_mixed(count, kind):
         torch.testing.assert_close(images.mean(dim=(2, 3)), targets, atol=1e-5, rtol=0)
 
 
-def test_pictures_really_mix():
+def test_mixup_pairs_first_and_last_image():
     pictures = torch.eye(5)[:, :, None, None].expand(5, 5, 9, 9).clone()
     with seeded_generators(2):
         _, targets = mix(pictures, torch.arange(5), 5, Augmentation(mixup=0.8))
@@ -78,7 +78,7 @@ def test_pictures_really_mix():
     assert targets[2].tolist() == [0, 0, 1, 0, 0]  # the middle one would meet itself
 
 
-def test_mixup_and_cutmix_take_turns():
+def test_mixup_and_cutmix_alternate():
     kinds = set()
     for number in range(20):
         pictures = torch.eye(2)[:, :, None, None].expand(2, 2, 9, 9).clone()
@@ -89,7 +89,7 @@ def test_mixup_and_cutmix_take_turns():
 
 
 @pytest.mark.parametrize(("count", "repetitions"), [(23, 3), (29, 1), (24, 3), (2, 5)])
-def test_an_epoch_is_as_long_as_the_data_and_repeats_pictures_in_a_row(count, repetitions):
+def test_repeated_augmentation_keeps_epoch_length(count, repetitions):
     order = repeated_order(count, repetitions, seed=3, epoch=1)
     assert len(order) == count
     assert len(set(order.tolist())) == count  # every repetition has a number, and so randomness, of its own
@@ -99,13 +99,13 @@ def test_an_epoch_is_as_long_as_the_data_and_repeats_pictures_in_a_row(count, re
     assert len(set(pictures.tolist())) == -(-count // repetitions)
 
 
-def test_each_epoch_and_seed_has_an_order_of_its_own_which_repeats():
+def test_order_depends_on_seed_and_epoch():
     orders = [repeated_order(97, 3, seed, epoch).tolist() for seed, epoch in ((1, 1), (1, 2), (2, 1))]
     assert len({tuple(order) for order in orders}) == 3
     assert repeated_order(97, 3, 1, 2).tolist() == orders[1]
 
 
-def test_repeated_augmentation_sees_the_pictures_that_deits_sampler_deals_out():
+def test_repeated_augmentation_equals_deit():
     from timm.data.distributed_sampler import RepeatAugSampler
 
     shares = [list(RepeatAugSampler(range(512), num_replicas=2, rank=rank, num_repeats=3)) for rank in (0, 1)]
@@ -127,6 +127,6 @@ def test_repeated_augmentation_sees_the_pictures_that_deits_sampler_deals_out():
         ({"rand_augment": "rand-x9"}, "'rand-x9' is not a RandAugment policy"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(settings, said):
+def test_invalid_settings_are_refused(settings, said):
     with pytest.raises(ResMLPError, match=said):
         Augmentation(**settings)

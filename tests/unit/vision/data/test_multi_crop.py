@@ -30,13 +30,13 @@ def coordinates() -> Image.Image:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_two_large_and_several_small_crops_come_out(channels):
+def test_crop_shapes(channels):
     crops = MultiCrop(MultiCropSettings(CROPS, SMALL), plain(channels))(picture(channels))
     assert crops.large.shape == (2, channels, LARGE, LARGE)
     assert crops.small.shape == (CROPS, channels, SMALL, SMALL)
 
 
-def test_without_small_crops_there_are_none_of_them():
+def test_zero_small_crops():
     assert MultiCrop(MultiCropSettings(0, SMALL), plain())(picture()).small.shape == (0, 3, SMALL, SMALL)
 
 
@@ -47,7 +47,7 @@ def covered(crop: torch.Tensor) -> float:
     return spans[0] * spans[1]
 
 
-def test_large_crops_cover_more_than_the_split_and_small_ones_less():
+def test_crop_area_fractions():
     settings = MultiCropSettings(CROPS, SMALL, split=0.4, smallest=0.1, colours=0.0, blur=0.0)
     make = MultiCrop(settings, plain())
     with seeded_generators(3):
@@ -59,7 +59,7 @@ def test_large_crops_cover_more_than_the_split_and_small_ones_less():
     assert max(small) < 0.4 + 0.05
 
 
-def test_with_everything_off_crops_hold_the_pictures_own_pixels():
+def test_crops_without_augmentation_keep_pixels():
     settings = MultiCropSettings(CROPS, SMALL, flip=0.0, colours=0.0, blur=0.0)
     crops = MultiCrop(settings, plain())(coordinates())
     for crop in (*crops.large, *crops.small):
@@ -68,12 +68,12 @@ def test_with_everything_off_crops_hold_the_pictures_own_pixels():
         assert (crop[2] == 0).all()
 
 
-def test_a_flip_of_one_mirrors_every_crop():
+def test_flip_probability_one_mirrors_every_crop():
     settings = MultiCropSettings(CROPS, SMALL, flip=1.0, colours=0.0, blur=0.0)
     assert all((crop[0].diff(dim=1) <= 0).all() for crop in MultiCrop(settings, plain())(coordinates()).large)
 
 
-def test_blur_and_colours_change_pixels_when_on():
+def test_blur_and_colour_jitter_change_pixels():
     image, sharp = picture(), MultiCropSettings(0, flip=0.0, split=1.0, smallest=1.0, colours=0.0, blur=0.0)
 
     def first(settings: MultiCropSettings) -> torch.Tensor:
@@ -88,7 +88,7 @@ def test_blur_and_colours_change_pixels_when_on():
     assert not torch.equal(coloured[1], first(sharp))
 
 
-def test_the_same_place_in_a_training_gives_the_same_crops():
+def test_crops_are_reproducible():
     make = MultiCrop(MultiCropSettings(CROPS, SMALL), plain())
 
     def draw(*place: int) -> torch.Tensor:
@@ -99,7 +99,7 @@ def test_the_same_place_in_a_training_gives_the_same_crops():
     assert not torch.equal(draw(1, 2, 3), draw(1, 3, 3))
 
 
-def test_both_large_crops_are_drawn_apart():
+def test_large_crops_are_independent():
     large = MultiCrop(MultiCropSettings(CROPS, SMALL), plain())(picture()).large
     assert not torch.equal(large[0], large[1])
 

@@ -28,7 +28,7 @@ def random_kernel(seed=1):
 
 
 @pytest.mark.parametrize("to_grid", [(16, 17), (13, 12), (12, 13)])
-def test_a_shift_of_the_image_remains_a_shift_of_the_response(to_grid):
+def test_shift_equivariance(to_grid):
     weight, _ = interpolate_mixing(convolution((9, 9), random_kernel()), None, (9, 9), to_grid)
     rows, columns = to_grid
     image = torch.zeros(rows, columns, dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_a_shift_of_the_image_remains_a_shift_of_the_response(to_grid):
         torch.testing.assert_close(shifted, response.roll(shift, (0, 1)), atol=1e-12, rtol=1e-12)
 
 
-def test_on_twice_the_grid_the_identity_becomes_the_blur_worked_by_hand():
+def test_identity_becomes_blur_on_doubled_grid():
     # Along one axis a patch took all from itself; now it takes from places 0 and +-1 of a triangle 2 wide:
     # 1/2, 1/4, 1/4. In two axes: the products.
     weight, _ = interpolate_mixing(torch.eye(35, dtype=torch.float64), None, FROM, (14, 10))
@@ -51,7 +51,7 @@ def test_on_twice_the_grid_the_identity_becomes_the_blur_worked_by_hand():
     assert response.count_nonzero() == 9
 
 
-def test_on_its_own_grid_a_matrix_remains_itself():
+def test_same_grid_changes_nothing():
     weight, bias = torch.randn(35, 35), torch.randn(35)
     same_weight, same_bias = interpolate_mixing(weight, bias, FROM, FROM)
     assert torch.equal(same_weight, weight)
@@ -60,7 +60,7 @@ def test_on_its_own_grid_a_matrix_remains_itself():
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_the_mean_over_the_image_remains_the_mean(to_grid):
+def test_image_mean_is_preserved(to_grid):
     patches = to_grid[0] * to_grid[1]
     weight, bias = interpolate_mixing(torch.full((35, 35), 1 / 35), torch.full((35,), 0.3), FROM, to_grid)
     assert weight.shape == (patches, patches)
@@ -70,7 +70,7 @@ def test_the_mean_over_the_image_remains_the_mean(to_grid):
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_sums_of_rows_stay_between_those_of_the_old_rows(to_grid):
+def test_row_sums_stay_in_range(to_grid):
     weight = torch.randn(35, 35, generator=torch.Generator().manual_seed(2))
     sums, new_sums = weight.sum(1), interpolate_mixing(weight, None, FROM, to_grid)[0].sum(1)
     assert new_sums.max() <= sums.max() + 1e-5
@@ -79,7 +79,7 @@ def test_sums_of_rows_stay_between_those_of_the_old_rows(to_grid):
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_gathering_keeps_the_sum_and_the_place(to_grid):
+def test_class_weights_keep_sum_and_centre_of_mass(to_grid):
     weight = torch.zeros(7, 5)
     weight[5, 1] = 3.0  # low in the picture, at its left
     moved = interpolate_class_weights(weight.flatten(), FROM, to_grid).view(to_grid)
@@ -92,7 +92,7 @@ def test_gathering_keeps_the_sum_and_the_place(to_grid):
     assert left.item() == pytest.approx(1.5 / 5, abs=0.3 / columns)
 
 
-def test_rows_and_columns_are_not_confused():
+def test_rows_and_columns_are_not_swapped():
     below = torch.zeros(3, 3, dtype=torch.float64)
     below[2, 1] = 1.0  # every patch takes from the one below
     weight, _ = interpolate_mixing(convolution(FROM, below), None, FROM, (14, 10))
@@ -100,7 +100,7 @@ def test_rows_and_columns_are_not_confused():
     assert response[8, 4] == response.max()  # one old patch below is two new ones
 
 
-def test_every_old_weight_gets_its_gradient():
+def test_every_weight_gets_a_gradient():
     weight, bias = torch.randn(35, 35, requires_grad=True), torch.randn(35, requires_grad=True)
     new_weight, new_bias = interpolate_mixing(weight, bias, FROM, (4, 3))
     (new_weight.square().sum() + new_bias.square().sum()).backward()
