@@ -1,4 +1,4 @@
-"""A bundle translates as fairseq-generate does, whatever the architecture."""
+"""Bundles of every architecture translate like fairseq-generate."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def bundle(checkpoint, out, decoding=DECODING):
 
 
 def joined(text: str) -> str:
-    """fairseq's output as its sentencepiece decoder joins it, with our sign for unknown words."""
+    """fairseq's output, joined like its sentencepiece decoder does, with our symbol for unknown words."""
     return (
         text.replace("<unk>", " \u2047 ").replace(" ", "").replace("\u2581", " ").replace("\u2047", " \u2047 ").strip()
     )
@@ -28,9 +28,9 @@ def joined(text: str) -> str:
 
 def assert_same_as_fairseq(translator, expected, settings=None):
     requests = [Request(line, number) for number, line in enumerate(raw_lines(), 1)]
-    found = translator.translate_requests(requests, settings)
-    assert len(found) == len(expected) == 20
-    for translation, theirs in zip(found, expected, strict=True):
+    translations = translator.translate_requests(requests, settings)
+    assert len(translations) == len(expected) == 20
+    for translation, theirs in zip(translations, expected, strict=True):
         assert [candidate.text.split() for candidate in translation.candidates] == [
             joined(t).split() for _, t in theirs
         ]
@@ -45,15 +45,15 @@ def test_every_architecture_equals_fairseq_generate(arch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--norm", "layernorm", "--share-decoder-input-output-embed"],
         ["--positional-embeddings", "sinusoidal", "--no-mixing-bias", "--no-post-bias"],
         ["--positional-embeddings", "learned", "--no-scale-embedding", "--activation-fn", "relu"],
     ],
 )
-def test_model_options_equal_fairseq_generate(words, tmp_path):
-    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", *words)
+def test_model_options_equal_fairseq_generate(args, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", *args)
     assert_same_as_fairseq(bundle(checkpoint, tmp_path / "model"), fairseq_generate([checkpoint], *OPTIONS))
 
 

@@ -1,4 +1,4 @@
-"""Bad input gives one line that says what is wrong, and exit status 2."""
+"""Bad input gives one error line and exit status 2."""
 
 import json
 import math
@@ -36,9 +36,9 @@ def classifier(tmp_path_factory):
     return folder
 
 
-def error_line(capsys, *words) -> str:
-    """What a command says that ends with status 2."""
-    assert main([str(word) for word in words]) == 2
+def error_line(capsys, *args) -> str:
+    """Runs a command that must end with status 2; returns its error line."""
+    assert main([str(arg) for arg in args]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -46,7 +46,7 @@ def error_line(capsys, *words) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ((), "resmlp-mt: the following arguments are required: SUBCOMMAND; see `resmlp-mt --help`"),
         (("translate",), "resmlp-mt translate: the following arguments are required: model; see `resmlp-mt translate"),
@@ -56,9 +56,9 @@ def error_line(capsys, *words) -> str:
         (("vision", "knn", "M", "--k", "x"), "resmlp-mt vision knn: argument --k: invalid int value: 'x'; see"),
     ],
 )
-def test_usage_error_is_one_line(words, message, capsys):
+def test_usage_error_is_one_line(args, message, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(words)
+        main(args)
     err = capsys.readouterr().err
     assert ended.value.code == 2
     assert err.count("\n") == 1
@@ -90,7 +90,7 @@ def test_closed_stdin_is_one_line(model, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--lenpen", "nan"), "length_penalty must be a number from -10 to 10, but is nan"),
         (("--lenpen", "1e308"), "length_penalty must be a number from -10 to 10, but is 1e+308"),
@@ -101,9 +101,9 @@ def test_closed_stdin_is_one_line(model, capsys, monkeypatch):
         (("--device", "meta"), "device meta is not available"),
     ],
 )
-def test_translate_refuses_values_out_of_range(words, message, model, tmp_path, capsys):
+def test_translate_refuses_values_out_of_range(args, message, model, tmp_path, capsys):
     (tmp_path / "text").write_text("a small dog\n")
-    assert message in error_line(capsys, "translate", model, "--input", tmp_path / "text", *words)
+    assert message in error_line(capsys, "translate", model, "--input", tmp_path / "text", *args)
 
 
 def test_largest_seed_is_accepted(translator):
@@ -111,7 +111,7 @@ def test_largest_seed_is_accepted(translator):
 
 
 def test_beam_too_large_for_memory_is_refused(model, monkeypatch):
-    monkeypatch.setattr(Translator, "_memory", lambda self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
+    monkeypatch.setattr(Translator, "_memory", lambda _self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
     narrow, wide = (Translator.from_pretrained(model, limits=BatchLimits(megabytes=size)) for size in (1, 1000))
     assert wide.translate(["a dog"], beam_size=20)
     assert narrow.translate(["a dog"], beam_size=16)
@@ -129,9 +129,9 @@ def test_beam_too_large_for_memory_is_refused(model, monkeypatch):
 @pytest.mark.parametrize("call", ["translate", "score", "align"])
 def test_single_string_is_refused(call, translator):
     arguments = [("a dog",)] if call == "translate" else [("a dog", ["ein hund"]), (["a dog"], "ein hund")]
-    for words in arguments:
+    for args in arguments:
         with pytest.raises(ResMLPError, match=r"must be a list of strings, not one string; put it in brackets: \['"):
-            getattr(translator, call)(*words)
+            getattr(translator, call)(*args)
 
 
 @pytest.mark.parametrize("lines", [[1], ["a", None], [b"a"], 5, None])
@@ -144,8 +144,8 @@ def test_any_iterable_is_accepted(translator):
     texts = ["a dog", "two men"]
     expected = translator.translate(texts)
     assert translator.translate(iter(texts)) == expected
-    found = translator.translate_requests(Request(text, number) for number, text in enumerate(texts, 1))
-    assert [translation.text for translation in found] == expected
+    translations = translator.translate_requests(Request(text, number) for number, text in enumerate(texts, 1))
+    assert [translation.text for translation in translations] == expected
     assert translator.score(iter(texts), iter(expected)) == translator.score(texts, expected)
     assert translator.align(iter(texts), iter(expected)) == translator.align(texts, expected)
 
@@ -210,12 +210,12 @@ def test_invalid_checkpoint_is_one_line(content, tmp_path, capsys):
         ("inspect", path, "--out", tmp_path / "page"),
     ]
     calls += [("vision", "convert", path, tmp_path / "out"), ("vision", "predict", path, path)]
-    for words in calls:
-        assert str(tmp_path) in error_line(capsys, *words)
+    for args in calls:
+        assert str(tmp_path) in error_line(capsys, *args)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("knn", "--k", "0", "1"), "k must be at least 1, but is 0"),
         (("knn", "--batch-size", "0"), "the batch size must be a whole number from 1"),
@@ -230,14 +230,14 @@ def test_invalid_checkpoint_is_one_line(content, tmp_path, capsys):
         (("evaluate", "--device", "meta"), "device meta is not available"),
     ],
 )
-def test_vision_commands_refuse_values_out_of_range(words, message, classifier, tmp_path, capsys):
+def test_vision_commands_refuse_values_out_of_range(args, message, classifier, tmp_path, capsys):
     from PIL import Image
 
     for split in ("train", "valid"):
         for number, name in enumerate(CLASSES):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("L", (15, 15), 30 * number).save(tmp_path / split / name / "1.png")
-    subcommand, *options = words
+    subcommand, *options = args
     data = ("--dataset-name", "folder", "--root", tmp_path)
     assert message in error_line(capsys, "vision", subcommand, classifier, *data, *options)
 
@@ -248,5 +248,5 @@ def test_invalid_image_size_is_refused(size, classifier, tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(["vision", "convert", str(classifier), str(tmp_path / "out"), "--image-size", str(size)])
         return
-    words = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
-    assert "image_size must be" in error_line(capsys, *words)
+    args = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
+    assert "image_size must be" in error_line(capsys, *args)

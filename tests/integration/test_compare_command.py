@@ -1,4 +1,4 @@
-"""`resmlp-mt compare` from end to end, on toy data with real trainings."""
+"""`resmlp-mt compare` end to end, on toy data with real training runs."""
 
 import json
 import shutil
@@ -25,18 +25,18 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def compare(data: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def compare(data: Path, *args: object) -> subprocess.CompletedProcess[str]:
     command = [BIN / "resmlp-mt", "compare", "--data", data, "--pair", "src-tgt", "--size", "tiny"]
     command += ["--max-tokens", 300, "--cpu", "--resamples", 20, "--work", data.parent / "work"]
-    command += ["--output", data.parent / "out.json", *words]
+    command += ["--output", data.parent / "out.json", *args]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(), timeout=500)
 
 
 def test_systems_are_compared_and_runs_reused(data):
     (data.parent / "own.json").write_text('{"broken": {"options": {"dropout": 7}}}')
-    words = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
-    words = (*words, "--systems", "resmlp", "transformer", "broken")
-    finished = compare(data, *words)
+    args = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
+    args = (*args, "--systems", "resmlp", "transformer", "broken")
+    finished = compare(data, *args)
     assert finished.returncode == 1, finished.stderr[-3000:]
     assert "broken, seed 1, failed and is left out" in finished.stderr
     report = json.loads((data.parent / "out.json").read_text())
@@ -54,7 +54,7 @@ def test_systems_are_compared_and_runs_reused(data):
         path: path.stat().st_mtime_ns for path in (data.parent / "work").rglob("*.json") if "broken" not in str(path)
     }
     assert len(kept) >= 8
-    again = compare(data, *words[:-1])
+    again = compare(data, *args[:-1])
     assert again.returncode == 0, again.stderr[-3000:]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     other = compare(data, "--updates", 30, "--systems", "resmlp")

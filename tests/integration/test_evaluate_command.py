@@ -33,10 +33,10 @@ def model(tmp_path_factory):
     return write_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def evaluate(tmp_path, model, *words) -> dict:
+def evaluate(tmp_path, model, *args) -> dict:
     report = tmp_path / "report.json"
     options = ["--json", report, "--resamples", "20", "--trials", "20"]
-    assert main([str(word) for word in ["evaluate", model, *options, *words]]) == 0
+    assert main([str(word) for word in ["evaluate", model, *options, *args]]) == 0
     return json.loads(report.read_text())
 
 
@@ -59,9 +59,13 @@ def test_scores_of_nearly_empty_translations():
 
 
 def test_tokenised_scores_are_labelled_not_comparable():
-    found = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
-    assert [score.metric for score in found] == ["lower-cased tokenised BLEU", "tokenised BLEU", "compound-split BLEU"]
-    assert all("not comparable" in score.label and "tok:none" in score.signature for score in found)
+    results = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
+    assert [score.metric for score in results] == [
+        "lower-cased tokenised BLEU",
+        "tokenised BLEU",
+        "compound-split BLEU",
+    ]
+    assert all("not comparable" in score.label and "tok:none" in score.signature for score in results)
 
 
 def test_lower_cased_bleu_ignores_only_case():
@@ -177,8 +181,8 @@ def test_tokenised_references_are_refused(mark, model, tmp_path, capsys):
 
 def test_baseline_with_missing_lines_is_refused(model, tmp_path, capsys):
     (tmp_path / "o.txt").write_text("a\n" * 19)
-    words = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
-    assert main(words) == 2
+    args = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
+    assert main(args) == 2
     assert "must have a line for each of the 20 references, but has 19" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""`evaluate` does what its options say, or refuses them before the work."""
+"""Options of `evaluate`: each takes effect, or is refused before translation starts."""
 
 import json
 import os
@@ -131,12 +131,12 @@ def test_files_are_written_before_the_report_is_printed(model, tmp_path, monkeyp
 
 
 def test_scores_are_printed_despite_unwritable_file(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("resmlp_mt.common.files.check_outputs", lambda outputs, inputs: None)
+    monkeypatch.setattr("resmlp_mt.common.files.check_outputs", lambda _outputs, _inputs: None)
     (tmp_path / "folder").mkdir()
     assert evaluate(model, *write_test_set(tmp_path, raw_lines()[:3]), "--json", tmp_path / "folder") == 2
-    said = capsys.readouterr()
-    assert "BLEU" in said.out
-    assert "folder cannot be written" in said.err
+    output = capsys.readouterr()
+    assert "BLEU" in output.out
+    assert "folder cannot be written" in output.err
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_scores_are_printed_despite_unwritable_file(model, tmp_path, capsys, mon
     ],
 )
 def test_outputs_are_checked_first(model, tmp_path, capsys, monkeypatch, options, message):
-    monkeypatch.setattr(decoding, "load_translator", lambda args: pytest.fail("the work has begun"))
+    monkeypatch.setattr(decoding, "load_translator", lambda _args: pytest.fail("the work has begun"))
     data = shutil.copytree(data_folder(), tmp_path / "data")
-    places = {"MODEL": model, "DIR": tmp_path, "DATA": data}
-    for name, path in places.items():
+    paths = {"MODEL": model, "DIR": tmp_path, "DATA": data}
+    for name, path in paths.items():
         options = [option.replace(name, str(path)) if option.startswith(name) else option for option in options]
     assert evaluate(model, *write_test_set(tmp_path, raw_lines()[:2]), *options) == 2
     assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`resmlp-mt inspect` on translation models: what it writes, and what it refuses in one line."""
+"""`resmlp-mt inspect`: its report, and the inputs that it refuses with one line."""
 
 import json
 import os
@@ -27,11 +27,11 @@ from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 VOID = {"meta", "link", "img"}
-NO_ICON = "data:,"  # else a browser asks the server for one
+NO_ICON = "data:,"  # without it, a browser requests one from the server
 
 
 class Page(HTMLParser):
-    """Notices tags that are not closed in order, and collects what a browser would load."""
+    """Checks that tags are closed in order, and collects the addresses that a browser would load."""
 
     def __init__(self, text):
         super().__init__()
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    """A bundle, the checkpoint beside it, and what is written about the checkpoint."""
+    """A folder with a bundle, its checkpoint and the report about the checkpoint."""
     folder = tmp_path_factory.mktemp("inspect")
     toy_bundles.write_bundle(folder)
     assert main(["inspect", str(folder / "checkpoint.pt"), "--out", str(folder / "out"), "--length", "11"]) == 0
@@ -115,7 +115,7 @@ def _tiny_parameters():
 def write_classifier(folder, **changes):
     settings = ClassifierConfig(**{"image_size": 12, "patch_size": 4, "dim": 5, "depth": 2, "num_classes": 7} | changes)
     torch.manual_seed(3)
-    save_classifier(folder, ClassifierModel(settings), [f"class {place}" for place in range(7)], Preprocessing(12))
+    save_classifier(folder, ClassifierModel(settings), [f"class {index}" for index in range(7)], Preprocessing(12))
     return folder
 
 
@@ -133,14 +133,14 @@ def test_classifier_report(tmp_path, capsys):
     assert stack["layers"][1]["sparsity_mixing"] == pytest.approx(float(under))
 
 
-def error_line(words, capsys):
-    """Runs the command, which must end with status 2 and one line; gives that line."""
-    assert main(["inspect", *map(str, words)]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("resmlp-mt inspect: ")
-    assert said.err.count("\n") == 1
-    return said.err
+def error_line(args, capsys):
+    """Runs the command, which must end with status 2; returns its error line."""
+    assert main(["inspect", *map(str, args)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("resmlp-mt inspect: ")
+    assert output.err.count("\n") == 1
+    return output.err
 
 
 @pytest.mark.parametrize("length", ["1", "0", "-3", "41"])

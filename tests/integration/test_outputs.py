@@ -1,4 +1,4 @@
-"""Every command writes its outputs with the usual permissions, over nothing that it reads, and reports a full disk."""
+"""Outputs have default permissions, never overwrite an input, and a full disk is reported."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ def model(request, folder):
 
 @contextmanager
 def as_another_user():
-    """Permissions do not bind root."""
+    """Runs as another user, because root ignores permissions."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -59,34 +59,34 @@ def test_model_files_have_default_permissions(model, folder):
 
 def test_unreadable_model_is_one_line(model, capsys):
     for unreadable in ("model.safetensors", "config.json", "."):
-        place = model / unreadable
-        mode = place.stat().st_mode
-        place.chmod(0)
+        path = model / unreadable
+        mode = path.stat().st_mode
+        path.chmod(0)
         try:
             with as_another_user():
                 status = main(["inspect", str(model), "--out", "/tmp/nowhere"])
         finally:
-            place.chmod(mode)
-        said = capsys.readouterr().err
+            path.chmod(mode)
+        message = capsys.readouterr().err
         assert status == 2
-        assert said.count("\n") == 1
-        assert "Permission denied" in said
+        assert message.count("\n") == 1
+        assert "Permission denied" in message
 
 
 def test_unreadable_input_is_one_line(folder, capsys):
     text = folder / "text"
     text.touch(mode=0)
-    for words in (
+    for args in (
         ["report", text],
         ["translate", "model", "--input", text],
         ["average", text, "--out", "/tmp/nowhere"],
     ):
         with as_another_user():
-            assert main([*map(str, words)]) == 2
+            assert main([*map(str, args)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
 
-# What is read, and the command that would write there; {} is the folder.
+# An input file, and a command that would overwrite it; {} is the folder.
 OVERWRITES = {
     "1.pt": ["average", "{}/1.pt", "{}/2.pt", "--out", "{}/1.pt"],
     "train.log": ["report", "{}/train.log", "--out", "{}/train.log"],
@@ -104,13 +104,13 @@ OVERWRITES = {
 def test_no_command_overwrites_its_input(name, tmp_path, capsys):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("precious")
-    assert main([word.format(tmp_path) for word in OVERWRITES[name]]) == 2
+    assert main([arg.format(tmp_path) for arg in OVERWRITES[name]]) == 2
     assert f"must not overwrite {tmp_path / name}, which" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "precious"
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["average", "{}/1.pt", "--out", "{}"],
         ["report", "{}/train.log", "--out", "{}"],
@@ -121,8 +121,8 @@ def test_no_command_overwrites_its_input(name, tmp_path, capsys):
         ["vision", "evaluate", "{}/m", "--dataset-name", "folder", "--json", "{}"],
     ],
 )
-def test_folder_as_output_is_refused(words, tmp_path, capsys):
-    assert main([word.format(tmp_path) for word in words]) == 2
+def test_folder_as_output_is_refused(args, tmp_path, capsys):
+    assert main([arg.format(tmp_path) for arg in args]) == 2
     assert "must be a file, but" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The commands: line n of the output is the translation of line n of the input, whatever comes in."""
+"""`resmlp-mt translate`, `interactive` and `doctor`: line n of the output translates line n of the input."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ def translator(model):
 
 
 def hard_lines(count: int, seed: int = 1) -> list[bytes]:
-    """Lines as they come: ordinary, blank, endless, emoji, right-to-left, with control characters, not UTF-8."""
+    """Ordinary and difficult lines: blank, very long, emoji, right-to-left, control characters, invalid UTF-8."""
     generator = random.Random(seed)
     strange = [
         *(b"", b"   ", b"\t", b"\x00", b"a\x00b dog", b"\r", b"one\rtwo", b"dog\r", b"\x1b[31m\x07\x08"),
@@ -50,9 +50,9 @@ def hard_lines(count: int, seed: int = 1) -> list[bytes]:
     return generator.choices(strange + 3 * ordinary, k=count)
 
 
-def command(capfd, monkeypatch, *words, stdin=b"") -> tuple[int, bytes, str]:
+def command(capfd, monkeypatch, *args, stdin=b"") -> tuple[int, bytes, str]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
-    status = main([str(word) for word in words])
+    status = main([str(arg) for arg in args])
     out, err = capfd.readouterr()
     return status, out.encode("utf-8", "surrogateescape"), err
 
@@ -61,13 +61,13 @@ def test_output_lines_match_input_lines(model, translator, capfd, monkeypatch):
     lines = hard_lines(150)
     status, out, _ = command(capfd, monkeypatch, "translate", model, stdin=b"\n".join(lines) + b"\n")
     assert status == 0
-    found = out.decode().split("\n")
-    assert found.pop() == ""
-    assert len(found) == len(lines)
+    translations = out.decode().split("\n")
+    assert translations.pop() == ""
+    assert len(translations) == len(lines)
     texts = [line.decode("utf-8", "replace") for line in lines]
-    assert found == translator.translate(texts)
-    assert all(found[n] == "" for n, text in enumerate(texts) if not text.strip())
-    assert found == [translator.translate([text])[0] for text in texts]
+    assert translations == translator.translate(texts)
+    assert all(translations[n] == "" for n, text in enumerate(texts) if not text.strip())
+    assert translations == [translator.translate([text])[0] for text in texts]
 
 
 def test_last_line_without_line_feed_and_empty_input(model, capfd, monkeypatch):
@@ -80,9 +80,9 @@ def test_too_long_line_is_reported(too_long, model, capfd, monkeypatch):
     text = "a small dog runs. " * 30
     stdin = f"a dog\n{text}\na man\n".encode()
     status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", too_long, stdin=stdin)
-    said = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
+    message = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
     assert status == 0
-    assert f"line 2 has 241 sub-words, but the model supports 40: {said}" in err
+    assert f"line 2 has 241 sub-words, but the model supports 40: {message}" in err
     lines = out.decode().split("\n")
     assert len(lines) == 4
     assert (lines[1] == text) == (too_long == "copy")
@@ -103,7 +103,7 @@ def test_split_line_equals_its_translated_pieces(translator):
     assert translator.translate(["".join(pieces)]) == [" ".join(texts)]
 
 
-def test_tsv_and_jsonl_formats(model, translator, capfd, monkeypatch):
+def test_tsv_and_jsonl_formats(model, capfd, monkeypatch):
     options = ["--nbest", 2, "--scores", "--alignments"]
     stdin = b"a small dog\n\n" + b"two men sit. " * 12
     _, tsv, _ = command(capfd, monkeypatch, "translate", model, "--format", "tsv", *options, stdin=stdin)
@@ -142,8 +142,8 @@ def test_html_page_draws_lines_and_escapes_text(model, tmp_path, capfd, monkeypa
 
 def test_constraints_occur_in_the_translation(model, capfd, monkeypatch):
     stdin = "a small dog\tmänner sitzen\twiese\ntwo men\n".encode()
-    words = ["translate", model, "--constraints", "unordered", "--beam", 8, "--max-len-b", 35]
-    _, out, _ = command(capfd, monkeypatch, *words, stdin=stdin)
+    args = ["translate", model, "--constraints", "unordered", "--beam", 8, "--max-len-b", 35]
+    _, out, _ = command(capfd, monkeypatch, *args, stdin=stdin)
     first, second, _ = out.decode().split("\n")
     assert "männer sitzen" in first
     assert "wiese" in first
@@ -159,10 +159,10 @@ def test_invalid_utf8_is_replaced_or_refused(model, capfd, monkeypatch):
     assert "line 2 of the standard input is not UTF-8" in err
 
 
-def start(model, *words, **options) -> subprocess.Popen:
+def start(model, *args, **options) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *words]
-    return subprocess.Popen([str(word) for word in words], cwd=ROOT, env=environment, **options)
+    args = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *args]
+    return subprocess.Popen([str(arg) for arg in args], cwd=ROOT, env=environment, **options)
 
 
 def test_flush_answers_each_line_at_once(model):
@@ -182,8 +182,8 @@ from resmlp_mt.translation.resumable import ResumableOutput
 
 append = ResumableOutput._append
 
-def append_and_die(self, *words):
-    append(self, *words)
+def append_and_die(self, *args):
+    append(self, *args)
     os.kill(os.getpid(), signal.SIGKILL)
 
 ResumableOutput._append = append_and_die
@@ -200,8 +200,8 @@ def test_killed_job_resumes_to_the_same_bytes(ending, model, tmp_path):
     options = ["--input", source, "--quiet", "--beam", 1, "--max-len-b", 3]
     assert start(model, *options, "--output", whole).wait() == 0
     for _ in range(2):
-        words = [sys.executable, "-c", KILLED, "translate", model, *options, "--output", killed, "--resume"]
-        process = subprocess.run(list(map(str, words)), cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        args = [sys.executable, "-c", KILLED, "translate", model, *options, "--output", killed, "--resume"]
+        process = subprocess.run(list(map(str, args)), cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
         assert process.returncode == -signal.SIGKILL
         assert not killed.exists()
     assert start(model, *options, "--output", killed, "--resume").wait() == 0
@@ -213,7 +213,7 @@ def test_killed_job_resumes_to_the_same_bytes(ending, model, tmp_path):
 
 
 def interrupted_job(model, tmp_path, monkeypatch):
-    """Leaves a job that was interrupted behind its first window."""
+    """Leaves a job that was interrupted after its first window."""
     monkeypatch.setattr(jobs, "WINDOW_LINES", 4)
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("a dog\n" * 12)
@@ -232,18 +232,18 @@ def interrupted_job(model, tmp_path, monkeypatch):
 
 def test_interrupted_job_resumes_only_unchanged(model, tmp_path, monkeypatch, capsys):
     source, output = interrupted_job(model, tmp_path, monkeypatch)
-    words = ["translate", str(model), "--input", str(source), "--output", str(output)]
-    assert main(words) == 2
+    args = ["translate", str(model), "--input", str(source), "--output", str(output)]
+    assert main(args) == 2
     assert "--resume continues it, --overwrite starts again" in capsys.readouterr().err
-    assert main([*words, "--resume", "--beam", "2"]) == 2
+    assert main([*args, "--resume", "--beam", "2"]) == 2
     assert f"{output} belongs to another job: beam size was 4 and is now 2" in capsys.readouterr().err
     source.write_text("a cat\n" * 12)
-    assert main([*words, "--resume"]) == 2
+    assert main([*args, "--resume"]) == 2
     assert "the input has changed" in capsys.readouterr().err
     source.write_text("a dog\n" * 12)
-    assert main([*words, "--resume"]) == 0
+    assert main([*args, "--resume"]) == 0
     assert len(output.read_text().splitlines()) == 12
-    assert main([*words, "--resume"]) == 0
+    assert main([*args, "--resume"]) == 0
     assert "nothing to resume" in capsys.readouterr().err
 
 
@@ -261,10 +261,10 @@ def test_finished_job_of_another_model_is_refused(model, tmp_path, capsys):
 def test_output_never_overwrites_an_input(option, model, tmp_path, capsys):
     source = tmp_path / "a.txt"
     source.write_text("a dog\n")
-    for path, said in ((source, "--input reads"), (model / "model.safetensors", "MODEL reads")):
+    for path, message in ((source, "--input reads"), (model / "model.safetensors", "MODEL reads")):
         before = path.read_bytes()
         assert main(["translate", str(model), "--input", str(source), option, str(path)]) == 2
-        assert f"{option} must not overwrite {path}, which {said}" in capsys.readouterr().err
+        assert f"{option} must not overwrite {path}, which {message}" in capsys.readouterr().err
         assert path.read_bytes() == before
     same = [str(tmp_path / "same"), "--html", str(tmp_path / "same")]
     assert main(["translate", str(model), "--input", str(source), "--output", *same]) == 2
@@ -274,13 +274,13 @@ def test_output_never_overwrites_an_input(option, model, tmp_path, capsys):
 def test_device_output_is_written_in_place(model, tmp_path, capsys):
     source, null, full = tmp_path / "a.txt", device(tmp_path, "null"), device(tmp_path, "full")
     source.write_text("a dog\n")
-    words = ["translate", str(model), "--input", str(source), "--output"]
-    assert main([*words, str(full), "--resume"]) == 2
+    args = ["translate", str(model), "--input", str(source), "--output"]
+    assert main([*args, str(full), "--resume"]) == 2
     assert "--resume requires a regular file as --output" in capsys.readouterr().err
-    assert main([*words, str(full)]) == 2
-    said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
-    assert capsys.readouterr().err == f"{said} or choose another path\n"
-    assert main([*words, str(null), "--html", str(null)]) == 0
+    assert main([*args, str(full)]) == 2
+    message = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
+    assert capsys.readouterr().err == f"{message} or choose another path\n"
+    assert main([*args, str(null), "--html", str(null)]) == 0
     assert null.is_char_device()
 
 
@@ -335,18 +335,18 @@ def test_prompt_commands(translator):
     assert "-" in session.answer("a small dog").split("\n")[1]
     assert ":nbest N" in session.answer(":help")
     assert session.answer("") == ""
-    for wrong, said in (
+    for wrong, message in (
         (":beam x", "must be given a number"),
         (":beam 0", "a whole number from 1 to 10000"),
         (":what", "type :help"),
     ):
-        with pytest.raises(ResMLPError, match=said):
+        with pytest.raises(ResMLPError, match=message):
             session.answer(wrong)
 
 
 def test_prompt_survives_an_interrupt(model, monkeypatch, capsys):
     answers = iter(["a dog", "two men", ":beam x", ":quit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(answers))
     monkeypatch.setattr(interactive, "_load_history", lambda: None)
     original, calls = Translator.translate_requests, []
 
@@ -378,7 +378,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_translate_needs_no_fairseq(model):
-    words = [sys.executable, "-c", WITHOUT_FAIRSEQ, "translate", str(model)]
-    finished = subprocess.run(words, input=b"a dog\n\n", capture_output=True, cwd=ROOT, check=False)
+    args = [sys.executable, "-c", WITHOUT_FAIRSEQ, "translate", str(model)]
+    finished = subprocess.run(args, input=b"a dog\n\n", capture_output=True, cwd=ROOT, check=False)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count(b"\n") == 2

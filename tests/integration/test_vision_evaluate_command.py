@@ -1,4 +1,4 @@
-"""`resmlp-mt vision evaluate`: the counts are right, the intervals hold, and what does not fit is said."""
+"""`resmlp-mt vision evaluate`: counts, intervals, reports, refused inputs."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ COUNTS = {"bright": 5, "dark": 3, "grey": 3}
 
 
 def shade_classifier(constant=None):
-    """A classifier that tells the three shades apart by the mean of the pixels, or always says class `constant`."""
+    """A classifier of the three shades by the mean of the pixels, or one that always predicts class `constant`."""
     settings = ClassifierConfig(image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=3, layer_scale=0.0)
     classifier = ClassifierModel(settings).eval()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def shade_classifier(constant=None):
 
 @pytest.fixture
 def root(tmp_path):
-    """11 pictures in a folder of classes."""
+    """11 images in class folders."""
     for name, count in COUNTS.items():
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
         for number in range(count):
@@ -58,8 +58,8 @@ def save(folder, loaded):
 
 
 def run(model, root, tmp_path, *options):
-    words = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
-    assert main([*words, "--json", str(tmp_path / "report.json"), *options]) == 0
+    args = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
+    assert main([*args, "--json", str(tmp_path / "report.json"), *options]) == 0
     return json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
 
@@ -88,9 +88,9 @@ def test_report_is_reproducible(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     first = run(model, root, tmp_path, "--figure", str(tmp_path / "confusions.png"))
     assert (tmp_path / "confusions.png").read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr().out
-    assert "top-1  100.00%" in said
-    assert "images/s" in said
+    output = capsys.readouterr().out
+    assert "top-1  100.00%" in output
+    assert "images/s" in output
     assert first["settings"]["folded"] is True
     assert first["settings"]["preprocessing"]["interpolation"] == "bicubic"
     assert {"torch", "torchvision", "pillow", "resmlp-mt"} <= set(first["versions"])
@@ -109,11 +109,11 @@ def test_corrupt_image_is_refused_or_skipped(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     broken = root / "val" / "dark" / "1.png"
     broken.write_bytes(broken.read_bytes()[:30])
-    words = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
-    assert main(words) == 2
-    said = capsys.readouterr().err
-    assert str(broken) in said
-    assert said.count("\n") == 1
+    args = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
+    assert main(args) == 2
+    output = capsys.readouterr().err
+    assert str(broken) in output
+    assert output.count("\n") == 1
     report = run(model, root, tmp_path, "--corrupt-images", "skip")
     assert report["pictures"] == 10
     assert len(report["skipped"]) == 1
@@ -124,16 +124,16 @@ def test_other_classes_are_refused(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     (root / "val" / "grey").rename(root / "val" / "purple")
     assert main(["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]) == 2
-    said = capsys.readouterr().err
-    assert "lacks 'grey' and also has 'purple'" in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "lacks 'grey' and also has 'purple'" in output
+    assert output.count("\n") == 1
 
 
 def test_classes_in_another_order_are_refused():
     with pytest.raises(ResMLPError, match="another order, with 'b' at index 0 instead of 'a'"):
         evaluate.check_same_classes(["a", "b"], ["b", "a"])
     with pytest.raises(ResMLPError, match="'5', '6', '7', '8', '9' and 2 more"):
-        evaluate.check_same_classes(list("012"), [str(place) for place in range(12) if place != 3 and place != 4])
+        evaluate.check_same_classes(list("012"), [str(index) for index in range(12) if index != 3 and index != 4])
 
 
 def test_numbered_classes_are_accepted():
@@ -150,7 +150,7 @@ def test_any_of_several_labels_is_correct():
 
 
 def test_wilson_interval_solves_its_equation():
-    # The bounds are the shares p for which the observed share lies 1.96 deviations sqrt(p (1 - p) / n) away.
+    # At the bounds p, the observed fraction is 1.96 standard deviations sqrt(p (1 - p) / n) away.
     right, count = 13, 17
     for bound in evaluate.wilson_interval(right, count):
         deviations = abs(right / count - bound) / math.sqrt(bound * (1 - bound) / count)
@@ -181,7 +181,7 @@ def test_confusion_figure_for_any_number_of_classes(tmp_path, classes):
     wrong = generator.random(len(labels)) < 0.3
     guesses = np.where(wrong, generator.integers(0, classes, len(labels)), labels)[:, None]
     outcome = evaluate.Outcome(guesses, labels.tolist(), [], 1.0, 1.0, 1.0, None)
-    names = [f"class $ {place} with a long name" for place in range(classes)]
+    names = [f"class $ {index} with a long name" for index in range(classes)]
     report = evaluate.describe(outcome, names)
     draw_confusions(tmp_path / "confusions.png", report, evaluate.confusion_matrix(outcome, classes))
     assert Image.open(tmp_path / "confusions.png").width > 1000

@@ -19,7 +19,7 @@ from resmlp_mt.translation.search.settings import SearchSettings
 
 @dataclass
 class ToyTask:
-    """The part of a task that building a model requires."""
+    """The attributes of a task that model building requires."""
 
     source_dictionary: Dictionary
     target_dictionary: Dictionary
@@ -52,9 +52,7 @@ def ours(model) -> TranslationModel:
     return TranslationModel(model.encoder.core, model.decoder.core)
 
 
-def fairseq_search(
-    models, task: ToyTask, settings: SearchSettings, sources: list[Source], pad_left: bool = True
-) -> list[list[Hypothesis]]:
+def fairseq_search(models, task: ToyTask, settings: SearchSettings, sources: list[Source]) -> list[list[Hypothesis]]:
     """Translates with fairseq's generator, all sentences in one batch."""
     options = Namespace(
         beam=settings.beam_size,

@@ -26,7 +26,7 @@ def toy_config(dim: int = 14, max_len: int = 19, num_layers: int = 3, **changes)
 
 
 def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
-    """Moves every parameter away from where it starts, so that no bias is zero and no scale is one."""
+    """Perturbs every parameter, so that no bias is zero and no scale is one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -35,7 +35,7 @@ def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
 
 
 def make_model(tie_output: bool = True, **changes) -> tuple[Encoder, Decoder]:
-    """Makes an encoder and a decoder with shaken parameters from changes to `toy_config`."""
+    """Makes an encoder and a decoder with perturbed parameters from changes to `toy_config`."""
     torch.manual_seed(1)
     config = toy_config(**changes)
     table = build_token_embedding(VOCAB_SIZE, config.encoder.dim, PAD)
@@ -53,7 +53,7 @@ def sentences(lengths: list[int], seed: int = 5) -> list[torch.Tensor]:
 
 
 def pad(rows: list[torch.Tensor], left: bool = False, width: int | None = None) -> torch.Tensor:
-    """Batches sentences: (batch, width), padded on the side asked for."""
+    """Batches sentences: (batch, width), padded on the left or on the right."""
     width = width or max(len(row) for row in rows)
     batch = torch.full((len(rows), width), PAD)
     for target, row in zip(batch, rows, strict=True):

@@ -1,4 +1,4 @@
-"""Small archives in the form of the real corpora, to be served by a local server."""
+"""Small archives in the format of the real corpora, for a local server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pack_zip(members: Mapping[str, bytes]) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """The digest of a served file, as `--overrides` wants it."""
+    """The digest of a served file, in the format of `--overrides`."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -47,7 +47,7 @@ def sgm(pairs: list[tuple[str, str]], side: int, kind: str = "srcset") -> bytes:
 
 
 def wmt14_files(train: list[tuple[str, str]], valid: list[tuple[str, str]], test: list[tuple[str, str]]):
-    """The archives of WMT14 English-French, each set holding a part of the training pairs.
+    """The archives of WMT14 English-French, each with a part of the training pairs.
 
     Args:
         train: 50 or more pairs, English first.

@@ -26,7 +26,7 @@ def toy_settings(**changes) -> ClassifierConfig:
 
 
 def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.Module:
-    """Moves every parameter and running statistic away from where it starts: no bias is zero, no scale is one."""
+    """Perturbs every parameter and running statistic, so that no bias is zero and no scale is one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.state_dict().values():
@@ -36,7 +36,7 @@ def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.M
 
 
 def toy_classifier(**changes) -> ClassifierModel:
-    """A classifier with shaken parameters, in evaluation mode, from changes to `toy_settings`."""
+    """A classifier with perturbed parameters, in evaluation mode, from changes to `toy_settings`."""
     torch.manual_seed(1)
     return shake(ClassifierModel(toy_settings(**changes))).eval()
 
@@ -47,10 +47,10 @@ def toy_images(settings: ClassifierConfig, batch: int = 3, seed: int = 5) -> tor
 
 
 def square_classifier(**changes) -> ClassifierModel:
-    """One for square grey images of 15 x 15 pixels, as a bundle with `square_preprocessing` needs it."""
+    """A toy classifier of grey images of 15 x 15 pixels, for bundles with `square_preprocessing`."""
     return toy_classifier(image_size=15, channels=1, **changes)
 
 
 def square_preprocessing() -> Preprocessing:
-    """For `square_classifier`."""
+    """Preprocessing of `square_classifier`."""
     return Preprocessing(15, 1, (0.3,), (0.7,), 0.8, "bilinear")

@@ -1,4 +1,4 @@
-"""Every corpus from its archives at a local server to a data set, and archives that are not as they should be."""
+"""Every corpus from its archives on a local server to a data set, and bad archives."""
 
 import gzip
 import io
@@ -23,25 +23,25 @@ REVERSED = [(german, english) for english, german in PAIRS]
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Attempts follow one another at once, and none reaches beyond this machine."""
+    """Retries without waiting."""
     monkeypatch.setattr(download, "WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
 def run(tmp_path, server):
-    """Runs the command with the local server for a mirror and corrections for the small files."""
+    """Runs the command with the local server as mirror and overrides for the small files."""
 
     def prepare(corpus, pair, counts, *options, status=0):
         parts = CORPORA[corpus].parts(Request(*pair.split("-")))
         sources = {source.name for part in parts for source in part.sources()}
-        # The official addresses are taken away: these tests stay on this machine.
+        # The official URLs are removed: these tests stay on this machine.
         known = {name: {"urls": [], "size": None, "digest": None, "text_digest": None} for name in sources}
         known |= {name: {**known[name], "digest": digest(server.files[name])} for name in sources & set(server.files)}
         overrides = tmp_path / "overrides.json"
         overrides.write_text(json.dumps({"sources": known, "expected_pairs": counts}), encoding="utf-8")
-        words = [corpus, "--pair", pair, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-        words += ["--mirror", server.url, "--overrides", str(overrides), "--workers", "1"]
-        assert main([*words, "--vocab-size", "350", *options]) == status
+        args = [corpus, "--pair", pair, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+        args += ["--mirror", server.url, "--overrides", str(overrides), "--workers", "1"]
+        assert main([*args, "--vocab-size", "350", *options]) == status
         return tmp_path / "out"
 
     return prepare
@@ -106,9 +106,9 @@ def test_wrong_number_of_pairs_is_refused(run, wmt14, capsys):
 def test_downloads_are_reused_without_network(run, wmt14, server, tmp_path):
     run("wmt14", "en-fr", wmt14)
     server.files.clear()
-    words = ["wmt14", "--pair", "en-fr", "--out", str(tmp_path / "again"), "--from-dir", str(tmp_path / "cache")]
-    words += ["--overrides", str(tmp_path / "overrides.json"), "--vocab-size", "350", "--workers", "1"]
-    assert main(words) == 0
+    args = ["wmt14", "--pair", "en-fr", "--out", str(tmp_path / "again"), "--from-dir", str(tmp_path / "cache")]
+    args += ["--overrides", str(tmp_path / "overrides.json"), "--vocab-size", "350", "--workers", "1"]
+    assert main(args) == 0
 
 
 def test_iwslt14_splits_equal_fairseq(run, server):
@@ -148,8 +148,8 @@ def test_multi30k_text_digest_and_test_sets(run, server, tmp_path, capsys):
         "test2": "test_2018_flickr",
         "test3": "test_2017_mscoco",
     }
-    words = ["multi30k", "--pair", "en-de", "--out", str(tmp_path / "real"), "--from-dir", str(tmp_path / "cache")]
-    assert main(words) == 2
+    args = ["multi30k", "--pair", "en-de", "--out", str(tmp_path / "real"), "--from-dir", str(tmp_path / "cache")]
+    assert main(args) == 2
     assert "should have text with sha256:460a15fb" in capsys.readouterr().err
 
 

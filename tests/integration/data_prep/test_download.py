@@ -1,4 +1,4 @@
-"""Downloads against a server that drops, moves, loses and alters files."""
+"""Downloads from a server with dropped connections, redirects, missing and altered files."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ def _digest(content=CONTENT):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Attempts follow one another at once."""
+    """Retries without waiting."""
     monkeypatch.setattr(download_module, "WAIT_SECONDS", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""From files to a data set: what comes out, and that it does not depend on how it was made."""
+"""From files to a data set: contents, cleaning, splits, vocabularies, invariance to workers and formats."""
 
 import gzip
 import json
@@ -151,7 +151,7 @@ def test_removed_pairs_are_kept_on_request(prepare, corpus):
         path.stem: [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
         for path in (out / "removed").iterdir()
     }
-    assert {rule: [row[1] for row in found] for rule, found in rows.items()} == {
+    assert {rule: [row[1] for row in matches] for rule, matches in rows.items()} == {
         "empty": ["301"],
         "identical-sides": ["302"],
         "duplicate": ["303"],
@@ -298,9 +298,9 @@ def test_order_is_kept_across_chunks(prepare, corpus):
     out = prepare("--workers", "2")
     model = load_model(out / "spm.model")
     texts = [model.decode(ids[:-1]) for ids in _sentences(out, "train.en-de.de")]
-    wanted = [tgt for _, tgt in pairs]
+    targets = [tgt for _, tgt in pairs]
     assert len(texts) == _manifest(out)["splits"]["train"]["pairs"] > CHUNK_PAIRS
-    positions = {tgt: place for place, tgt in enumerate(wanted)}
+    positions = {tgt: index for index, tgt in enumerate(targets)}
     assert [positions[text] for text in texts] == sorted(positions[text] for text in texts)
 
 

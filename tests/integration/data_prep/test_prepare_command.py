@@ -1,4 +1,4 @@
-"""Bad input ends in one clear line and exit status 2, and the next run, with the input mended, finishes the work."""
+"""Bad input gives one error line and exit status 2; the next run, with repaired input, finishes."""
 
 import gzip
 import os
@@ -72,7 +72,7 @@ def test_damaged_input_is_one_line_and_can_be_repaired(prepare, corpus, capsys, 
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["--pair", "en"], "--pair must be SRC-TGT, for example en-de, but is 'en'"),
         (["--pair", "en-en"], "--pair must name two different languages"),
@@ -89,11 +89,11 @@ def test_damaged_input_is_one_line_and_can_be_repaired(prepare, corpus, capsys, 
         (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en is missing"),
     ],
 )
-def test_invalid_arguments_are_one_line(tmp_path, monkeypatch, capsys, words, message):
+def test_invalid_arguments_are_one_line(tmp_path, monkeypatch, capsys, args, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.en").write_text("a\n", encoding="utf-8")
     (tmp_path / "x.de").write_text("b\n", encoding="utf-8")
-    assert main(["files", *words, "--out", str(tmp_path / "out")]) == 2
+    assert main(["files", *args, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert message in error
@@ -123,9 +123,9 @@ def test_failed_write_is_one_line(corpus, tmp_path, kilobytes):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes << 10, kilobytes << 10))
 
-    words = ["files", "--pair", "en-de", "--from-dir", str(corpus), "--out", str(tmp_path / "out")]
-    words += ["--vocab-size", "350"]
-    command = [sys.executable, "-m", "data_prep", *words]
+    args = ["files", "--pair", "en-de", "--from-dir", str(corpus), "--out", str(tmp_path / "out")]
+    args += ["--vocab-size", "350"]
+    command = [sys.executable, "-m", "data_prep", *args]
     finished = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=limit, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -133,7 +133,7 @@ def test_failed_write_is_one_line(corpus, tmp_path, kilobytes):
     assert finished.returncode == 2
     assert len(lines) == 1
     assert not (tmp_path / "out" / "manifest.json").exists()
-    assert main(words) == 0
+    assert main(args) == 0
 
 
 def test_full_stdout_is_one_line(prepare, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The data report: one page that says what the manifest and the data say, and loads nothing."""
+"""The data report: one self-contained page with the numbers of the manifest and the data."""
 
 import re
 from html.parser import HTMLParser
@@ -23,7 +23,7 @@ class _Checker(HTMLParser):
         super().__init__()
         self.open, self.text = [], []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002 - HTMLParser's signature
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -75,7 +75,7 @@ def test_report_leaves_the_data_set_valid(prepare):
     prepare()
 
 
-def test_folder_without_data_set_is_refused(tmp_path, capsys):
+def test_folder_without_data_set_is_refused(tmp_path):
     with pytest.raises(ResMLPError, match=r"holds no finished data set: it has no manifest\.json"):
         load_data_set(tmp_path)
     assert main(["data-report", str(tmp_path)]) == 2

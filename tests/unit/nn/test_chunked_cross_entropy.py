@@ -1,4 +1,4 @@
-"""The chunked loss is the label-smoothed cross-entropy, whatever the library that multiplies."""
+"""The chunked loss equals label-smoothed cross-entropy, with oneDNN and without."""
 
 import pytest
 import torch
@@ -107,7 +107,7 @@ def test_linear_layer_is_packed_for_inference():
 
 
 def test_number_of_matmul_shapes_is_bounded(monkeypatch):
-    """oneDNN caches code for every shape that it has multiplied, without a limit."""
+    """oneDNN caches a kernel for every shape without a limit."""
     monkeypatch.setattr(dispatch, "ONEDNN_IS_FASTER", True)
     monkeypatch.setattr(dispatch, "SMALLEST_MATMUL", 0)
     monkeypatch.setattr(loss_module, "CHUNK_ROWS", 64)

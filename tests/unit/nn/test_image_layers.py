@@ -1,4 +1,4 @@
-"""The laws of the layers of image classifiers: patches, other mixings, batch norm, fused and folded Affines."""
+"""Layers of image classifiers: patches, mixing variants, batch norm, fused and folded affines."""
 
 import copy
 
@@ -86,14 +86,14 @@ SUBLAYERS = {"mixing": lambda: FullTokenMixing(PATCHES), "channels": lambda: Cha
 
 
 def pair_of_blocks(sublayer, norm, post_bias=True):
-    """The same block, once plain and once fused."""
+    """Returns the same block without and with fused affines."""
     plain = randomised(ResidualBlock(sublayer(), DIM, norm, post_bias=post_bias))
     fused = copy.deepcopy(plain)
     fused.fuse_affine = True
     return plain.train(), fused.train()
 
 
-@pytest.mark.parametrize("batch", [1, BATCH])  # so few tokens that nothing is fused, and more
+@pytest.mark.parametrize("batch", [1, BATCH])  # too few tokens for fusing, and enough
 @pytest.mark.parametrize("norm", ["affine", "layernorm", "batchnorm", "none"])
 @pytest.mark.parametrize("sublayer", SUBLAYERS.values(), ids=SUBLAYERS)
 def test_fused_equals_plain_in_outputs_and_gradients(sublayer, norm, batch, monkeypatch):
@@ -132,7 +132,7 @@ def test_folding_removes_affine_and_batch_norm(sublayer, norm):
 
 
 def test_small_layer_scale_does_not_underflow_in_float16():
-    """1e-6 times a weight of 0.02 is 0 in float16; behind the sublayer it scales what is large enough."""
+    """1e-6 times a weight of 0.02 underflows in float16; the scale is applied to the output of the sublayer instead."""
     block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=1e-6, post_bias=False, fuse_affine=True)
     with torch.no_grad():
         block.sublayer.fc2.weight.fill_(0.02)

@@ -1,4 +1,4 @@
-"""The laws of the other layers: Affine, MLP, residual block, cross-attention, alignment of padding, packing."""
+"""The other layers: affine, MLP, residual block, cross-attention, padding alignment, packing."""
 
 import math
 
@@ -183,7 +183,7 @@ def test_left_align_keeps_the_order_of_tokens():
 def test_sinusoids_equal_formula():
     table = sinusoids(3, 4)
     assert table[0].tolist() == [0.0, 1.0, 0.0, 1.0]
-    # pairs of features turn at speeds 1 and 10000 ** -(2 / 4) = 1 / 100
+    # the pairs of features have the frequencies 1 and 10000 ** -(2 / 4) = 1 / 100
     expected = [math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]
     torch.testing.assert_close(table[2], torch.tensor(expected))
 
@@ -199,7 +199,7 @@ def test_packed_equals_plain_linear(bias):
     assert packed.weight is linear.weight
     with torch.no_grad():
         torch.testing.assert_close(packed(x), linear(x), atol=1e-5, rtol=1e-5)
-        linear.weight.add_(1.0)  # a change in place is seen
+        linear.weight.add_(1.0)  # an in-place change takes effect
         torch.testing.assert_close(packed(x), linear(x), atol=1e-5, rtol=1e-5)
         packed.double()
         torch.testing.assert_close(packed(x.double()), nn.functional.linear(x.double(), packed.weight, packed.bias))

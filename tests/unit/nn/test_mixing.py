@@ -1,4 +1,4 @@
-"""The laws of token mixing: causality, padding, the submatrix in use, step equals sequence, folded equals unfolded."""
+"""Token mixing: causality, padding, submatrix, step equals sequence, folded equals unfolded."""
 
 import pytest
 import torch
@@ -111,7 +111,7 @@ def test_step_equals_sequence_across_reorders():
     steps, slots = INITIAL_CAPACITY + 3, 5
     mixing = CausalTokenMixing(steps, init_std=0.5)
     cache = MixingCache(BeamHistory(2, slots, torch.device("cpu")))
-    inputs = torch.randn(0, 2, DIM)  # what each row has seen: (steps, rows, DIM)
+    inputs = torch.randn(0, 2, DIM)  # the inputs of each row so far: (steps, rows, DIM)
     for step in range(steps):
         newest = torch.randn(inputs.size(1), DIM)
         inputs = torch.cat([inputs, newest[None]])

@@ -1,4 +1,4 @@
-"""Resumable output: no line is lost, no outdated file passes as finished, one job writes at a time."""
+"""Resumable output: no line is lost, no outdated file counts as finished, one job writes at a time."""
 
 import io
 import json

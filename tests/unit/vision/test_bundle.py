@@ -1,4 +1,4 @@
-"""A classifier's bundle comes back as it was; a damaged or hostile one is refused in one line, and nothing is run."""
+"""Classifier bundles survive a round trip; damaged and hostile ones are refused with one line, and no code is run."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_round_trip(changes, tmp_path):
     state = loaded.classifier.state_dict()
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     images = toy_images(model.settings)
-    torch.testing.assert_close(loaded.classifier(images), model(images))  # other addresses may round otherwise
+    torch.testing.assert_close(loaded.classifier(images), model(images))  # rounding may depend on memory alignment
     loaded.classifier.train()(images).sum().backward()  # it can be trained further
 
 
@@ -73,8 +73,8 @@ def test_inconsistent_parts_are_not_written(tmp_path):
         (model, CLASSES, replace(images, image_size=12), "images of 12 pixels"),
         (toy_classifier(image_size=15), CLASSES, images, "images of 1 channels, but the model has 2"),
     ]
-    for *parts, said in wrong:
-        with pytest.raises(ResMLPError, match=said):
+    for *parts, expected in wrong:
+        with pytest.raises(ResMLPError, match=expected):
             save_classifier(tmp_path / "bundle", *parts)
     folded = square_classifier()
     folded.optimize_for_inference()
@@ -100,7 +100,7 @@ def change_config(bundle, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda c: c.update(format=2), "the format has revision 2, but this version reads revisions up to 1"),
         (lambda c: c.pop("classes"), "'classes'"),
@@ -122,7 +122,7 @@ def change_config(bundle, change):
         (lambda c: c["settings"].update(mixing="conv"), "layers.0.mixing.sublayer"),
         (lambda c: c["settings"].update(pooling="class_mlp"), "class_embedding"),
         (lambda c: c["settings"].update(colour="red"), "the option 'colour' is unknown"),
-        (lambda c: c["settings"].pop("dim"), "shape (11, 9) instead of (384, 9)"),  # the default takes its place
+        (lambda c: c["settings"].pop("dim"), "shape (11, 9) instead of (384, 9)"),  # the default is used instead
         (lambda c: c["preprocessing"].update(mean=[0.5, 0.5]), "mean"),
         (lambda c: c["preprocessing"].update(crop="large"), "crop must be a number from 0 to 1, but is 'large'"),
         (lambda c: c["preprocessing"].update(image_size=15.5), "image size must be a whole number"),
@@ -131,9 +131,9 @@ def change_config(bundle, change):
         (lambda c: c.update(digest="sha256:0"), "is missing or does not match the digest"),
     ],
 )
-def test_invalid_configuration_is_refused(change, said, bundle):
+def test_invalid_configuration_is_refused(change, expected, bundle):
     change_config(bundle, change)
-    assert said in refusal(bundle)
+    assert expected in refusal(bundle)
 
 
 def test_wrong_shape_with_valid_digest_is_refused(bundle):
@@ -152,7 +152,7 @@ def test_extra_parameter_is_refused(bundle):
 
 
 def checkpoint(path, **changes):
-    """What fairseq-train writes, as far as it is read here."""
+    """Writes the parts of a fairseq-train checkpoint that are read; returns its model."""
     model = square_classifier(pooling="class_mlp")
     of_the_task = {"image_size": None, "channels": None, "num_classes": None}
     content = {
@@ -170,7 +170,7 @@ def test_fairseq_checkpoint_loads(tmp_path):
     assert loaded.classifier.settings == model.settings
     assert (loaded.classes, loaded.preprocessing) == (CLASSES, square_preprocessing())
     images = toy_images(model.settings)
-    torch.testing.assert_close(loaded.classifier(images), model(images))  # other addresses may round otherwise
+    torch.testing.assert_close(loaded.classifier(images), model(images))  # rounding may depend on memory alignment
 
 
 def test_checkpoint_with_command_line_namespace_loads(tmp_path):

@@ -1,4 +1,4 @@
-"""Weights of timm and deit: the same logits, round trips without a bit lost, and what is refused."""
+"""Weights of timm and deit: equal logits, exact round trips, refused files."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
 
-# timm's name, the side of the images, our name; B24 sees few patches, since its 784 would take half a minute.
+# timm's name, image size, our name; B24 gets a small image: 784 patches would take half a minute.
 FULL_SIZE = [
     ("resmlp_12_224", 224, "resmlp_s12"),
     ("resmlp_24_224", 224, "resmlp_s24"),
@@ -34,7 +34,7 @@ FULL_SIZE = [
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """Weights that neither die out nor explode over the layers, with every scale and bias in play."""
+    """Random parameters with a stable signal over the layers, nonzero scales and biases."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -57,7 +57,7 @@ def small_timm(**changes) -> torch.nn.Module:
 
 
 def deit_state(**changes) -> dict[str, torch.Tensor]:
-    """The small model's parameters as deit has them; timm's own translation must take them back."""
+    """The small model's parameters in deit's layout; timm's own conversion must invert it."""
     tensors = small_timm(**changes).state_dict()
     renamed = {}
     for name, value in tensors.items():
@@ -125,8 +125,8 @@ def test_architectures_are_recognised():
     assert architecture_of(ClassifierConfig(depth=13)) is None
 
 
-def convert(*words) -> int:
-    return main(["vision", "convert", *map(str, words)])
+def convert(*args) -> int:
+    return main(["vision", "convert", *map(str, args)])
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -181,12 +181,12 @@ def test_checkpoint_wrappers_are_removed(wrapper, prefix, tmp_path):
     assert_same(read_foreign(tmp_path / "checkpoint.pth"), tensors)
 
 
-def refusal(capsys, *words) -> str:
-    assert convert(*words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("resmlp-mt vision: ")
-    assert len(said.splitlines()) == 1
-    return said
+def refusal(capsys, *args) -> str:
+    assert convert(*args) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("resmlp-mt vision: ")
+    assert len(message.splitlines()) == 1
+    return message
 
 
 class RunsCode:
@@ -211,7 +211,7 @@ def broken(change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda t: t.update({"blocks.0.extra": torch.zeros(3)}), "blocks.0.extra"),
         (lambda t: t.pop("blocks.1.gamma_2"), "blocks.1.gamma_2"),
@@ -226,9 +226,9 @@ def broken(change):
         (lambda t: t.update({"epoch": 3}), "the parameters of a model by name"),
     ],
 )
-def test_incompatible_weights_are_refused(change, said, tmp_path, capsys):
+def test_incompatible_weights_are_refused(change, message, tmp_path, capsys):
     torch.save(broken(change), tmp_path / "weights.pth")
-    assert said in refusal(capsys, tmp_path / "weights.pth", tmp_path / "ours")
+    assert message in refusal(capsys, tmp_path / "weights.pth", tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
 
 
@@ -274,9 +274,9 @@ def test_conversion_needs_no_fairseq_timm_or_torchvision(tmp_path):
         "import sys; from resmlp_mt.cli.main import main; status = main(sys.argv[1:]); "
         "print(sorted({'fairseq', 'timm', 'torchvision'} & set(sys.modules))); sys.exit(status)"
     )
-    words = ["vision", "convert", str(tmp_path / "weights.pth"), str(tmp_path / "ours")]
-    said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "[]"
+    args = ["vision", "convert", str(tmp_path / "weights.pth"), str(tmp_path / "ours")]
+    message = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=True).stdout
+    assert message.splitlines()[-1] == "[]"
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["settings"]["depth"] == 2
 
 

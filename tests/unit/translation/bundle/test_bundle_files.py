@@ -1,4 +1,4 @@
-"""A bundle that is damaged or hostile is refused in one line, and nothing in it is run."""
+"""Damaged and hostile bundles are refused with one line, and no code in them is run."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def change_config(bundle, **changes):
 
 
 def sign(bundle, name):
-    """Makes the configuration agree with a file that was changed."""
+    """Updates the digest of a changed file in the configuration."""
     config = json.loads((bundle / "config.json").read_text())
     config["digests"][name] = files.file_digest(bundle / name)
     (bundle / "config.json").write_text(json.dumps(config))

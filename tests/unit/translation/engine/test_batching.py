@@ -43,9 +43,9 @@ def test_batches_are_halved_when_out_of_memory(error):
     assert run_halving(range(11), run) == [item * 10 for item in range(11)]
     assert max(sizes) == 11
     with pytest.raises(ResMLPError, match="lower the beam size"):
-        run_halving([1, 2], lambda items: (_ for _ in ()).throw(error))
+        run_halving([1, 2], lambda _items: (_ for _ in ()).throw(error))
 
 
 def test_other_errors_are_raised():
     with pytest.raises(RuntimeError, match="shape"):
-        run_halving([1, 2], lambda items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))
+        run_halving([1, 2], lambda _items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))

@@ -81,7 +81,7 @@ def test_batches_run_in_parallel_with_one_thread_each(several, monkeypatch):
 def test_thread_count_is_restored():
     torch.set_num_threads(2)
     try:
-        run_batches(lambda batch, stop: batch, [1, 2, 3], workers=2)
+        run_batches(lambda batch, _stop: batch, [1, 2, 3], workers=2)
         assert torch.get_num_threads() == 2
         assert torch.ones(1).add(1).item() == 2
     finally:
@@ -106,7 +106,7 @@ def test_error_of_first_failed_batch_is_raised(several):
     with pytest.raises(ResMLPError, match="min_len 12 is greater than the maximum length"):
         several.translate(raw_lines(), settings=settings)
 
-    def fail(batch, stop):
+    def fail(batch, _stop):
         raise ValueError(batch)
 
     for _ in range(9):
@@ -153,15 +153,15 @@ def test_interrupt_stops_workers_and_command(model, monkeypatch, tmp_path, capsy
         return original(self, sources, stop)
 
     monkeypatch.setattr(BeamSearch, "search", search)
-    words = ["translate", model, "--input", source, "--output", tmp_path / "out.txt", "--batch-size", 3, "--workers", 2]
-    assert main([str(word) for word in words]) == 130
+    args = ["translate", model, "--input", source, "--output", tmp_path / "out.txt", "--batch-size", 3, "--workers", 2]
+    assert main([str(arg) for arg in args]) == 130
     assert capsys.readouterr().err == "resmlp-mt translate: interrupted\n"
     assert not (tmp_path / "out.txt").exists()
     assert len(searching) <= 2
 
 
 @pytest.mark.parametrize(
-    ("words", "variables", "workers", "count"),
+    ("args", "variables", "workers", "count"),
     [
         ([], {}, 2, 1),
         ([], {"OMP_NUM_THREADS": "2"}, 1, 2),
@@ -172,27 +172,27 @@ def test_interrupt_stops_workers_and_command(model, monkeypatch, tmp_path, capsy
         (["--workers", "1", "--threads", "2"], {}, 1, 2),
     ],
 )
-def test_worker_and_thread_options(model, monkeypatch, words, variables, workers, count):
+def test_worker_and_thread_options(model, monkeypatch, args, variables, workers, count):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     monkeypatch.setattr(os, "environ", variables)
     try:
-        translator = load(model, words)
+        translator = load(model, args)
         assert (translator.workers, torch.get_num_threads()) == (workers, count)
     finally:
         torch.set_num_threads(1)
 
 
-def load(model, words, **options):
+def load(model, args, **options):
     parser = argparse.ArgumentParser()
     decoding.add_model_arguments(parser)
-    return decoding.load_translator(parser.parse_args([str(model), *words]), **options)
+    return decoding.load_translator(parser.parse_args([str(model), *args]), **options)
 
 
 def test_line_by_line_mode_uses_idle_cpus(model, monkeypatch):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 3)
     monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(threads, "_WEIGHTS_PER_THREAD", 100)
-    monkeypatch.setattr(threads.LoadOfOthers, "sample", lambda self: 1.0)
+    monkeypatch.setattr(threads.LoadOfOthers, "sample", lambda _self: 1.0)
     try:
         translator = load(model, [], line_by_line=True)
         assert torch.get_num_threads() == 1
@@ -221,6 +221,6 @@ def test_baseline_uses_the_same_workers(model, monkeypatch, tmp_path):
         return original(self, *args, **options)
 
     monkeypatch.setattr(Translator, "translate_requests", translate_requests)
-    words = ["evaluate", model, "--source", text, "--reference", text, "--baseline", model, "--workers", 2]
-    assert main([str(word) for word in [*words, "--resamples", 2, "--trials", 2]]) == 0
+    args = ["evaluate", model, "--source", text, "--reference", text, "--baseline", model, "--workers", 2]
+    assert main([str(arg) for arg in [*args, "--resamples", 2, "--trials", 2]]) == 0
     assert workers == [2, 2]

@@ -1,4 +1,4 @@
-"""The laws of the encoder and decoder: batches, padding, causality, steps, folding, gradients."""
+"""Encoder and decoder: batch and padding invariance, causality, steps, folding, gradients."""
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_step_is_close_to_sequence_in_bfloat16():
     state = decoder.start(memory, torch.arange(2))
     for step in range(11):
         logits, _ = decoder.step(targets[:, step], state)
-        # bfloat16 has 8 bits of mantissa: roundings of 1/256 add up over three layers of three sublayers
+        # bfloat16 has 8 bits of mantissa: rounding errors of 1/256 accumulate over three layers of three sublayers
         assert (logits.float() - whole[:, step]).abs().max() < 0.04 * whole.std()
         state.reorder(torch.arange(2))
 
@@ -141,7 +141,7 @@ def test_every_parameter_gets_a_gradient(changes):
     logits.square().sum().backward()
     for module in (encoder, decoder):
         for name, parameter in module.named_parameters():
-            if not name.endswith("k_proj.bias"):  # adds the same to every score of a query, which softmax ignores
+            if not name.endswith("k_proj.bias"):  # adds a constant to the scores of a query; softmax is invariant to it
                 assert parameter.grad is not None, name
                 assert parameter.grad.abs().sum() > 0, name
 

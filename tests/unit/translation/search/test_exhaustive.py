@@ -1,4 +1,4 @@
-"""Beam search equals exhaustive search where the beam holds everything."""
+"""Beam search equals exhaustive search if the beam holds all hypotheses."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ class TableModel:
     def __init__(self, seed: int, tokens: tuple[int, ...]) -> None:
         self.seed, self.tokens = seed, tokens
 
-    def start(self, source, padding_mask, beam_size):
+    def start(self, source, padding_mask, beam_size):  # noqa: ARG002 - the step model's protocol
         rows = [row[~mask].tolist() for row, mask in zip(source, padding_mask, strict=True)]
         return TableState([(tuple(row), ()) for row in rows])
 

@@ -1,4 +1,4 @@
-"""Selectors and logits processors: laws of one step, without a model."""
+"""Selectors and logits processors: one step, without a model."""
 
 import math
 
@@ -99,12 +99,12 @@ def test_unmet_constraints_mask_eos_before_the_limit():
 @given(seed=st.integers(0, 10_000), width=st.sampled_from([7, 640, 641, 1_999]), count=st.integers(1, 7))
 def test_topk_of_rows_equals_topk(seed, width, count):
     values = torch.rand(3, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    for found, expected in zip(topk_of_rows(values, count), values.topk(count, dim=1), strict=True):
-        assert torch.equal(found, expected)
+    for result, expected in zip(topk_of_rows(values, count), values.topk(count, dim=1), strict=True):
+        assert torch.equal(result, expected)
 
 
 def process(settings: SearchSettings, step: SearchStep, tokens: torch.Tensor | None = None, prefixes=((), ())):
-    """Which tokens are left to two sentences of three beams, (2, 3, vocab_size)."""
+    """Log-probabilities after processing, for two sentences of three beams: (2, 3, vocab_size)."""
     log_probs = torch.zeros(2, 3, VOCAB_SIZE)
     if tokens is None:
         tokens = torch.full((2, 3, step.index + 1), END)

@@ -1,4 +1,4 @@
-"""Splitting, joining and reading lose nothing, whatever the text."""
+"""Splitting, joining and reading lose no text."""
 
 import gzip
 import io
@@ -24,7 +24,7 @@ def test_pieces_fit_and_concatenate_to_the_text(text, most):
 
 @given(TEXT)
 def test_short_text_is_not_split(text):
-    assert split_to_fit(text, lambda piece: True) == [text]
+    assert split_to_fit(text, lambda _piece: True) == [text]
 
 
 def test_split_at_sentences_then_clauses_then_spaces():
@@ -63,20 +63,20 @@ def test_translations_are_joined_with_the_sentence_separator():
 def test_only_line_feeds_end_lines(lines, ends_in_line_feed, data):
     content = b"\n".join(lines) + b"\n" * (ends_in_line_feed and bool(lines))
     expected = content.split(b"\n")[:-1] if content.endswith(b"\n") or not content else content.split(b"\n")
-    reader = LineReader(io.BufferedReader(io.BytesIO(content), buffer_size=3), "it", say=lambda said: None)
-    found = []
+    reader = LineReader(io.BufferedReader(io.BytesIO(content), buffer_size=3), "it", say=lambda _message: None)
+    lines_read = []
     while window := reader.read_window(data.draw(st.integers(1, 4)), wait=data.draw(st.booleans())):
-        found += window
+        lines_read += window
     decoded = [line.decode("utf-8", "replace") for line in expected]
-    assert found == [line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(decoded)]
+    assert lines_read == [line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(decoded)]
     assert reader.lines == len(expected)
 
 
 def test_invalid_utf8_is_reported_or_refused():
-    said = []
-    reader = LineReader(io.BytesIO(b"a\n\xff\xfeb\n"), "it", say=said.append)
+    messages = []
+    reader = LineReader(io.BytesIO(b"a\n\xff\xfeb\n"), "it", say=messages.append)
     assert reader.read_window(9) == ["a", "\ufffd\ufffdb"]
-    assert said == ["line 2 of it is not UTF-8 (byte 0xff): invalid bytes were replaced"]
+    assert messages == ["line 2 of it is not UTF-8 (byte 0xff): invalid bytes were replaced"]
     with pytest.raises(ResMLPError, match=r"line 2 of it is not UTF-8 \(byte 0xff\)"):
         LineReader(io.BytesIO(b"a\n\xff\n"), "it", errors="error").read_window(9)
 

@@ -1,4 +1,4 @@
-"""The tokenizer: preparing data, training and translating give a sentence the same tokens."""
+"""The tokenizer gives a sentence the same tokens in data preparation, training and translation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every known data set is read from the files that its makers give out, here small ones of the same form."""
+"""Every known data set is read in its official file format, here with small files."""
 
 import functools
 import hashlib
@@ -19,14 +19,14 @@ from resmlp_mt.vision.data import dataset_files
 from resmlp_mt.vision.data.datasets import DATASETS, load_classes, load_dataset
 
 
-def picture(path, grey=0, size=(7, 5)):
+def write_image(path, grey=0, size=(7, 5)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, grey).save(path)
     return path
 
 
-def greys(images):
-    """The grey value and label of every picture."""
+def grey_values(images):
+    """The grey value and label of every image."""
     return [(images[i][0].convert("L").getpixel((1, 1)), images[i][1]) for i in range(len(images))]
 
 
@@ -48,30 +48,30 @@ def test_missing_dataset_is_one_line(name, tmp_path):
 class TestFolder:
     @pytest.fixture
     def root(self, tmp_path):
-        picture(tmp_path / "train" / "zebra" / "a.png", 10)
-        picture(tmp_path / "train" / "ape" / "deep" / "b.PNG", 20)
-        picture(tmp_path / "train" / "ape" / "c.bmp", 30)
-        (tmp_path / "train" / "ape" / "notes.txt").write_text("no picture")
-        picture(tmp_path / "train" / ".cache" / "d.png")
-        picture(tmp_path / "val" / "zebra" / "e.png", 40)
+        write_image(tmp_path / "train" / "zebra" / "a.png", 10)
+        write_image(tmp_path / "train" / "ape" / "deep" / "b.PNG", 20)
+        write_image(tmp_path / "train" / "ape" / "c.bmp", 30)
+        (tmp_path / "train" / "ape" / "notes.txt").write_text("no image")
+        write_image(tmp_path / "train" / ".cache" / "d.png")
+        write_image(tmp_path / "val" / "zebra" / "e.png", 40)
         return tmp_path
 
     def test_subfolders_are_classes_and_other_files_are_ignored(self, root):
         images = load_dataset("folder", root, "train")
         assert images.classes == ["ape", "zebra"]
-        assert greys(images) == [(30, 0), (20, 0), (10, 1)]
+        assert grey_values(images) == [(30, 0), (20, 0), (10, 1)]
         assert images.name_of(2) == str(root / "train" / "zebra" / "a.png")
 
     def test_labels_are_the_same_in_every_split(self, root):
-        assert greys(load_dataset("folder", root, "valid")) == [(40, 1)]  # there is no ape in val/
+        assert grey_values(load_dataset("folder", root, "valid")) == [(40, 1)]  # there is no ape in val/
         assert load_classes("folder", root) == ["ape", "zebra"]
 
     def test_validation_folder_may_be_named_valid(self, root):
         (root / "val").rename(root / "valid")
-        assert greys(load_dataset("folder", root, "valid")) == [(40, 1)]
+        assert grey_values(load_dataset("folder", root, "valid")) == [(40, 1)]
 
     def test_validation_folder_alone_defines_the_classes(self, tmp_path):
-        picture(tmp_path / "val" / "zebra" / "e.png", 40)
+        write_image(tmp_path / "val" / "zebra" / "e.png", 40)
         assert load_classes("folder", tmp_path) == ["zebra"]
 
     def test_cyclic_links_are_not_followed(self, root):
@@ -81,13 +81,13 @@ class TestFolder:
     def test_unusual_file_names_are_kept(self, tmp_path):
         names = sorted(["a b.png", "ä.png", "日本\n.png"])
         for name in names:
-            picture(tmp_path / "val" / "zebra" / name)
+            write_image(tmp_path / "val" / "zebra" / name)
         images = load_dataset("folder", tmp_path, "valid")
         assert [images.name_of(i) for i in range(3)] == [str(tmp_path / "val" / "zebra" / name) for name in names]
         assert images[2][1] == 0
 
     def test_class_without_training_images_is_refused(self, root):
-        picture(root / "val" / "yak" / "f.png")
+        write_image(root / "val" / "yak" / "f.png")
         with pytest.raises(ResMLPError, match="yak"):
             load_dataset("folder", root, "valid")
 
@@ -134,7 +134,7 @@ CIFAR = {"cifar10": ("cifar-10-batches-bin", 1), "cifar100": ("cifar-100-binary"
 
 
 def cifar_files(name):
-    """Files of CIFAR's binary version with 2 pictures each, and the pixels and labels of the training part."""
+    """Files of CIFAR's binary version with 2 images each, and the pixels and labels of the training split."""
     generator = np.random.default_rng(1)
     folder, labels_each = CIFAR[name]
     trains = [f"data_batch_{i}.bin" for i in range(1, 6)] if name == "cifar10" else ["train.bin"]
@@ -199,13 +199,13 @@ class TestCifar:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words):
+    def log_message(self, *args):
         pass
 
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server of this machine and the folder that it shows."""
+    """A local web server and the folder that it serves."""
     shown = tmp_path / "shown"
     shown.mkdir()
     handler = functools.partial(Quiet, directory=str(shown))
@@ -254,18 +254,19 @@ class TestDownload:
 
 
 def test_flowers_splits(tmp_path, monkeypatch):
+    """Training uses `trnid` and `valid`; validation uses `tstid`."""
     import torchvision.datasets.flowers102
 
-    monkeypatch.setattr(torchvision.datasets.flowers102, "check_integrity", lambda *words: True)
+    monkeypatch.setattr(torchvision.datasets.flowers102, "check_integrity", lambda *_args: True)
     folder = tmp_path / "flowers-102"
     for number in range(1, 7):
-        picture(folder / "jpg" / f"image_{number:05d}.jpg", 10 * number)
+        write_image(folder / "jpg" / f"image_{number:05d}.jpg", 10 * number)
     scipy.io.savemat(folder / "setid.mat", {"trnid": [[1, 3]], "valid": [[2, 4]], "tstid": [[5, 6]]})
     scipy.io.savemat(folder / "imagelabels.mat", {"labels": [[1, 2, 102, 4, 5, 6]]})
     train = load_dataset("flowers102", tmp_path, "train")
     assert len(train.classes) == 102
-    assert greys(train) == [(10, 0), (30, 101), (20, 1), (40, 3)]
-    assert greys(load_dataset("flowers102", tmp_path, "valid")) == [(50, 4), (60, 5)]
+    assert grey_values(train) == [(10, 0), (30, 101), (20, 1), (40, 3)]
+    assert grey_values(load_dataset("flowers102", tmp_path, "valid")) == [(50, 4), (60, 5)]
 
 
 def test_cars_splits(tmp_path):
@@ -274,14 +275,14 @@ def test_cars_splits(tmp_path):
     for part, marks in (("train", "devkit/cars_train_annos.mat"), ("test", "cars_test_annos_withlabels.mat")):
         pairs = [(f"{part}{number}.jpg", number) for number in (1, 2)]
         for name, number in pairs:
-            picture(folder / f"cars_{part}" / name, 10 * number)
+            write_image(folder / f"cars_{part}" / name, 10 * number)
         (folder / marks).parent.mkdir(exist_ok=True, parents=True)
         scipy.io.savemat(folder / marks, {"annotations": np.array(pairs, dtype=kind)})
     scipy.io.savemat(folder / "devkit" / "cars_meta.mat", {"class_names": np.array(["Audi", "BMW"], dtype=object)})
     for split in ("train", "valid"):
         images = load_dataset("cars", tmp_path, split)
         assert images.classes == ["Audi", "BMW"]
-        assert greys(images) == [(10, 0), (20, 1)]
+        assert grey_values(images) == [(10, 0), (20, 1)]
         assert ("train" if split == "train" else "test") in images.name_of(0)
 
 
@@ -292,7 +293,7 @@ class TestInat:
             "images": [{"id": 70, "file_name": f"train_val{year}/{name}"}],
             "annotations": [{"image_id": 70, "category_id": 5}],
         }
-        picture(root / f"train_val{year}" / "Plantae" / "7" / "a.png", 50)
+        write_image(root / f"train_val{year}" / "Plantae" / "7" / "a.png", 50)
         (root / f"{split}{year}.json").write_text(json.dumps(lists))
 
     @pytest.mark.parametrize("year", [2018, 2019])
@@ -300,7 +301,7 @@ class TestInat:
         self.write(tmp_path, year, "train")
         images = load_dataset(f"inat{year}", tmp_path, "train")
         assert images.classes == ["Acer", "Quercus"]
-        assert greys(images) == [(50, 1)]
+        assert grey_values(images) == [(50, 1)]
         with pytest.raises(ResMLPError, match=rf"the list of images .*val{year}\.json is missing"):
             load_dataset(f"inat{year}", tmp_path, "valid")
 
@@ -319,18 +320,19 @@ class TestImagenet:
     @pytest.fixture
     def root(self, tmp_path):
         for number in range(12):
-            picture(tmp_path / "train" / f"n{number:08d}" / "a.png", number)
-        picture(tmp_path / "val" / "n00000001" / "ILSVRC2012_val_00000002.png", 2)
-        picture(tmp_path / "val" / "n00000010" / "ILSVRC2012_val_00000001.png", 1)
-        picture(tmp_path / "val" / "n00000010" / "ILSVRC2012_val_00000003.png", 3)
+            write_image(tmp_path / "train" / f"n{number:08d}" / "a.png", number)
+        write_image(tmp_path / "val" / "n00000001" / "ILSVRC2012_val_00000002.png", 2)
+        write_image(tmp_path / "val" / "n00000010" / "ILSVRC2012_val_00000001.png", 1)
+        write_image(tmp_path / "val" / "n00000010" / "ILSVRC2012_val_00000003.png", 3)
         return tmp_path
 
     def test_folders_are_synsets(self, root):
-        assert greys(load_dataset("imagenet", root, "valid")) == [(2, 1), (1, 10), (3, 10)]
+        assert grey_values(load_dataset("imagenet", root, "valid")) == [(2, 1), (1, 10), (3, 10)]
 
     def test_real_labels_may_be_several_or_none(self, root):
+        """The labels are in the order of the image numbers; images without a label are left out."""
         (root / "real.json").write_text("[[4, 7], [], [10]]")
-        assert greys(load_dataset("imagenet", root, "real")) == [(1, (4, 7)), (3, (10,))]
+        assert grey_values(load_dataset("imagenet", root, "real")) == [(1, (4, 7)), (3, (10,))]
 
     def test_wrong_number_of_real_labels_is_refused(self, root):
         (root / "real.json").write_text("[[4, 7]]")
@@ -339,5 +341,5 @@ class TestImagenet:
 
     def test_imagenet_v2_labels_are_folder_numbers(self, root):
         for label in (10, 9, 1):  # as text, 10 stands before 9
-            picture(root / "imagenetv2-matched-frequency-format-val" / str(label) / "a.png", label)
-        assert greys(load_dataset("imagenet", root, "v2")) == [(1, 1), (9, 9), (10, 10)]
+            write_image(root / "imagenetv2-matched-frequency-format-val" / str(label) / "a.png", label)
+        assert grey_values(load_dataset("imagenet", root, "v2")) == [(1, 1), (9, 9), (10, 10)]

@@ -1,4 +1,4 @@
-"""Whatever a picture file holds becomes one upright 8-bit picture, or one sentence that names the file."""
+"""Every image file becomes one upright 8-bit image, or an error that names the file."""
 
 import io
 import struct
@@ -75,7 +75,7 @@ def test_first_frame_of_animation_is_used(suffix, tmp_path):
     assert np.asarray(open_image(path))[5, 5].tolist() == [255, 0, 0]
 
 
-# How a camera stores an upright picture of each EXIF orientation. Source: EXIF 2.32, tag 274.
+# How a camera stores an upright image for each EXIF orientation. Source: EXIF 2.32, tag 274.
 STORED = {
     1: lambda a: a,
     2: np.fliplr,

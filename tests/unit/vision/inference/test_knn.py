@@ -1,4 +1,4 @@
-"""The weighted k-NN: equal to the formula worked out directly, however the work is cut into blocks."""
+"""Weighted k-NN equals brute force for every block size."""
 
 import math
 
@@ -31,8 +31,8 @@ def brute_force(query: list[float], bank: list[list[float]], labels: list[int], 
 
 def test_classes_equal_brute_force(features):
     queries, bank, labels = features
-    found = classify(queries, bank, labels, CLASSES, (1, K, BANK))
-    for k, classes in found.items():
+    result = classify(queries, bank, labels, CLASSES, (1, K, BANK))
+    for k, classes in result.items():
         expected = [brute_force(query, bank.tolist(), labels.tolist(), k) for query in queries.tolist()]
         assert classes.tolist() == expected, k
 
@@ -40,9 +40,9 @@ def test_classes_equal_brute_force(features):
 @pytest.mark.parametrize(("query_block", "bank_block"), [(1, 1), (3, 2), (13, 53), (5, 17), (100, 1000)])
 def test_block_size_invariance(features, query_block, bank_block):
     queries, bank, _ = features
-    similarities, places = nearest(queries, bank, K, query_block, bank_block)
+    similarities, indices = nearest(queries, bank, K, query_block, bank_block)
     expected, order = torch.nn.functional.cosine_similarity(queries[:, None], bank, dim=2).topk(K, dim=1)
-    assert torch.equal(places, order)
+    assert torch.equal(indices, order)
     assert torch.allclose(similarities, expected, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""The linear probe: learns what a line can part, chooses its rate on held-out features, changes no backbone."""
+"""The linear probe: separable features, choice of the learning rate, unchanged backbone."""
 
 import pytest
 import torch
@@ -14,15 +14,15 @@ from resmlp_mt.vision.inference.linear_probe import ProbeSettings, train_probe
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-PICTURES, DIM, CLASSES = 211, 7, 3
+IMAGES, DIM, CLASSES = 211, 7, 3
 QUICK = ProbeSettings(epochs=20, batch_size=32)
 
 
 def separable(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Features in which each class has its own mean, on scales a thousand times apart, and labels."""
     generator = torch.Generator().manual_seed(seed)
-    targets = torch.arange(PICTURES) % CLASSES
-    features = torch.randn(1, PICTURES, DIM, generator=generator) * 0.1
+    targets = torch.arange(IMAGES) % CLASSES
+    features = torch.randn(1, IMAGES, DIM, generator=generator) * 0.1
     features[0, :, :CLASSES] += torch.nn.functional.one_hot(targets, CLASSES)
     return features * torch.logspace(-1, 2, DIM) + 5.0, targets
 
@@ -35,7 +35,7 @@ def test_separable_features_are_learned_at_any_scale():
 
 def test_random_labels_are_not_learned():
     views, targets = separable()
-    shuffled = targets[torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))]
+    shuffled = targets[torch.randperm(IMAGES, generator=torch.Generator().manual_seed(1))]
     assert train_probe(views, shuffled, CLASSES, QUICK).held_out_accuracy < 0.6
 
 

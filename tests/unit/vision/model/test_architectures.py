@@ -1,4 +1,4 @@
-"""The registered image architectures: the paper's sizes, worked out by formula."""
+"""Parameter counts of the registered image architectures, against a formula and the paper."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ PAPER = {
     "resmlp_s24_class_mlp": 32.4,
     "resmlp_s36_class_mlp": 47.1,
 }
-# arXiv:2105.03404, table 4: S12 with something else in the place of the mixing matrix
+# arXiv:2105.03404, table 4: S12 with another layer instead of the mixing matrix
 ABLATIONS = {"none": 14.9, "mlp": 18.6, "conv": 30.8, "depthwise": 14.9, "separable": 16.7}
 
 
@@ -30,7 +30,7 @@ def count(settings: ClassifierConfig) -> int:
 
 
 def expected(settings: ClassifierConfig) -> int:
-    """By hand: a linear layer from m to n has m * n + n, an Affine in front of a sublayer 2 * d, LayerScale d."""
+    """The formula: m * n + n for a linear layer from m to n, 2 * d for an Affine before a sublayer, d for LayerScale."""
 
     def linear(inputs, outputs):
         return inputs * outputs + outputs

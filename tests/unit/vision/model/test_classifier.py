@@ -1,4 +1,4 @@
-"""The laws of the classifier: what it computes, what each setting changes, and that folding changes nothing."""
+"""The classifier: equations, settings, folding, batch invariance, other image sizes."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_batch_invariance(mixing, pooling):
 
 
 def test_receptive_field_of_mixing():
-    """A change of one patch reaches: itself without mixing, its neighbours with a convolution, all with a matrix."""
+    """A changed patch affects itself without mixing, its neighbours with a convolution, all patches with a matrix."""
     reached = {}
     for mixing in MIXINGS:
         model = toy_classifier(mixing=mixing, depth=1)
@@ -92,6 +92,7 @@ def test_receptive_field_of_mixing():
 
 
 def test_class_layer_equals_equation():
+    """The layer updates the class embedding only; it mixes all patches and leaves them unchanged."""
     torch.manual_seed(1)
     layer = toy_classifier(pooling="class_mlp").class_layers[0]
     embedding, patches = torch.randn(1, 3, 11), torch.randn(35, 3, 11)
@@ -116,7 +117,7 @@ def test_initialisation_equals_the_authors():
             assert value.eq(0).all(), name
         elif not name.startswith("patch_embed"):
             assert 0.016 < value.std().item() < 0.022, name
-    bound = (3 * 16 * 16) ** -0.5  # torch's own start of a convolution, which deit leaves as it is
+    bound = (3 * 16 * 16) ** -0.5  # torch's default init of a convolution, which deit keeps
     assert 0.9 * bound < model.patch_embed.proj.weight.abs().max().item() <= bound
 
 
@@ -126,7 +127,7 @@ def test_stochastic_depth_skips_sublayers_per_image():
     torch.testing.assert_close(model(images), model(images[:1]).expand(29, -1), atol=1e-5, rtol=1e-5)
     torch.manual_seed(1)
     distinct = model.train()(images).mul(1000).round().unique(dim=0)
-    assert len(distinct) == 4  # each of the two sublayers is left out or not
+    assert len(distinct) == 4  # each of the two sublayers is skipped or not
 
 
 def test_new_head_keeps_the_features():
@@ -158,19 +159,19 @@ def test_mixing_matrices_are_detached_and_in_layer_order():
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ((3, 2, 15, 15), r"images of shape \(2, 15, 21\) \(channels, height, width\), not \(2, 15, 15\)"),
         ((3, 3, 15, 21), "resize"),
     ],
 )
-def test_wrong_image_shape_is_refused(shape, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_wrong_image_shape_is_refused(shape, message):
+    with pytest.raises(ResMLPError, match=message):
         toy_classifier()(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"image_size": 225}, "image_size must be a multiple of patch_size 16, but is 225"),
         ({"image_size": 0}, "image_size must be"),
@@ -194,8 +195,8 @@ def test_wrong_image_shape_is_refused(shape, said):
         ({"activation": "tanh"}, "gelu, relu, silu, hardswish"),
     ],
 )
-def test_invalid_settings_are_refused(changes, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_invalid_settings_are_refused(changes, message):
+    with pytest.raises(ResMLPError, match=message):
         ClassifierConfig(**changes)
 
 

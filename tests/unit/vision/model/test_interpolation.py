@@ -1,4 +1,4 @@
-"""The laws of mixing matrices on other grids: convolutions remain such, sums and places stay."""
+"""Interpolated mixing matrices: shift equivariance, row sums, centre of mass, gradients."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ GRIDS = [(14, 10), (11, 8), (13, 5), (5, 3), (4, 4), (3, 9)]
 
 
 def convolution(grid, kernel):
-    """A of a convolution with zeros around: A[i, k] = kernel[k - i], (patches, patches)."""
+    """The matrix of a zero-padded convolution: A[i, k] = kernel[k - i], (patches, patches)."""
     rows, columns = grid
     half = kernel.size(0) // 2
     matrix = torch.zeros(rows, columns, rows, columns, dtype=kernel.dtype)
@@ -32,7 +32,7 @@ def test_shift_equivariance(to_grid):
     weight, _ = interpolate_mixing(convolution((9, 9), random_kernel()), None, (9, 9), to_grid)
     rows, columns = to_grid
     image = torch.zeros(rows, columns, dtype=torch.float64)
-    # All that a patch of this small object reaches lies within the grid, before the shift and after it.
+    # The receptive field of this small object lies within the grid, before and after the shift.
     image[rows // 2 - 1 : rows // 2 + 1, columns // 2] = torch.tensor([1.0, -2.0], dtype=torch.float64)
     response = (weight @ image.flatten()).view(to_grid)
     assert response.abs().max() > 0.1
@@ -42,8 +42,8 @@ def test_shift_equivariance(to_grid):
 
 
 def test_identity_becomes_blur_on_doubled_grid():
-    # Along one axis a patch took all from itself; now it takes from places 0 and +-1 of a triangle 2 wide:
-    # 1/2, 1/4, 1/4. In two axes: the products.
+    # Along one axis, the identity becomes a triangle filter of half-width 2 at offsets 0 and +-1: weights 1/2, 1/4,
+    # 1/4. In two axes: their products.
     weight, _ = interpolate_mixing(torch.eye(35, dtype=torch.float64), None, FROM, (14, 10))
     response = weight.view(14, 10, 14, 10)[6, 4]
     blur = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
@@ -81,11 +81,11 @@ def test_row_sums_stay_in_range(to_grid):
 @pytest.mark.parametrize("to_grid", GRIDS)
 def test_class_weights_keep_sum_and_centre_of_mass(to_grid):
     weight = torch.zeros(7, 5)
-    weight[5, 1] = 3.0  # low in the picture, at its left
+    weight[5, 1] = 3.0  # at the lower left of the image
     moved = interpolate_class_weights(weight.flatten(), FROM, to_grid).view(to_grid)
     assert moved.sum().item() == pytest.approx(3.0, abs=1e-5)
     rows, columns = to_grid
-    # Centre of mass, in shares of the picture; an edge may hold it back by less than a patch.
+    # Centre of mass, as a fraction of the image; an edge may shift it by less than a patch.
     low = (moved.sum(1) * (torch.arange(rows) + 0.5)).sum() / 3 / rows
     left = (moved.sum(0) * (torch.arange(columns) + 0.5)).sum() / 3 / columns
     assert low.item() == pytest.approx(5.5 / 7, abs=0.3 / rows)
@@ -94,10 +94,10 @@ def test_class_weights_keep_sum_and_centre_of_mass(to_grid):
 
 def test_rows_and_columns_are_not_swapped():
     below = torch.zeros(3, 3, dtype=torch.float64)
-    below[2, 1] = 1.0  # every patch takes from the one below
+    below[2, 1] = 1.0  # every patch reads the one below it
     weight, _ = interpolate_mixing(convolution(FROM, below), None, FROM, (14, 10))
     response = weight.view(14, 10, 14, 10)[6, 4]
-    assert response[8, 4] == response.max()  # one old patch below is two new ones
+    assert response[8, 4] == response.max()  # one patch of the old grid is two of the new grid
 
 
 def test_every_weight_gets_a_gradient():

@@ -1,4 +1,4 @@
-"""The laws of DINO's parts: schedules, head, centring and sharpening, loss, teacher, centre over processes."""
+"""Parts of DINO: schedules, centring and sharpening, loss, head, entropy."""
 
 import math
 
@@ -37,9 +37,9 @@ def test_linear_warmup():
 
 def test_centring_and_sharpening():
     # (2 - 1, 0 - 0) / 0.5 = (2, 0), so that the first has e^2 / (e^2 + 1)
-    found = teacher_probabilities(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0]), 0.5)
+    probabilities = teacher_probabilities(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0]), 0.5)
     first = math.exp(2) / (math.exp(2) + 1)
-    assert torch.allclose(found, torch.tensor([first, 1 - first]))
+    assert torch.allclose(probabilities, torch.tensor([first, 1 - first]))
 
 
 def test_centre_equal_to_output_gives_uniform_distribution():

@@ -1,4 +1,4 @@
-"""The laws of beginning with a trained classifier: what is taken, what is new, what is refused."""
+"""Initialisation from a trained classifier: head, interpolation, mismatched architectures."""
 
 import pytest
 import torch
@@ -53,8 +53,8 @@ def test_other_classes_get_a_new_head(trained, names):
 def test_another_image_size_interpolates_mixing(trained):
     old, folder = trained
     new = make(2, image_size=21)
-    said = initialise_from(new, folder, NAMES)
-    assert said == f"2 layers, mixing interpolated from 5 x 5 to 7 x 7 patches, and head from {folder}"
+    message = initialise_from(new, folder, NAMES)
+    assert message == f"2 layers, mixing interpolated from 5 x 5 to 7 x 7 patches, and head from {folder}"
     images = torch.randn(3, 1, 21, 21)
     assert torch.allclose(new(images), old.at_image_size(21)(images), atol=1e-6)
 
@@ -68,7 +68,7 @@ def test_drop_path_of_the_new_model_is_kept(trained):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"dim": 11}, "--dim is 11, but 7 in "),
         ({"depth": 3}, "--depth is 3, but 2 in"),
@@ -77,11 +77,11 @@ def test_drop_path_of_the_new_model_is_kept(trained):
         ({"pooling": "class_mlp"}, "--pooling is class_mlp, but average in"),
     ],
 )
-def test_architecture_mismatch_is_refused(trained, changes, said):
+def test_architecture_mismatch_is_refused(trained, changes, message):
     _, folder = trained
     new = make(2, **changes)
     before = {name: value.clone() for name, value in new.state_dict().items()}
-    with pytest.raises(ResMLPError, match=said) as raised:
+    with pytest.raises(ResMLPError, match=message) as raised:
         initialise_from(new, folder, NAMES)
     assert "\n" not in str(raised.value)
     assert all(torch.equal(value, before[name]) for name, value in new.state_dict().items())

@@ -1,4 +1,4 @@
-"""The laws of student and teacher: the average, the centre over batches and processes, gradients, smaller crops."""
+"""Student and teacher: moving average, centre over batches and processes, gradients, small crops."""
 
 import copy
 
@@ -27,7 +27,7 @@ def large_and_small() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def step(pair: SelfDistillation) -> None:
-    """Moves the student as an update would."""
+    """Changes the student's parameters, as an update does."""
     with torch.no_grad():
         for parameter in (*pair.student.parameters(), *pair.student_head.parameters()):
             parameter.add_(torch.randn_like(parameter))
@@ -37,7 +37,7 @@ def test_student_sees_all_crops_and_teacher_large_ones():
     views = make_pair()(*large_and_small())
     assert views.student.shape == (2 + 3, BATCH, OUT)
     assert views.teacher.shape == (2, BATCH, OUT)
-    assert torch.allclose(views.student[:2], views.teacher, atol=1e-6)  # at the start they are the same network
+    assert torch.allclose(views.student[:2], views.teacher, atol=1e-6)  # initially they are the same network
 
 
 def test_crop_and_image_order_is_kept():
@@ -104,7 +104,7 @@ def test_small_crops_use_interpolated_matrices():
         own, moved = pair.student.mixing_matrices()[0], resized.mixing_matrices()[0]
     assert moved.shape == (9, 9)
     assert torch.allclose(moved, interpolate_mixing(own, None, (5, 5), (3, 3))[0])
-    # A constant picture of what each patch takes stays constant: rows keep their sums.
+    # Row sums are kept: a constant matrix has row sums 25 * 0.5.
     even = torch.full((25, 25), 0.5)
     assert torch.allclose(interpolate_mixing(even, None, (5, 5), (3, 3))[0].sum(1), torch.full((9,), 12.5), atol=1e-4)
 
@@ -145,7 +145,7 @@ def test_centre_is_invariant_to_batch_splits():
         parts.accumulate_centre(part)
     for pair in (whole, parts):
         pair.update_centre(0.9)
-        pair.update_centre(0.9)  # nothing observed since: nothing happens
+        pair.update_centre(0.9)  # without new outputs, nothing changes
     assert torch.allclose(whole.centre, parts.centre, atol=1e-6)
     assert torch.allclose(whole.centre, 0.1 * outputs.mean((0, 1)), atol=1e-6)
 
@@ -172,11 +172,13 @@ def test_centre_of_two_processes_equals_one(tmp_path):
 
 
 def test_state_dict_contents():
+    """The state holds all that resuming needs, and nothing else."""
     names = make_pair().state_dict()
     assert {name.split(".")[0] for name in names} == {"core", "student", "teacher_head", "student_head", "centre"}
 
 
 def test_16_bit_parameters_are_refused():
+    """In 16 bits, the small steps of the moving average would be rounded away."""
     pair = make_pair().to(torch.bfloat16)
     with pytest.raises(ResMLPError, match="--amp"):
         pair.update_teacher(0.996)
