@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,7 +43,7 @@ def command(data, folder, *args):
     return [str(arg) for arg in program]
 
 
-def records(folder: Path) -> list[dict]:
+def records(folder: Path) -> list[dict[str, Any]]:
     """The records of a training run so far; the last line may be incomplete."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
@@ -52,11 +53,11 @@ def losses(folder: Path) -> dict[int, float]:
     return {record["update"]: record["loss"] for record in records(folder) if record["kind"] == "train"}
 
 
-def run_json(folder: Path) -> dict:
+def run_json(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
-def start_and_wait_for_updates(args, folder, updates, log, **options) -> subprocess.Popen:
+def start_and_wait_for_updates(args, folder, updates, log, **options) -> subprocess.Popen[bytes]:
     """Starts training in a new process group and waits until it has recorded `updates` updates."""
     process = subprocess.Popen(
         args, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment(), start_new_session=True, **options
@@ -192,7 +193,7 @@ class TestStopping:
         small = ("--encoder-layers", 1, "--decoder-layers", 1, "--encoder-embed-dim", 8, "--decoder-embed-dim", 8)
         heads = ("--encoder-attention-heads", 2, "--decoder-attention-heads", 2)
         parsed = options.parse_args_and_arch(options.get_training_parser(), [*args, *map(str, (*small, *heads))])
-        cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+        cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
         sections = ("common", "task", "criterion", "optimizer", "lr_scheduler", "dataset", "optimization", "checkpoint")
         chosen = {name: {k: v for k, v in cfg[name].items() if v is not None} for name in sections}
         chosen["model"] = {"_name": "transformer", **{arg[2:].replace("-", "_"): n for arg, n in pairs(small, heads)}}
@@ -266,7 +267,18 @@ def test_divergence_names_layer_and_update(toy_data, tmp_path):
 
 
 def test_unstructured_task_settings_are_recorded(tmp_path):
-    args = ("--task", "dummy_mt", "--arch", "resmlp_tiny", "--dict-size", 29, "--src-len", 5, "--tgt-len", 7)
+    args: tuple[object, ...] = (
+        "--task",
+        "dummy_mt",
+        "--arch",
+        "resmlp_tiny",
+        "--dict-size",
+        29,
+        "--src-len",
+        5,
+        "--tgt-len",
+        7,
+    )
     args += ("--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam", "--lr", "1e-3", "--batch-size", 3)
     args += ("--max-update", 2, "--disable-validation", "--no-save", "--num-workers", 0, "--cpu")
     run("fairseq-train", "--user-dir", USER_DIR, *args, "--save-dir", tmp_path)

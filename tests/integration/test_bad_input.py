@@ -204,7 +204,7 @@ def test_invalid_checkpoint_is_one_line(content, tmp_path, capsys):
     path = tmp_path / "checkpoint1.pt"
     torch.save(content, path)
     (tmp_path / "data").mkdir()
-    calls = [("bundle", path, "--data", tmp_path / "data", "--out", tmp_path / "out")]
+    calls: list[tuple[object, ...]] = [("bundle", path, "--data", tmp_path / "data", "--out", tmp_path / "out")]
     calls += [
         ("average", tmp_path, "--best", 1, "--out", tmp_path / "out.pt"),
         ("inspect", path, "--out", tmp_path / "page"),

@@ -34,7 +34,16 @@ def compare(data: Path, *args: object) -> subprocess.CompletedProcess[str]:
 
 def test_systems_are_compared_and_runs_reused(data):
     (data.parent / "own.json").write_text('{"broken": {"options": {"dropout": 7}}}')
-    args = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
+    args: tuple[object, ...] = (
+        "--updates",
+        20,
+        "--validate-every",
+        10,
+        "--speed-rounds",
+        1,
+        "--own",
+        data.parent / "own.json",
+    )
     args = (*args, "--systems", "resmlp", "transformer", "broken")
     finished = compare(data, *args)
     assert finished.returncode == 1, finished.stderr[-3000:]

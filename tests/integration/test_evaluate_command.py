@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from typing import Any
 
 import pytest
 import sacrebleu
@@ -33,7 +34,7 @@ def model(tmp_path_factory):
     return write_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def evaluate(tmp_path, model, *args) -> dict:
+def evaluate(tmp_path, model, *args) -> dict[str, Any]:
     report = tmp_path / "report.json"
     options = ["--json", report, "--resamples", "20", "--trials", "20"]
     assert main([str(word) for word in ["evaluate", model, *options, *args]]) == 0

@@ -159,10 +159,10 @@ def test_invalid_utf8_is_replaced_or_refused(model, capfd, monkeypatch):
     assert "line 2 of the standard input is not UTF-8" in err
 
 
-def start(model, *args, **options) -> subprocess.Popen:
+def start(model, *args, **options) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    args = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *args]
-    return subprocess.Popen([str(arg) for arg in args], cwd=ROOT, env=environment, **options)
+    command = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *args]
+    return subprocess.Popen([str(arg) for arg in command], cwd=ROOT, env=environment, **options)
 
 
 def test_flush_answers_each_line_at_once(model):
@@ -193,7 +193,7 @@ main()
 
 @pytest.mark.parametrize("ending", ["txt", "txt.gz"])
 def test_killed_job_resumes_to_the_same_bytes(ending, model, tmp_path):
-    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * (2 * jobs.WINDOW_LINES)
+    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * (2 * jobs.WINDOW_LINES)  # type: ignore[attr-defined]  # a constant of another module
     random.Random(2).shuffle(lines)
     source, whole, killed = tmp_path / "in.txt", tmp_path / f"whole.{ending}", tmp_path / f"killed.{ending}"
     source.write_bytes(b"\n".join(lines) + b"\n")

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def final_threads(folder: Path) -> list[str]:
     return [path.read_text() for path in folder.glob("threads.*")]
 
 
-def train(data: Path, save: Path, *args: object, user_dir: object = USER_DIR, **options) -> list[dict[str, str]]:
+def train(data: Path, save: Path, *args: object, user_dir: object = USER_DIR, **options: Any) -> list[dict[str, str]]:
     """Trains with the real fairseq-train and returns its log lines."""
     finished = run("fairseq-train", data, "--user-dir", user_dir, *TRAINING, "--save-dir", save, *args, **options)
     return log_lines(finished.stdout + finished.stderr)

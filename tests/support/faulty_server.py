@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Server(ThreadingHTTPServer):
@@ -30,7 +31,7 @@ class Server(ThreadingHTTPServer):
         """The server's address."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request, client_address) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints nothing: connections are dropped on purpose."""
 
 

@@ -17,7 +17,7 @@ WORDS = (
 def make_pairs(count: int, seed: int = 1) -> list[tuple[str, str]]:
     """Makes pairs of different sentences whose words correspond."""
     generator = random.Random(seed)
-    pairs = {}
+    pairs: dict[str, str] = {}
     while len(pairs) < count:
         words = generator.choices(WORDS, k=generator.randint(4, 11))
         pairs[" ".join(english for english, _ in words)] = " ".join(german for _, german in words)

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tarfile
+from typing import Any
 
 import pytest
 from toy_archives import digest, iwslt14_archive, lines, pack_tar, pack_zip, wmt14_files
@@ -35,7 +36,9 @@ def run(tmp_path, server):
         parts = CORPORA[corpus].parts(Request(*pair.split("-")))
         sources = {source.name for part in parts for source in part.sources()}
         # The official URLs are removed: these tests stay on this machine.
-        known = {name: {"urls": [], "size": None, "digest": None, "text_digest": None} for name in sources}
+        known: dict[str, dict[str, Any]] = {
+            name: {"urls": [], "size": None, "digest": None, "text_digest": None} for name in sources
+        }
         known |= {name: {**known[name], "digest": digest(server.files[name])} for name in sources & set(server.files)}
         overrides = tmp_path / "overrides.json"
         overrides.write_text(json.dumps({"sources": known, "expected_pairs": counts}), encoding="utf-8")

@@ -47,7 +47,7 @@ def test_bfloat16_is_close_to_float64():
     exact = fairseq_loss(features, weight, target, 0.1)[0]
     exact_gradient = torch.autograd.grad(exact, weight)[0]
     low = [tensor.detach().bfloat16().requires_grad_() for tensor in (features, weight)]
-    loss = chunked_cross_entropy(*low, target, 0.1, PADDING).loss
+    loss = chunked_cross_entropy(low[0], low[1], target, 0.1, PADDING).loss
     (gradient,) = torch.autograd.grad(loss, low[1])
     assert loss.dtype == torch.float32
     assert gradient.dtype == torch.bfloat16

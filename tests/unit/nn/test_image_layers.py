@@ -89,7 +89,7 @@ def pair_of_blocks(sublayer, norm, post_bias=True):
     """Returns the same block without and with fused affines."""
     plain = randomised(ResidualBlock(sublayer(), DIM, norm, post_bias=post_bias))
     fused = copy.deepcopy(plain)
-    fused.fuse_affine = True
+    fused.fuse_affine = True  # type: ignore[assignment]  # torch's types
     return plain.train(), fused.train()
 
 

@@ -83,7 +83,7 @@ def test_layer_scale_zero_is_identity():
 
 def test_stochastic_depth_skips_sentences_and_keeps_the_mean():
     torch.manual_seed(1)
-    block = ResidualBlock(nn.Identity(), DIM, layer_scale=1.0, drop_path=0.25).train()
+    block = ResidualBlock(nn.Identity(), DIM, layer_scale=1.0, drop_path=0.25).train()  # type: ignore[type-var]  # an identity instead of a sublayer
     x = torch.ones(LENGTH, 4000, DIM)
     added = block(x) - x
     per_sentence = added[0, :, 0]
@@ -193,7 +193,7 @@ def test_packed_equals_plain_linear(bias):
     linear = nn.Linear(HIDDEN, DIM, bias)
     holder = nn.ModuleDict({"inside": nn.ModuleDict({"linear": linear})})
     pack_linears_(holder)
-    packed = holder["inside"]["linear"]
+    packed = holder["inside"]["linear"]  # type: ignore[index]  # a ModuleDict
     x = torch.randn(LENGTH, BATCH, HIDDEN)
     assert type(packed) is PackedLinear
     assert packed.weight is linear.weight

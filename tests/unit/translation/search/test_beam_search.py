@@ -1,6 +1,7 @@
 """Our search returns the hypotheses of fairseq's search, for every option."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from resmlp_mt.translation.search.beam_search import BeamSearch, Source
 from resmlp_mt.translation.search.settings import SearchSettings
 
 LENGTHS = [7, 3, 11, 2, 5]
-GRID = {
+GRID: dict[str, dict[str, Any]] = {
     "greedy": {"beam_size": 1},
     "beam": {"beam_size": 5},
     "wide beam": {"beam_size": 13},
@@ -41,7 +42,7 @@ def sources_of(lengths=LENGTHS, seed=5) -> list[Source]:
 
 
 def search(models, settings, sources):
-    return BeamSearch([ours(model) for model in models], settings).search(sources)
+    return BeamSearch([ours(model) for model in models], settings).search(sources)  # type: ignore[misc]  # step takes a DecoderState
 
 
 def assert_same(hypotheses, expected):
@@ -106,7 +107,7 @@ def test_prefix_is_truncated_at_maximum_length():
     assert_same(search([model], settings, sources), fairseq_search([model], task, settings, sources))
 
 
-CONSTRAINTS = {
+CONSTRAINTS: dict[str, list[Any]] = {
     "one token": [[(9,)], [], [(22,)], [(4,)], [(30,)]],
     "phrases": [[(9, 10)], [(5, 6, 7), (8,)], [(22, 21), (11, 12)], [], [(30,), (29,)]],
     "shared tokens": [[(9, 10), (9, 11)], [(9, 9)], [(12, 12, 13), (12, 12)], [(7,), (7,)], [(8, 9), (8, 9)]],

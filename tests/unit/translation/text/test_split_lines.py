@@ -73,7 +73,7 @@ def test_only_line_feeds_end_lines(lines, ends_in_line_feed, data):
 
 
 def test_invalid_utf8_is_reported_or_refused():
-    messages = []
+    messages: list[str] = []
     reader = LineReader(io.BytesIO(b"a\n\xff\xfeb\n"), "it", say=messages.append)
     assert reader.read_window(9) == ["a", "\ufffd\ufffdb"]
     assert messages == ["line 2 of it is not UTF-8 (byte 0xff): invalid bytes were replaced"]

@@ -111,7 +111,7 @@ class TestDigits:
         for digit in range(10):
             train, valid = (images.labels.count(digit) for images in parts.values())
             assert valid == (train + valid) // 5
-        digest = [hashlib.sha256(images.pixels.tobytes()).hexdigest()[:8] for images in parts.values()]
+        digest = [hashlib.sha256(images.pixels.tobytes()).hexdigest()[:8] for images in parts.values()]  # type: ignore[attr-defined]  # an ArraySet
         assert digest == ["503377f9", "747b8e40"]  # the split never changes
 
     def test_images_equal_scikit_learn(self):
@@ -119,15 +119,15 @@ class TestDigits:
 
         pixels, labels = load_digits(return_X_y=True)
         ours = [load_dataset("digits", "", split) for split in ("train", "valid")]
-        together = sorted((bytes(part.pixels[i].ravel()), part.labels[i]) for part in ours for i in range(len(part)))
+        together = sorted((bytes(part.pixels[i].ravel()), part.labels[i]) for part in ours for i in range(len(part)))  # type: ignore[attr-defined]  # an ArraySet
         whole = (pixels * 255 / 16).round().astype(np.uint8)
         assert together == sorted((bytes(row), label) for row, label in zip(whole, labels.tolist(), strict=True))
 
     def test_mean_and_std_are_of_the_training_split(self):
-        values = load_dataset("digits", "", "train").pixels / 255
+        values = load_dataset("digits", "", "train").pixels / 255  # type: ignore[attr-defined]  # an ArraySet
         known = DATASETS["digits"].preprocessing
-        assert known.mean == (pytest.approx(values.mean(), abs=1e-3),)
-        assert known.std == (pytest.approx(values.std(), abs=1e-3),)
+        assert known.mean == (pytest.approx(values.mean(), abs=1e-3),)  # type: ignore[comparison-overlap]  # pytest.approx
+        assert known.std == (pytest.approx(values.std(), abs=1e-3),)  # type: ignore[comparison-overlap]  # pytest.approx
 
 
 CIFAR = {"cifar10": ("cifar-10-batches-bin", 1), "cifar100": ("cifar-100-binary", 2)}

@@ -71,7 +71,7 @@ def test_first_frame_of_animation_is_used(suffix, tmp_path):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "lime")]
     options = {"lossless": True} if suffix == "webp" else {}
     path = saved(frames[0], tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **options)
-    assert Image.open(path).n_frames == 3
+    assert Image.open(path).n_frames == 3  # type: ignore[attr-defined]  # only animated formats have it
     assert np.asarray(open_image(path))[5, 5].tolist() == [255, 0, 0]
 
 

@@ -59,7 +59,7 @@ def test_grey_and_rgb_images_fit_any_channel_count():
 
 def test_with_channels_keeps_the_average():
     there = Preprocessing(13).with_channels(1)
-    assert there.mean == (pytest.approx(sum(IMAGENET_MEAN) / 3),)
+    assert there.mean == (pytest.approx(sum(IMAGENET_MEAN) / 3),)  # type: ignore[comparison-overlap]  # pytest.approx
     back = there.with_channels(3)
     assert back.mean == pytest.approx((there.mean[0],) * 3)
     assert there.with_channels(1) is there

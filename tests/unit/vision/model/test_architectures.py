@@ -30,7 +30,7 @@ def count(settings: ClassifierConfig) -> int:
 
 
 def expected(settings: ClassifierConfig) -> int:
-    """The formula: m * n + n for a linear layer from m to n, 2 * d for an Affine before a sublayer, d for LayerScale."""
+    """By formula: m * n + n for a linear layer from m to n, 2 * d for an Affine before a sublayer, d for LayerScale."""
 
     def linear(inputs, outputs):
         return inputs * outputs + outputs

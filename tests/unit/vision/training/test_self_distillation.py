@@ -1,6 +1,7 @@
 """Student and teacher: moving average, centre over batches and processes, gradients, small crops."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_crop_and_image_order_is_kept():
 
 def test_teacher_is_the_exponential_moving_average():
     pair, momenta = make_pair(), (0.9, 0.5, 0.97)
-    expected = copy.deepcopy(dict(pair.core.named_parameters()))
+    expected: dict[str, Any] = copy.deepcopy(dict(pair.core.named_parameters()))
     for momentum in momenta:
         step(pair)
         pair.update_teacher(momentum)
@@ -165,7 +166,7 @@ def test_centre_of_two_processes_equals_one(tmp_path):
     alone = make_pair()
     alone.accumulate_centre(outputs)
     alone.update_centre(0.9)
-    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path / "meeting"), outputs, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path / "meeting"), outputs, str(tmp_path)), nprocs=2)  # type: ignore[attr-defined]  # torch's stubs lack it
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(first, second)
     assert torch.allclose(first, alone.centre, atol=1e-6)
