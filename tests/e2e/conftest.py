@@ -1,4 +1,4 @@
-"""The toy data and checkpoint that the end-to-end tests share, made once by the real commands."""
+"""Toy data and checkpoints of the end-to-end tests, made once by the real commands."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def toy_data(toy_text) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_run(toy_data) -> tuple[Path, list[dict[str, str]]]:
-    """A folder with checkpoints of two trainings' ends and the log of the first."""
+    """A folder with the final checkpoints of two training runs, and the log of the first."""
     folder = toy_data.parent / "run"
     lines = train(toy_data, folder, "--max-update", 400, "--validate-interval", 1000, "--save-interval", 1000)
     train(

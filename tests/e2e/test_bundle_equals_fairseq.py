@@ -1,4 +1,4 @@
-"""A bundle translates as fairseq-generate does, whatever the architecture."""
+"""Bundles of every architecture translate like fairseq-generate."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def bundle(checkpoint, out, decoding=DECODING):
 
 
 def joined(text: str) -> str:
-    """fairseq's output as its sentencepiece decoder joins it, with our sign for unknown words."""
+    """fairseq's output, joined like its sentencepiece decoder does, with our symbol for unknown words."""
     return (
         text.replace("<unk>", " \u2047 ").replace(" ", "").replace("\u2581", " ").replace("\u2047", " \u2047 ").strip()
     )
@@ -28,9 +28,9 @@ def joined(text: str) -> str:
 
 def assert_same_as_fairseq(translator, expected, settings=None):
     requests = [Request(line, number) for number, line in enumerate(raw_lines(), 1)]
-    found = translator.translate_requests(requests, settings)
-    assert len(found) == len(expected) == 20
-    for translation, theirs in zip(found, expected, strict=True):
+    translations = translator.translate_requests(requests, settings)
+    assert len(translations) == len(expected) == 20
+    for translation, theirs in zip(translations, expected, strict=True):
         assert [candidate.text.split() for candidate in translation.candidates] == [
             joined(t).split() for _, t in theirs
         ]
@@ -38,26 +38,26 @@ def assert_same_as_fairseq(translator, expected, settings=None):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_a_bundle_of_every_architecture_translates_as_fairseq_generate(arch, tmp_path):
+def test_every_architecture_equals_fairseq_generate(arch, tmp_path):
     shared = [] if arch == "resmlp" else ["--share-all-embeddings"]
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", arch, *shared)
     assert_same_as_fairseq(bundle(checkpoint, tmp_path / "model"), fairseq_generate([checkpoint], *OPTIONS))
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--norm", "layernorm", "--share-decoder-input-output-embed"],
         ["--positional-embeddings", "sinusoidal", "--no-mixing-bias", "--no-post-bias"],
         ["--positional-embeddings", "learned", "--no-scale-embedding", "--activation-fn", "relu"],
     ],
 )
-def test_a_bundle_keeps_the_options_of_its_model(words, tmp_path):
-    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", *words)
+def test_model_options_equal_fairseq_generate(args, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", *args)
     assert_same_as_fairseq(bundle(checkpoint, tmp_path / "model"), fairseq_generate([checkpoint], *OPTIONS))
 
 
-def test_an_ensemble_of_bundles_translates_as_fairseq_generate(tmp_path):
+def test_ensemble_equals_fairseq_generate(tmp_path):
     checkpoints = [write_checkpoint(tmp_path / f"{seed}.pt", "resmlp_tiny", seed=seed) for seed in (1, 2)]
     for checkpoint in checkpoints:
         bundle_checkpoint(checkpoint, data_folder(), tmp_path / checkpoint.stem, DECODING)
@@ -65,14 +65,14 @@ def test_an_ensemble_of_bundles_translates_as_fairseq_generate(tmp_path):
     assert_same_as_fairseq(translator, fairseq_generate(checkpoints, *OPTIONS))
 
 
-def test_given_translations_are_scored_as_by_fairseq_generate(tmp_path):
+def test_scores_equal_fairseq_generate(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny")
     expected = fairseq_generate([checkpoint], "--score-reference")
     scores = bundle(checkpoint, tmp_path / "model").score(raw_lines(), raw_lines("tgt"), length_penalty=1.0)
     assert scores == pytest.approx([score for [(score, _)] in expected], abs=1e-5)
 
 
-def test_shared_parameters_are_stored_once_and_shared_again(tmp_path):
+def test_shared_parameters_are_stored_once(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", "--share-all-embeddings")
     translator = bundle(checkpoint, tmp_path / "model")
     model = translator.models[0]

@@ -1,4 +1,4 @@
-"""The validation BLEU of a training is the BLEU of evaluating its checkpoint."""
+"""The validation BLEU of a training run equals the BLEU of `evaluate` on its checkpoint."""
 
 import json
 import re
@@ -40,24 +40,26 @@ TRAINING = [
 ]
 
 
-def test_evaluate_says_of_the_best_checkpoint_what_its_training_said(tmp_path):
+def test_evaluate_bleu_equals_validation_bleu(tmp_path):
     data = shutil.copytree(data_folder(), tmp_path / "data")
     finished = run("fairseq-train", data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save")
-    said = [float(value) for value in re.findall(r'"test_bleu": "([\d.]+)"', finished.stdout + finished.stderr)]
-    assert len(said) == 2
+    validation_bleu = [
+        float(value) for value in re.findall(r'"test_bleu": "([\d.]+)"', finished.stdout + finished.stderr)
+    ]
+    assert len(validation_bleu) == 2
     model, report = tmp_path / "model", tmp_path / "report.json"
     checkpoint = tmp_path / "save" / "checkpoint_best.pt"
     assert main(["bundle", str(checkpoint), "--data", str(data), "--out", str(model)]) == 0
     assert main(["evaluate", str(model), "--data", str(data), "--json", str(report), "--resamples", "2"]) == 0
     scores = {score["metric"]: score["score"] for score in json.loads(report.read_text())["scores"]}
-    assert round(scores["BLEU"], 2) == max(said)
-    assert max(said) > 0
+    assert round(scores["BLEU"], 2) == max(validation_bleu)
+    assert max(validation_bleu) > 0
 
 
-def test_a_training_without_raw_references_is_refused_in_one_line(tmp_path):
+def test_missing_raw_references_are_one_line(tmp_path):
     data = shutil.copytree(data_folder(), tmp_path / "data")
     (data / "raw" / "test.tgt").write_text("".join(f"{line}\n" for line in raw_lines("tgt")[:-1]), encoding="utf-8")
-    words = ["--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save"]
-    finished = run("fairseq-train", data, *words, check=False)
+    args = ["--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "save"]
+    finished = run("fairseq-train", data, *args, check=False)
     assert finished.returncode != 0
     assert "test.tgt has 19 lines, but the split has 20" in finished.stderr.splitlines()[-1]

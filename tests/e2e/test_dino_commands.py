@@ -1,4 +1,4 @@
-"""DINO in the real commands: training, its log, resuming, two processes, and what is done with the result."""
+"""DINO with the real commands: training, log, resuming, two processes, k-NN, linear probe, fine-tuning."""
 
 import json
 import sys
@@ -34,8 +34,8 @@ TRAINING = [
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Small grey pictures of three classes, the validation's last batch smaller than the others."""
+def image_folder(tmp_path_factory):
+    """Small grey images of three classes; the last validation batch is smaller than the others."""
     root, generator = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split, count in (("train", TRAIN), ("val", VALID)):
         for number in range(count):
@@ -47,46 +47,46 @@ def pictures(tmp_path_factory):
     return root
 
 
-def train(pictures, save, *words):
-    """Trains with the real fairseq-train and returns what it said."""
-    finished = run("fairseq-train", pictures, "--user-dir", USER_DIR, *TRAINING, "--save-dir", save, *words)
+def train(image_folder, save, *args):
+    """Trains with the real fairseq-train and returns its log."""
+    finished = run("fairseq-train", image_folder, "--user-dir", USER_DIR, *TRAINING, "--save-dir", save, *args)
     return finished.stdout + finished.stderr
 
 
 @pytest.fixture(scope="module")
-def trained(pictures, tmp_path_factory):
-    """A whole training of 9 updates, 4 an epoch, with a checkpoint in the middle of the second one, and its log."""
+def trained(image_folder, tmp_path_factory):
+    """A training run of 9 updates, 4 per epoch, with a checkpoint in the middle of the second epoch, and its log."""
     save = tmp_path_factory.mktemp("trained")
-    return save, train(pictures, save, "--save-interval-updates", 6)
+    return save, train(image_folder, save, "--save-interval-updates", 6)
 
 
-def test_the_yaml_twin_of_the_recipe_resolves_to_the_same_configuration(tmp_path):
+def test_hydra_config_equals_script(tmp_path):
     bench = recording_bench(tmp_path)
     bench.recipe("dino_digits")
     script = resolved_command(bench.calls("fairseq-train")[0])
-    twin = resolved_yaml("dino_digits", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt")
+    config = resolved_yaml("dino_digits", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt")
     for section in (*PARTS, "dataset", "optimization", "checkpoint", "common"):
-        assert not differences(twin, script, section), section
-    assert all(twin[part]["_name"] == script[part]["_name"] for part in PARTS)
+        assert not differences(config, script, section), section
+    assert all(config[part]["_name"] == script[part]["_name"] for part in PARTS)
 
 
 @pytest.mark.slow
-def test_the_log_tells_loss_both_entropies_and_the_nearest_neighbours(trained):
+def test_log_has_entropies_and_knn_accuracy(trained):
     lines = log_lines(trained[1])
     valid = [line for line in lines if "valid_loss" in line]
     assert {"valid_teacher_entropy", "valid_mean_entropy", "valid_knn_top1"} <= set(valid[-1])
     for line in valid:
         right = float(line["valid_knn_top1"]) * VALID / 100
-        assert right == pytest.approx(round(right), abs=0.01)  # all pictures count, the last batch too
+        assert right == pytest.approx(round(right), abs=0.01)  # all images count, the last batch too
         assert 0 <= float(line["valid_teacher_entropy"]) <= float(line["valid_mean_entropy"]) <= np.log(31) + 1e-3
     assert len(losses_by_update(lines)) == 9
 
 
 @pytest.mark.slow
-def test_a_resumed_training_ends_bit_for_bit_like_one_never_stopped(trained, pictures, tmp_path):
-    whole, said = trained
-    rest = train(pictures, tmp_path, "--restore-file", whole / "checkpoint_2_6.pt")
-    expected = losses_by_update(log_lines(said))
+def test_resumed_training_is_bit_identical(trained, image_folder, tmp_path):
+    whole, log = trained
+    rest = train(image_folder, tmp_path, "--restore-file", whole / "checkpoint_2_6.pt")
+    expected = losses_by_update(log_lines(log))
     assert losses_by_update(log_lines(rest)) == {update: expected[update] for update in (7, 8, 9)}
     ends = [read_checkpoint(folder / "checkpoint_last.pt") for folder in (whole, tmp_path)]
     for name, value in ends[0]["model"].items():
@@ -97,7 +97,7 @@ def test_a_resumed_training_ends_bit_for_bit_like_one_never_stopped(trained, pic
 
 
 @pytest.mark.slow
-def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_moves(trained):
+def test_last_layer_is_frozen_for_one_epoch(trained):
     save, _ = trained
     first, last = (read_checkpoint(save / f"checkpoint{name}.pt")["model"] for name in ("1", "_last"))
     assert torch.equal(first["student_head.directions"], first["teacher_head.directions"])
@@ -107,24 +107,24 @@ def test_the_last_layer_of_the_projection_stays_for_an_epoch_and_the_teacher_mov
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_with_twice_the_batches(pictures, tmp_path):
-    words = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
-    alone = train(pictures, tmp_path / "alone", *words, "--update-freq", 2)
-    command = ("--nproc-per-node", 2, "--master-port", free_port(), sys.prefix + "/bin/fairseq-train", pictures)
-    together = run("torchrun", *command, "--user-dir", USER_DIR, *TRAINING, *words, "--save-dir", tmp_path / "two")
+def test_two_processes_equal_one(image_folder, tmp_path):
+    args = ("--batch-size", 5, "--max-update", 4, "--drop-path", 0, "--disable-validation", "--no-epoch-checkpoints")
+    alone = train(image_folder, tmp_path / "alone", *args, "--update-freq", 2)
+    command = ("--nproc-per-node", 2, "--master-port", free_port(), sys.prefix + "/bin/fairseq-train", image_folder)
+    together = run("torchrun", *command, "--user-dir", USER_DIR, *TRAINING, *args, "--save-dir", tmp_path / "two")
     expected = losses_by_update(log_lines(alone))
-    found = losses_by_update(log_lines(together.stdout + together.stderr))
-    assert list(found) == list(expected) == [1, 2, 3, 4]
-    assert list(found.values()) == pytest.approx(list(expected.values()), abs=2e-3)
+    result = losses_by_update(log_lines(together.stdout + together.stderr))
+    assert list(result) == list(expected) == [1, 2, 3, 4]
+    assert list(result.values()) == pytest.approx(list(expected.values()), abs=2e-3)
     ends = [read_checkpoint(tmp_path / name / "checkpoint_last.pt")["model"] for name in ("alone", "two")]
     for name in ("centre", "core.patch_embed.proj.weight"):
         assert torch.allclose(ends[0][name], ends[1][name], atol=1e-5), name
 
 
 @pytest.mark.slow
-def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pictures, tmp_path, capsys):
+def test_knn_and_linear_probe_of_checkpoint(trained, image_folder, tmp_path, capsys):
     checkpoint = str(trained[0] / "checkpoint_last.pt")
-    where = ("--root", str(pictures), "--batch-size", "11", "--json", str(tmp_path / "scores.json"))
+    where = ("--root", str(image_folder), "--batch-size", "11", "--json", str(tmp_path / "scores.json"))
     assert main(["vision", "knn", checkpoint, *where, "--k", "1", "5"]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())["k"]
     assert list(scores) == ["1", "5"]
@@ -137,49 +137,49 @@ def test_neighbours_and_a_linear_layer_are_asked_of_the_checkpoint(trained, pict
     for file in ("checkpoint1.pt", "checkpoint_last.pt"):
         assert main(["vision", "knn", str(trained[0] / file), *where, "--k", "5", "--untrained", "3"]) == 0
         untrained.append((tmp_path / "scores.json").read_text())
-    assert untrained[0] == untrained[1]  # nothing of the training is left
+    assert untrained[0] == untrained[1]  # no trained weights remain
 
-    words = ("--epochs", "3", "--views", "2", "--network", "student", "--out", str(tmp_path / "probed"))
-    assert main(["vision", "linear-probe", checkpoint, *where, *words]) == 0
+    args = ("--epochs", "3", "--views", "2", "--network", "student", "--out", str(tmp_path / "probed"))
+    assert main(["vision", "linear-probe", checkpoint, *where, *args]) == 0
     probed = json.loads((tmp_path / "scores.json").read_text())
     assert main(["vision", "evaluate", str(tmp_path / "probed"), "--dataset-name", "folder", *where]) == 0
     assert json.loads((tmp_path / "scores.json").read_text())["top1"]["right"] == probed["right"]
 
 
 @pytest.mark.slow
-def test_bad_input_ends_with_one_line_and_status_2(trained, pictures, capsys):
+def test_bad_input_is_one_line(trained, image_folder, capsys):
     checkpoint = str(trained[0] / "checkpoint_last.pt")
-    for words, said in (
+    for args, message in (
         (("--k", "100"), "k must be between 1 and the 43 features in the bank, but is 100"),
         (("--device", "nowhere"), "nowhere"),
         (("--split", "holdout"), "the data set folder has no split 'holdout'"),
     ):
-        assert main(["vision", "knn", checkpoint, "--root", str(pictures), *words]) == 2
+        assert main(["vision", "knn", checkpoint, "--root", str(image_folder), *args]) == 2
         stderr = capsys.readouterr().err
-        assert said in stderr
+        assert message in stderr
         assert len(stderr.splitlines()) == 1
 
 
 @pytest.mark.slow
-def test_a_classifier_begins_with_the_teacher_at_another_size(trained, pictures, tmp_path):
-    words = [
+def test_finetuning_from_the_teacher_at_another_size(trained, image_folder, tmp_path):
+    args = [
         *("--task", "resmlp_image_classification", "--criterion", "resmlp_image_cross_entropy", "--channels", "1"),
         *("--arch", "resmlp_digits", "--depth", "2", "--dim", "13", "--image-size", "12", "--max-update", "1"),
         *("--rand-augment", "none", "--optimizer", "resmlp_adamw", "--lr", "0.001", "--batch-size", "11", "--cpu"),
         *("--num-workers", "0", "--no-progress-bar", "--save-dir", tmp_path, "--user-dir", USER_DIR),
     ]
     checkpoint = trained[0] / "checkpoint_last.pt"
-    finished = run("fairseq-train", pictures, *words, "--init-from", checkpoint)
-    said = f"2 layers, mixing interpolated from 4 x 4 to 6 x 6 patches, from {checkpoint}; new head with 3 classes"
-    assert said in finished.stdout + finished.stderr
+    finished = run("fairseq-train", image_folder, *args, "--init-from", checkpoint)
+    message = f"2 layers, mixing interpolated from 4 x 4 to 6 x 6 patches, from {checkpoint}; new head with 3 classes"
+    assert message in finished.stdout + finished.stderr
 
 
-def test_without_a_number_of_updates_the_schedules_are_missed_in_one_line():
+def test_schedules_require_max_update():
     task = ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", max_update=0))
     with pytest.raises(ResMLPError, match="schedules require --max-update"):
         task.optimizer_step(None, None, 0)
 
 
-def test_half_a_schedule_of_weight_decay_is_refused():
+def test_incomplete_weight_decay_schedule_is_refused():
     with pytest.raises(ResMLPError, match="--weight-decay-start and --weight-decay-end require each other"):
         ResMLPDinoTask(ResMLPDinoConfig(data=".", dataset_name="digits", weight_decay_end=0.4))

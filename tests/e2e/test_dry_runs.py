@@ -1,4 +1,4 @@
-"""A dry run prints what a recipe would do, and does nothing."""
+"""A dry run prints the commands of a recipe and runs none of them."""
 
 import json
 import os
@@ -15,7 +15,7 @@ RECIPES = (
 
 
 def folder_for(recipe: str, folder: Path) -> list[Path]:
-    """The folder that a recipe must be given, if any."""
+    """The folder argument that a recipe requires, if any."""
     given = folder / "given"
     if recipe not in ("mix", "multi30k", "own", "imagenet"):
         return []
@@ -31,26 +31,26 @@ def folder_for(recipe: str, folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> set[Path]:
-    """Every file and folder, but not what Git and the tests' own processes keep."""
+    """Every file and folder, except those of Git, Python's cache and ruff."""
     return {path for path in folder.rglob("*") if not {".git", "__pycache__", ".ruff_cache"} & set(path.parts)}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("way", ["first", "last", "variable"])
-def test_a_dry_run_runs_no_command_and_writes_nothing(recipe, way, tmp_path):
+def test_dry_run_runs_and_writes_nothing(recipe, way, tmp_path):
     bench = recording_bench(tmp_path / "bench", gpus=1)
-    words = folder_for(recipe, tmp_path)
+    args = folder_for(recipe, tmp_path)
     options = ["--lr", "1"] if recipe not in ("demo", "demo_vision", "dino_digits", "imagenet") else []
-    words += {"first": ["--dry-run", *options], "last": [*options, "--dry-run"], "variable": options}[way]
+    args += {"first": ["--dry-run", *options], "last": [*options, "--dry-run"], "variable": options}[way]
     before = files_below(tmp_path), files_below(ROOT)
-    finished = bench.recipe(recipe, *words, HOME=tmp_path, **({"DRY_RUN": 1} if way == "variable" else {}))
+    finished = bench.recipe(recipe, *args, HOME=tmp_path, **({"DRY_RUN": 1} if way == "variable" else {}))
     assert finished.returncode == 0, finished.stderr
     assert "fairseq-train" in finished.stdout
     assert "--dry-run" not in finished.stdout
     assert (files_below(tmp_path), files_below(ROOT)) == before
 
 
-def test_every_recipe_knows_dry_runs():
+def test_every_recipe_supports_dry_runs():
     texts = {path.stem: path.read_text() for path in SCRIPTS.rglob("*.sh")}
     direct = {name for name, text in texts.items() if 'dry_run.sh"' in text}
     through_recipe = {name for name, text in texts.items() if '/recipe.sh"' in text}
@@ -58,7 +58,7 @@ def test_every_recipe_knows_dry_runs():
     assert "recipe" in direct
 
 
-def test_a_dry_run_makes_no_environment(tmp_path):
+def test_dry_run_creates_no_environment(tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("iwslt14", "--dry-run", VENV=tmp_path / "absent", PATH=os.environ["PATH"])
     assert finished.returncode == 2

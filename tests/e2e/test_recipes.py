@@ -1,4 +1,4 @@
-"""Recipes: what they ask of every program, their YAML twins, and a few updates of each."""
+"""Recipes: the commands that they run, their Hydra configs, and a few updates of each."""
 
 import gzip
 import json
@@ -50,25 +50,25 @@ def corpora(tmp_path) -> Path:
 
 
 def arguments_of(recipe: str, text: Path, data: Path) -> list[Path]:
-    """The folder that a recipe must be given, if any."""
+    """The folder argument that a recipe requires, if any."""
     return {"mix": [text], "multi30k": [text], "own": [data]}.get(recipe, [])
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_yaml_twin_of_a_recipe_resolves_to_the_same_configuration(recipe, tiny_data, tmp_path):
+def test_hydra_config_equals_script(recipe, tiny_data, tmp_path):
     bench = recording_bench(tmp_path)
     bench.recipe(recipe, *arguments_of(recipe, tmp_path, tiny_data), STEPS="train", DATA=tiny_data)
-    (words,) = bench.calls("fairseq-train")
-    script = resolved_command(words)
+    (args,) = bench.calls("fairseq-train")
+    script = resolved_command(args)
     overrides = [f"task.data={tiny_data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     if recipe == "own":
         overrides += [*recommend(read_data(tiny_data), "cpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
-    twin = resolved_yaml({"own": "custom"}.get(recipe, recipe), *overrides)
+    config = resolved_yaml({"own": "custom"}.get(recipe, recipe), *overrides)
     for section in SECTIONS:
-        assert not differences(twin, script, section), section
+        assert not differences(config, script, section), section
 
 
-def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
+def test_custom_config_equals_script_for_large_data(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     train = {"pairs": 5_000_000, "tokens": {"en": 10**8, "de": 10**8}}
@@ -78,23 +78,23 @@ def test_the_yaml_twin_of_own_follows_the_picks_of_a_large_model(tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe("own", data, STEPS="train", FOR="gpu")
     assert finished.returncode == 0, finished.stderr
-    (words,) = bench.calls("fairseq-train")
-    script = resolved_command(words)
+    (args,) = bench.calls("fairseq-train")
+    script = resolved_command(args)
     overrides = [f"task.data={data}", f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
     overrides += [*recommend(read_data(data), "gpu").overrides(), "task.source_lang=en", "task.target_lang=de"]
-    twin = resolved_yaml("custom", *overrides)
-    assert (twin["optimizer"]["_name"], twin["model"]["encoder_embed_dim"]) == ("adam", 512)
+    config = resolved_yaml("custom", *overrides)
+    assert (config["optimizer"]["_name"], config["model"]["encoder_embed_dim"]) == ("adam", 512)
     for section in SECTIONS:
-        assert not differences(twin, script, section), section
+        assert not differences(config, script, section), section
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe != "own"])
-def test_data_prep_understands_what_a_recipe_asks_of_it(recipe, corpora, tmp_path):
+def test_data_prep_accepts_recipe_arguments(recipe, corpora, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     finished = bench.recipe(recipe, *arguments_of(recipe, corpora, corpora), STEPS="data", DATA=tmp_path / "data")
     assert finished.returncode == 0, finished.stderr
-    ((_, _, *words),) = bench.calls("python")
-    args = build_parser().parse_args(words)
+    ((_, _, *command),) = bench.calls("python")
+    args = build_parser().parse_args(command)
     assert args.out == tmp_path / "data"
     if recipe == "mix":
         assert len(args.train) == len(args.test) == 3
@@ -105,13 +105,13 @@ def test_data_prep_understands_what_a_recipe_asks_of_it(recipe, corpora, tmp_pat
         assert Path(f"{args.valid[0]}.de").read_bytes() == b"".join(texts)
 
 
-def test_the_paper_s_settings_reach_fairseq(tmp_path):
+def test_paper_settings_reach_fairseq(tmp_path):
     for recipe, dropout in (("wmt14_en_de", 0.15), ("wmt14_en_fr", 0.1)):
         bench = recording_bench(tmp_path / recipe)
         (tmp_path / recipe / "data").mkdir()
         bench.recipe(recipe, STEPS="train", LAYERS=12, DATA=tmp_path / recipe / "data")
-        (words,) = bench.calls("fairseq-train")
-        cfg = resolved_command(words)
+        (args,) = bench.calls("fairseq-train")
+        cfg = resolved_command(args)
         assert (cfg["optimizer"]["_name"], cfg["optimization"]["lr"]) == ("adagrad", [0.2])
         assert cfg["lr_scheduler"]["warmup_updates"] == 32000
         assert cfg["criterion"]["label_smoothing"] == 0.1
@@ -121,7 +121,7 @@ def test_the_paper_s_settings_reach_fairseq(tmp_path):
         assert cfg["dataset"]["max_tokens"] * cfg["optimization"]["update_freq"][0] == 32768
 
 
-def test_a_recipe_averages_and_scores_in_the_paper_s_way_and_sacrebleu_s(tiny_data, tmp_path):
+def test_recipe_averages_and_scores_as_in_the_paper(tiny_data, tmp_path):
     bench = recording_bench(tmp_path)
     bench.run_folder.mkdir()
     for update in range(3):
@@ -135,22 +135,22 @@ def test_a_recipe_averages_and_scores_in_the_paper_s_way_and_sacrebleu_s(tiny_da
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_at_every_size_is_one_that_fairseq_knows(system, tiny_data):
+def test_every_system_and_size_is_accepted_by_fairseq(system, tiny_data):
     for size in SIZES:
         for layers in (6, 12) if system in ("resmlp", "transformer") and size in LARGE else (6,):
-            words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de"]
-            words += [*model_options(system, size, layers), *training_options(system, size)]
-            model = resolved_command(words)["model"]
+            args = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de"]
+            args += [*model_options(system, size, layers), *training_options(system, size)]
+            model = resolved_command(args)["model"]
             if layers == 12:
                 assert (model["encoder_layers"], model["decoder_layers"]) == (12, 12)
 
 
 @pytest.mark.parametrize("size", ["tiny", "multi30k"])
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_learns_on_the_processor(system, size, tiny_data):
-    words = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de", *model_options(system, size)]
-    words += ["--criterion", "resmlp_label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
-    args = options.parse_args_and_arch(options.get_training_parser(), words)
+def test_every_system_trains_on_the_cpu(system, size, tiny_data):
+    command = [str(tiny_data), "--task", "translation", "-s", "en", "-t", "de", *model_options(system, size)]
+    command += ["--criterion", "resmlp_label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+    args = options.parse_args_and_arch(options.get_training_parser(), command)
     task = tasks.setup_task(args)
     task.load_dataset("valid")
     model, criterion = task.build_model(args), task.build_criterion(args)
@@ -160,13 +160,13 @@ def test_every_system_learns_on_the_processor(system, size, tiny_data):
         name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
     ]
     assert loss.isfinite()
-    assert not without  # on several GPUs such a parameter ends the training
+    assert not without  # with several GPUs, such a parameter stops training with an error
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path):
+def test_recipe_trains_on_a_tiny_set(recipe, tiny_data, tmp_path):
     bench = real_bench(tmp_path)
     further = {
         "own": ("--encoder-embed-dim", 16, "--decoder-embed-dim", 16, "--num-workers", 0),
@@ -186,11 +186,11 @@ def test_a_recipe_trains_a_few_updates_on_a_tiny_set(recipe, tiny_data, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["resmlp", "transformer"])
-def test_a_recipe_goes_from_a_prepared_folder_to_scores(system, tiny_data, tmp_path):
+def test_recipe_goes_from_data_to_scores(system, tiny_data, tmp_path):
     bench = real_bench(tmp_path)
     variables = {"STEPS": "train finish", "DATA": tiny_data, "SIZE": "tiny", "MAX_UPDATE": 60, "SYSTEM": system}
     batches = ("--num-workers", 0, "--update-freq", 1, "--max-tokens", 1000, "--validate-interval", 100)
-    schedule = ("--warmup-updates", 10, "--lr", 0.01)  # soon some words are right
+    schedule = ("--warmup-updates", 10, "--lr", 0.01)  # some words are right after a few updates
     finished = bench.recipe("wmt14_en_de", *batches, *schedule, **variables)
     assert finished.returncode == 0, finished.stderr + finished.stdout
     scores = json.loads((bench.run_folder / "test.json").read_text())["scores"]
@@ -200,17 +200,17 @@ def test_a_recipe_goes_from_a_prepared_folder_to_scores(system, tiny_data, tmp_p
     assert (bench.run_folder / "model").is_dir() == (system == "resmlp")
 
 
-@pytest.mark.parametrize("words", [("",), ("no/such/folder",)])
+@pytest.mark.parametrize("args", [("",), ("no/such/folder",)])
 @pytest.mark.parametrize("recipe", ["mix", "multi30k", "own"])
-def test_a_recipe_without_its_folder_ends_with_one_line_and_status_2(recipe, words, tmp_path):
-    finished = recording_bench(tmp_path).recipe(recipe, *words)
+def test_missing_folder_is_one_line(recipe, args, tmp_path):
+    finished = recording_bench(tmp_path).recipe(recipe, *args)
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1
     assert " must be a folder" in finished.stderr
 
 
 @pytest.mark.parametrize(("name", "value"), [("SYSTEM", "rnn"), ("LAYERS", "7"), ("SIZE", "huge")])
-def test_a_choice_that_is_not_there_ends_a_recipe_with_one_line_and_status_2(name, value, tmp_path):
+def test_invalid_choice_is_one_line(name, value, tmp_path):
     finished = recording_bench(tmp_path).recipe("wmt14_en_de", **{name: value})
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1

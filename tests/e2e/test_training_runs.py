@@ -1,4 +1,4 @@
-"""What the real training commands keep beside their checkpoints, and how they stop, in any task and architecture."""
+"""Records and signals of the real training commands, for several tasks and architectures."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +20,9 @@ from fairseq_commands import (
     TRAINING,
     USER_DIR,
     environment,
-    note_threads_at_the_end,
+    final_threads,
+    record_final_threads,
     run,
-    threads_at_the_end,
 )
 from omegaconf import OmegaConf
 
@@ -32,18 +33,18 @@ from resmlp_mt.training.stopping import EXIT_STATUS
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fairseq_plugin")]
 
 
-# Nothing is validated or saved but at the end, so that a checkpoint in between comes from a signal.
+# Validation and saving happen only at the end, so an earlier checkpoint comes from a signal.
 RARELY = ("--validate-interval", 1000, "--save-interval", 1000, "--dropout", 0.1)
 
 
-def command(data, folder, *words):
-    """A training's command."""
-    program = [BIN / "fairseq-train", data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", folder, *RARELY, *words]
-    return [str(word) for word in program]
+def command(data, folder, *args):
+    """The command of a training run."""
+    program = [BIN / "fairseq-train", data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", folder, *RARELY, *args]
+    return [str(arg) for arg in program]
 
 
-def records(folder: Path) -> list[dict]:
-    """What a training recorded so far; its last line may be half written."""
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a training run so far; the last line may be incomplete."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
@@ -52,14 +53,14 @@ def losses(folder: Path) -> dict[int, float]:
     return {record["update"]: record["loss"] for record in records(folder) if record["kind"] == "train"}
 
 
-def run_json(folder: Path) -> dict:
+def run_json(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
-def start_and_wait_for_updates(words, folder, updates, log, **options) -> subprocess.Popen:
-    """Starts a training in a process group of its own and waits until it has recorded so many updates."""
+def start_and_wait_for_updates(args, folder, updates, log, **options) -> subprocess.Popen[bytes]:
+    """Starts training in a new process group and waits until it has recorded `updates` updates."""
     process = subprocess.Popen(
-        words, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment(), start_new_session=True, **options
+        args, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment(), start_new_session=True, **options
     )
     deadline = time.monotonic() + 200
     while not ((folder / "metrics.jsonl").exists() and len(records(folder)) >= updates):
@@ -71,49 +72,51 @@ def start_and_wait_for_updates(words, folder, updates, log, **options) -> subpro
 
 @pytest.fixture(scope="module")
 def whole(toy_data, tmp_path_factory):
-    """A training that nobody stopped, without a log, with TensorBoard."""
+    """An uninterrupted training run, without a log, with TensorBoard."""
     folder = tmp_path_factory.mktemp("whole")
-    words = ("--max-update", 90, "--log-format", "none", "--tensorboard-logdir", folder / "tensorboard")
-    subprocess.run(command(toy_data, folder, *words), check=True, capture_output=True, cwd=ROOT, env=environment())
+    args = ("--max-update", 90, "--log-format", "none", "--tensorboard-logdir", folder / "tensorboard")
+    subprocess.run(command(toy_data, folder, *args), check=True, capture_output=True, cwd=ROOT, env=environment())
     return folder
 
 
 class TestRecord:
-    def test_it_holds_every_interval_and_validation_whatever_the_log_format(self, whole):
-        found = records(whole)
-        assert [record["update"] for record in found if record["kind"] == "train"] == list(range(1, 91))
-        validation = found[-1]
+    def test_record_has_every_interval_and_validation(self, whole):
+        recorded = records(whole)
+        assert [record["update"] for record in recorded if record["kind"] == "train"] == list(range(1, 91))
+        validation = recorded[-1]
         assert (validation["kind"], validation["update"], validation["subset"]) == ("valid", 90, "valid")
         assert {"loss", "ppl"} < validation.keys()
         measured = {"loss", "ppl", "lr", "gnorm", "wps", "ups", "rss_peak", "training_seconds", "tokens", "sentences"}
-        assert all(measured < record.keys() for record in found[:-1])
+        assert all(measured < record.keys() for record in recorded[:-1])
 
-    def test_the_tokens_are_those_of_the_data(self, whole, toy_data):
-        words = (toy_data.parent / "text" / "train.tgt").read_text().split("\n")[:-1]
-        tokens = sum(len(line.split()) + 1 for line in words)
+    def test_token_counts_equal_the_data(self, whole, toy_data):
+        lines = (toy_data.parent / "text" / "train.tgt").read_text().split("\n")[:-1]
+        tokens = sum(len(line.split()) + 1 for line in lines)
         epochs = [record for record in records(whole) if record["kind"] == "train" and record["sentences"] % 300 == 0]
         assert epochs
         for record in epochs:
             assert record["tokens"] * 300 == tokens * record["sentences"]
 
-    def test_run_json_says_with_what_the_model_was_made(self, whole, toy_data):
-        found = run_json(whole)
-        assert found["settings"]["optimization"]["max_update"] == 90
-        assert [(end["how"], end["update"]) for end in found["ends"]] == [("finished: --max-update 90", 90)]
-        assert found["settings"]["model"]["_name"] == "resmlp_tiny"
-        assert found["settings"]["dataset"]["max_tokens"] == 400
+    def test_run_json_contents(self, whole, toy_data):
+        recorded = run_json(whole)
+        assert recorded["settings"]["optimization"]["max_update"] == 90
+        assert [(end["how"], end["update"]) for end in recorded["ends"]] == [("finished: --max-update 90", 90)]
+        assert recorded["settings"]["model"]["_name"] == "resmlp_tiny"
+        assert recorded["settings"]["dataset"]["max_tokens"] == 400
         weights = read_checkpoint(whole / "checkpoint_last.pt")["model"]
         shared_once = {tensor.data_ptr(): tensor for tensor in weights.values()}.values()
-        assert found["parameters"] == sum(tensor.numel() for tensor in shared_once)
-        assert {"resmlp-mt", "fairseq-fixed", "torch", "numpy", "sentencepiece", "python"} <= found["versions"].keys()
-        assert found["data"][0]["folder"] == str(toy_data)
-        assert found["starts"][0]["command"][1:3] == [str(toy_data), "--user-dir"]
-        assert [end["how"] for end in found["ends"]] == ["finished: --max-update 90"]
+        assert recorded["parameters"] == sum(tensor.numel() for tensor in shared_once)
+        assert {"resmlp-mt", "fairseq-fixed", "torch", "numpy", "sentencepiece", "python"} <= recorded[
+            "versions"
+        ].keys()
+        assert recorded["data"][0]["folder"] == str(toy_data)
+        assert recorded["starts"][0]["command"][1:3] == [str(toy_data), "--user-dir"]
+        assert [end["how"] for end in recorded["ends"]] == ["finished: --max-update 90"]
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         if head.returncode == 0:
-            assert len(found["git"]["commit"]) == len(head.stdout.strip())
+            assert len(recorded["git"]["commit"]) == len(head.stdout.strip())
 
-    def test_tensorboard_can_read_what_fairseq_writes_for_it(self, whole):
+    def test_tensorboard_log_is_readable(self, whole):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         events = EventAccumulator(str(whole / "tensorboard" / "train_inner"))
@@ -123,49 +126,49 @@ class TestRecord:
 
 
 class TestStopping:
-    def test_a_training_stopped_by_a_signal_to_its_group_goes_on_as_if_never_stopped(self, whole, toy_data, tmp_path):
+    def test_stopped_training_resumes_unchanged(self, whole, toy_data, tmp_path):
         folder, log = tmp_path / "run", tmp_path / "log"
-        words = command(toy_data, folder, "--max-update", 90, "--num-workers", 1)
+        args = command(toy_data, folder, "--max-update", 90, "--num-workers", 1)
         with log.open("w") as file:
-            process = start_and_wait_for_updates(words, folder, 13, file)
-            os.killpg(process.pid, signal.SIGTERM)  # its process that loads data is in the group, too
+            process = start_and_wait_for_updates(args, folder, 13, file)
+            os.killpg(process.pid, signal.SIGTERM)  # the data loader process is in the group, too
             assert process.wait(300) == EXIT_STATUS
         stopped = read_checkpoint(folder / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]
         assert 13 <= stopped < 90
         assert f"stopped by SIGTERM after update {stopped}: {folder}/checkpoint_last.pt is saved" in log.read_text()
         assert max(losses(folder)) == stopped
         with log.open("a") as file:
-            subprocess.run(words, check=True, stdout=file, stderr=file, cwd=ROOT, env=environment())
+            subprocess.run(args, check=True, stdout=file, stderr=file, cwd=ROOT, env=environment())
         assert losses(folder) == pytest.approx(losses(whole), abs=1e-3)
         assert [record["update"] for record in records(folder)] == [*range(1, 91), 90]
         final = [max(record["tokens"] for record in records(one)) for one in (folder, whole)]
         assert final[0] == final[1]
-        found = run_json(folder)
-        assert [start["update"] for start in found["starts"]] == [0, stopped]
-        assert found["starts"][1]["changed"] == {}
-        assert [end["how"] for end in found["ends"]] == ["stopped by SIGTERM", "finished: --max-update 90"]
-        the_log_tells_the_same_history(folder, log)
+        recorded = run_json(folder)
+        assert [start["update"] for start in recorded["starts"]] == [0, stopped]
+        assert recorded["starts"][1]["changed"] == {}
+        assert [end["how"] for end in recorded["ends"]] == ["stopped by SIGTERM", "finished: --max-update 90"]
+        assert_log_has_the_same_history(folder, log)
 
-    def test_a_finished_training_rests(self, whole, toy_data):
+    def test_finished_training_does_nothing(self, whole, toy_data):
         before = {path: path.read_bytes() for path in whole.glob("*.*")}
-        said = subprocess.run(
+        finished = subprocess.run(
             command(toy_data, whole, "--max-update", 90), capture_output=True, text=True, cwd=ROOT, env=environment()
         )
-        assert said.returncode == 0
-        assert "nothing to train: the checkpoint has 90 updates" in said.stdout + said.stderr
+        assert finished.returncode == 0
+        assert "nothing to train: the checkpoint has 90 updates" in finished.stdout + finished.stderr
         assert {path: path.read_bytes() for path in whole.glob("*.*")} == before
 
-    def test_a_signal_to_one_process_stops_all_at_the_same_update(self, toy_data, tmp_path, monkeypatch):
-        # fairseq starts a process for each GPU; it is told of two that are not there, and computes on the CPU
+    def test_signal_to_one_process_stops_all(self, toy_data, tmp_path, monkeypatch):
+        # fairseq starts a process for each GPU; device_count is patched to two, and it computes on the CPU
         folder, log = tmp_path / "run", tmp_path / "log"
         program = (
             "import torch; torch.cuda.device_count = lambda: 2; from fairseq_cli.train import cli_main; cli_main()"
         )
-        words = ("--max-update", 5000, "--distributed-world-size", 2, "--distributed-backend", "gloo")
-        note_threads_at_the_end(monkeypatch, tmp_path / "site")
+        args = ("--max-update", 5000, "--distributed-world-size", 2, "--distributed-backend", "gloo")
+        record_final_threads(monkeypatch, tmp_path / "site")
         script = tmp_path / "two_processes.py"
         script.write_text(f"if __name__ == '__main__':\n    {program}\n")
-        started = [sys.executable, script, *command(toy_data, folder, *words, "--ddp-backend", "legacy_ddp")[1:]]
+        started = [sys.executable, script, *command(toy_data, folder, *args, "--ddp-backend", "legacy_ddp")[1:]]
         with log.open("w") as file:
             process = start_and_wait_for_updates(started, folder, 5, file)
             listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -179,21 +182,21 @@ class TestStopping:
         assert "after update" in log.read_text()
         assert "Traceback" not in log.read_text()
         assert run_json(folder)["processes"] == 2
-        assert len(run_json(folder)["starts"]) == 1  # the first process alone writes
-        threads = threads_at_the_end(tmp_path / "site")
+        assert len(run_json(folder)["starts"]) == 1  # only the first process writes
+        threads = final_threads(tmp_path / "site")
         assert len(threads) == 3
         assert not [names for names in threads if "gloo" in names]
 
-    def test_fairseq_hydra_train_stops_and_records_a_transformer(self, toy_data, tmp_path):
+    def test_hydra_train_stops_and_records_a_transformer(self, toy_data, tmp_path):
         folder, log = tmp_path / "run", tmp_path / "log"
-        words = [word if word != "resmlp_tiny" else "transformer" for word in command(toy_data, folder)[1:]]
+        args = [arg if arg != "resmlp_tiny" else "transformer" for arg in command(toy_data, folder)[1:]]
         small = ("--encoder-layers", 1, "--decoder-layers", 1, "--encoder-embed-dim", 8, "--decoder-embed-dim", 8)
         heads = ("--encoder-attention-heads", 2, "--decoder-attention-heads", 2)
-        parsed = options.parse_args_and_arch(options.get_training_parser(), [*words, *map(str, (*small, *heads))])
-        cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+        parsed = options.parse_args_and_arch(options.get_training_parser(), [*args, *map(str, (*small, *heads))])
+        cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
         sections = ("common", "task", "criterion", "optimizer", "lr_scheduler", "dataset", "optimization", "checkpoint")
         chosen = {name: {k: v for k, v in cfg[name].items() if v is not None} for name in sections}
-        chosen["model"] = {"_name": "transformer", **{word[2:].replace("-", "_"): n for word, n in pairs(small, heads)}}
+        chosen["model"] = {"_name": "transformer", **{arg[2:].replace("-", "_"): n for arg, n in pairs(small, heads)}}
         chosen["model"] |= {"share_all_embeddings": True}
         (tmp_path / "toy.yaml").write_text(yaml.safe_dump(chosen))
         started = [BIN / "fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "toy"]
@@ -208,7 +211,7 @@ class TestStopping:
         assert max(losses(folder)) == stopped
 
 
-def the_log_tells_the_same_history(folder, log):
+def assert_log_has_the_same_history(folder, log):
     recorded, logged = read_histories([folder, log], None)
     for ours, theirs in ((recorded.train, logged.train), (recorded.valid, logged.valid)):
         assert [record["update"] for record in ours] == [record["update"] for record in theirs]
@@ -218,18 +221,18 @@ def the_log_tells_the_same_history(folder, log):
     assert logged.settings["optimization"]["max_update"] == 90
 
 
-def pairs(*words):
-    flat = [word for group in words for word in group]
+def pairs(*args):
+    flat = [arg for group in args for arg in group]
     return zip(flat[::2], flat[1::2], strict=True)
 
 
 def is_training(pid: int) -> bool:
-    """Whether a process is one that fairseq spawned, not Python's own helper."""
+    """Whether a process was spawned by fairseq, not Python's resource tracker."""
     return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_a_full_disk_ends_in_one_line_and_leaves_the_old_checkpoints(whole, toy_data, tmp_path):
-    """The limit on the size of files stands for the disk: a write fails in the midst of a checkpoint."""
+def test_full_disk_is_one_line_and_keeps_checkpoints(whole, toy_data, tmp_path):
+    """A file size limit simulates a full disk: writing fails in the middle of a checkpoint."""
     for name in ("checkpoint_last.pt", "checkpoint_best.pt", "metrics.jsonl", "run.json"):
         (tmp_path / name).write_bytes((whole / name).read_bytes())
     before = {path: path.read_bytes() for path in tmp_path.glob("*.pt")}
@@ -250,7 +253,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_old_checkpoints(whole, toy_
     assert {path: path.read_bytes() for path in tmp_path.glob("*.pt*")} == before
 
 
-def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy_data, tmp_path):
+def test_divergence_names_layer_and_update(toy_data, tmp_path):
     failed = run(
         "fairseq-train",
         *command(toy_data, tmp_path, "--max-update", 9, "--lr", 1e30, "--lr-scheduler", "fixed")[1:],
@@ -263,11 +266,22 @@ def test_a_training_that_explodes_names_the_layer_and_the_update_in_one_line(toy
     assert "Traceback" not in failed.stderr
 
 
-def test_a_task_whose_settings_are_not_structured_is_recorded_too(tmp_path):
-    words = ("--task", "dummy_mt", "--arch", "resmlp_tiny", "--dict-size", 29, "--src-len", 5, "--tgt-len", 7)
-    words += ("--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam", "--lr", "1e-3", "--batch-size", 3)
-    words += ("--max-update", 2, "--disable-validation", "--no-save", "--num-workers", 0, "--cpu")
-    run("fairseq-train", "--user-dir", USER_DIR, *words, "--save-dir", tmp_path)
+def test_unstructured_task_settings_are_recorded(tmp_path):
+    args: tuple[object, ...] = (
+        "--task",
+        "dummy_mt",
+        "--arch",
+        "resmlp_tiny",
+        "--dict-size",
+        29,
+        "--src-len",
+        5,
+        "--tgt-len",
+        7,
+    )
+    args += ("--criterion", "label_smoothed_cross_entropy", "--optimizer", "adam", "--lr", "1e-3", "--batch-size", 3)
+    args += ("--max-update", 2, "--disable-validation", "--no-save", "--num-workers", 0, "--cpu")
+    run("fairseq-train", "--user-dir", USER_DIR, *args, "--save-dir", tmp_path)
     recorded = run_json(tmp_path)
     assert recorded["settings"]["task"]["src_len"] == 5
     assert recorded["ends"][-1]["update"] == 2

@@ -1,4 +1,4 @@
-"""The real fairseq commands with an image classifier, each in a process of its own, on scikit-learn's digits."""
+"""The real fairseq commands with an image classifier on scikit-learn's digits, each in its own process."""
 
 import re
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 TASK = ("--task", "resmlp_image_classification")
 DIGITS = (".", *TASK, "--dataset-name", "digits")
-# The whole scheme, randomness of every kind included, with a few thousand parameters: 23 batches an epoch.
+# The full training recipe with all its randomness, and a few thousand parameters: 23 batches per epoch.
 TRAINING = [
     *("--arch", "resmlp_digits", "--dim", "16", "--depth", "2", "--drop-path", "0.1"),
     *("--criterion", "resmlp_image_cross_entropy", "--optimizer", "resmlp_lamb", "--lr", "0.02"),
@@ -29,91 +29,89 @@ TRAINING = [
 ]
 
 
-def train(save, *words, data=DIGITS, check=True):
-    """Trains with the real fairseq-train and returns what it said."""
-    finished = run("fairseq-train", *data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", save, *words, check=check)
+def train(save, *args, data=DIGITS, check=True):
+    """Trains with the real fairseq-train and returns its log."""
+    finished = run("fairseq-train", *data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", save, *args, check=check)
     return finished.stdout + finished.stderr
 
 
-def validated(said, what):
-    return [float(found) for found in re.findall(rf'"valid_{what}": "([\d.]+)"', said)]
+def validated(log, what):
+    return [float(value) for value in re.findall(rf'"valid_{what}": "([\d.]+)"', log)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training of 30 updates that was never stopped: its folder and what it said."""
+    """An uninterrupted training run of 30 updates: its folder and its log."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, train(folder, "--max-update", 30)
 
 
 @pytest.mark.slow
 class TestTraining:
-    def test_one_stopped_in_its_second_epoch_goes_on_as_if_never_stopped(self, whole, tmp_path):
-        folder, said = whole
+    def test_resumed_training_is_bit_identical(self, whole, tmp_path):
+        folder, log = whole
         train(tmp_path, "--max-update", 26)
         resumed = losses_by_update(log_lines(train(tmp_path, "--max-update", 30)))
-        expected = losses_by_update(log_lines(said))
+        expected = losses_by_update(log_lines(log))
         assert resumed == {update: expected[update] for update in (27, 28, 29, 30)}
         ends = [read_checkpoint(path / "checkpoint_last.pt") for path in (folder, tmp_path)]
         for of in (lambda end: end["model"], lambda end: end["extra_state"]["ema"]):
             assert all(torch.equal(value, of(ends[1])[name]) for name, value in of(ends[0]).items())
 
-    def test_validation_scores_every_picture_and_the_averaged_weights_too(self, whole):
-        _, said = whole
+    def test_validation_scores_all_images_and_ema_weights(self, whole):
+        _, log = whole
         for what in ("top1", "top5", "ema_top1", "ema_top5"):
-            pictures = [percent * 355 / 100 for percent in validated(said, what)]
-            assert len(pictures) == 2
-            assert pictures == pytest.approx([round(count) for count in pictures], abs=2e-3)  # whole ones of 355
-        assert validated(said, "ema_top1") != validated(said, "top1")
+            correct = [percent * 355 / 100 for percent in validated(log, what)]
+            assert len(correct) == 2
+            assert correct == pytest.approx([round(count) for count in correct], abs=2e-3)  # integers out of 355
+        assert validated(log, "ema_top1") != validated(log, "top1")
 
-    def test_the_checkpoint_is_a_classifier_with_the_names_of_its_classes(self, whole):
+    def test_checkpoint_loads_as_classifier(self, whole):
         folder, _ = whole
         loaded = load_classifier(folder / "checkpoint_best.pt")
         assert loaded.classes == [str(digit) for digit in range(10)]
         assert (loaded.preprocessing.image_size, loaded.preprocessing.channels) == (8, 1)
 
-    def test_fairseq_validate_repeats_what_training_said_of_the_trained_and_of_the_averaged_weights(
-        self, whole, tmp_path
-    ):
-        folder, said = whole
+    def test_fairseq_validate_repeats_training_scores(self, whole, tmp_path):
+        folder, log = whole
         save_ema_as_checkpoint(str(folder / "checkpoint_last.pt"), str(tmp_path / "averaged.pt"))
         for path, prefix in ((folder / "checkpoint_last.pt", ""), (tmp_path / "averaged.pt", "ema_")):
-            words = ("--user-dir", USER_DIR, "--cpu", "--path", path, "--batch-size", 47, "--log-format", "json")
-            finished = run("fairseq-validate", *DIGITS, *words)
+            args = ("--user-dir", USER_DIR, "--cpu", "--path", path, "--batch-size", 47, "--log-format", "json")
+            finished = run("fairseq-validate", *DIGITS, *args)
             output = finished.stdout + finished.stderr
             for what in ("top1", "loss"):
-                assert validated(output, what)[-1] == pytest.approx(validated(said, prefix + what)[-1], abs=2e-3)
+                assert validated(output, what)[-1] == pytest.approx(validated(log, prefix + what)[-1], abs=2e-3)
 
-    def test_two_processes_train_like_one_with_twice_the_update_frequency(self, tmp_path):
-        words = ("--max-update", 6, "--ddp-backend", "legacy_ddp", "--drop-path", 0, "--batch-size", 31)
-        alone = train(tmp_path / "one", *words, "--update-freq", 2)
+    def test_two_processes_equal_one(self, tmp_path):
+        args = ("--max-update", 6, "--ddp-backend", "legacy_ddp", "--drop-path", 0, "--batch-size", 31)
+        alone = train(tmp_path / "one", *args, "--update-freq", 2)
         finished = run(
             "torchrun",
             *("--nproc_per_node", 2, "--master_port", free_port(), "--no-python", BIN / "fairseq-train", *DIGITS),
-            *("--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "two", *words),
+            *("--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "two", *args),
             *("--distributed-world-size", 2, "--distributed-backend", "gloo"),
         )
         together = finished.stdout + finished.stderr
         assert losses(log_lines(together)) == pytest.approx(losses(log_lines(alone)), abs=2e-3)
         assert len(losses(log_lines(alone))) == 6
-        for what in ("loss", "top1", "ema_top1"):  # 12 batches, the last of 14: no picture is missed or counted twice
+        for what in ("loss", "top1", "ema_top1"):  # 12 batches, the last of 14: no image is missed or counted twice
             assert validated(together, what) == pytest.approx(validated(alone, what), abs=0.3)
 
-    def test_it_stops_when_top_1_no_longer_rises(self, tmp_path):
-        words = ("--lr", 0, "--patience", 2, "--max-epoch", 9, "--validate-interval-updates", 2)
-        said = train(tmp_path, *words)
-        assert "early stop since valid performance hasn't improved for last 2 runs" in said
-        assert len(validated(said, "top1")) == 3
+    def test_early_stopping_on_top1(self, tmp_path):
+        args = ("--lr", 0, "--patience", 2, "--max-epoch", 9, "--validate-interval-updates", 2)
+        log = train(tmp_path, *args)
+        assert "early stop since valid performance hasn't improved for last 2 runs" in log
+        assert len(validated(log, "top1")) == 3
 
-    def test_a_checkpoint_of_ours_teaches(self, whole, tmp_path):
-        folder, said = whole
-        words = ("--criterion", "resmlp_image_distillation", "--teacher", folder / "checkpoint_best.pt")
-        taught = train(tmp_path, *words, "--max-update", 3)
+    def test_own_checkpoint_as_teacher(self, whole, tmp_path):
+        folder, log = whole
+        args = ("--criterion", "resmlp_image_distillation", "--teacher", folder / "checkpoint_best.pt")
+        taught = train(tmp_path, *args, "--max-update", 3)
         assert len(losses(log_lines(taught))) == 3
-        assert losses(log_lines(taught)) != losses(log_lines(said))[:3]
+        assert losses(log_lines(taught)) != losses(log_lines(log))[:3]
         assert not any("teacher" in name for name in read_checkpoint(tmp_path / "checkpoint_last.pt")["model"])
 
-    def test_a_damaged_picture_ends_the_training_in_one_line_or_is_skipped(self, tmp_path):
+    def test_corrupt_image_is_one_line_or_skipped(self, tmp_path):
         for split in ("train", "val"):
             for name in ("ape", "zebra"):
                 for number in range(4):
@@ -123,37 +121,37 @@ class TestTraining:
         damaged = tmp_path / "images" / "train" / "ape" / "2.png"
         damaged.write_bytes(damaged.read_bytes()[:40])
         data = (tmp_path / "images", *TASK, "--image-size", 8)
-        words = ("--max-update", 2, "--num-workers", 1, "--batch-size", 3, "--repeated-augmentation", 1)
+        args = ("--max-update", 2, "--num-workers", 1, "--batch-size", 3, "--repeated-augmentation", 1)
         refused = run(
-            "fairseq-train", *data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "a", *words, check=False
+            "fairseq-train", *data, "--user-dir", USER_DIR, *TRAINING, "--save-dir", tmp_path / "a", *args, check=False
         )
         assert refused.returncode != 0
         assert f"fairseq-train: error: {damaged} cannot be read as an image" in refused.stderr.splitlines()[-1]
-        said = train(tmp_path / "b", *words, "--max-epoch", 1, "--corrupt-images", "skip", data=data)
-        assert f"skipped: {damaged}" in said
-        assert len(validated(said, "top1")) == 1
+        log = train(tmp_path / "b", *args, "--max-epoch", 1, "--corrupt-images", "skip", data=data)
+        assert f"skipped: {damaged}" in log
+        assert len(validated(log, "top1")) == 1
 
 
 @pytest.mark.parametrize(
-    ("recipe", "twin", "words"), [("demo_vision", "vision_digits", ()), ("imagenet", "imagenet", ("ROOT",))]
+    ("recipe", "config", "args"), [("demo_vision", "vision_digits", ()), ("imagenet", "imagenet", ("ROOT",))]
 )
-def test_the_yaml_twin_of_a_script_resolves_to_the_same_configuration(recipe, twin, words, tmp_path):
+def test_hydra_config_equals_script(recipe, config, args, tmp_path):
     images = tmp_path / "images"
     for split in ("train", "val"):
         (images / split / "n01440764").mkdir(parents=True)
     bench = recording_bench(tmp_path)
-    bench.recipe(recipe, *(images if word == "ROOT" else word for word in words), GPUS=8)
+    bench.recipe(recipe, *(images if arg == "ROOT" else arg for arg in args), GPUS=8)
     command = resolved_command(bench.calls("fairseq-train")[0])
     overrides = [f"checkpoint.save_dir={bench.run_folder}", "common.user_dir=resmlp_mt"]
-    overrides += [f"task.data={images}"] if words else []
-    yaml_twin = resolved_yaml(twin, *overrides)
+    overrides += [f"task.data={images}"] if args else []
+    yaml_config = resolved_yaml(config, *overrides)
     for section in (*SECTIONS, "ema"):
-        assert not differences(yaml_twin, command, section), section
+        assert not differences(yaml_config, command, section), section
 
 
 @pytest.mark.slow
-def test_fairseq_hydra_train_gives_the_losses_of_fairseq_train(whole, tmp_path):
-    _, said = whole
+def test_hydra_train_losses_equal_fairseq_train(whole, tmp_path):
+    _, log = whole
     command = [*DIGITS, *TRAINING, "--max-update", "3", "--save-dir", str(tmp_path / "hydra")]
     resolved = resolved_command(command)
     config = {name: {k: v for k, v in resolved[name].items() if v is not None} for name in (*SECTIONS, "ema")}
@@ -161,4 +159,4 @@ def test_fairseq_hydra_train_gives_the_losses_of_fairseq_train(whole, tmp_path):
     (tmp_path / "digits.yaml").write_text(yaml.safe_dump(config))
     finished = run("fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "digits", cwd=tmp_path)
     logged = finished.stdout + finished.stderr + "".join(p.read_text() for p in tmp_path.rglob("hydra_train.log"))
-    assert losses(log_lines(logged))[:3] == losses(log_lines(said))[:3]
+    assert losses(log_lines(logged))[:3] == losses(log_lines(log))[:3]

@@ -1,4 +1,4 @@
-"""Bad input gives one line that says what is wrong, and exit status 2."""
+"""Bad input gives one error line and exit status 2."""
 
 import json
 import math
@@ -36,9 +36,9 @@ def classifier(tmp_path_factory):
     return folder
 
 
-def complaint(capsys, *words) -> str:
-    """What a command says that ends with status 2."""
-    assert main([str(word) for word in words]) == 2
+def error_line(capsys, *args) -> str:
+    """Runs a command that must end with status 2; returns its error line."""
+    assert main([str(arg) for arg in args]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -46,7 +46,7 @@ def complaint(capsys, *words) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ((), "resmlp-mt: the following arguments are required: SUBCOMMAND; see `resmlp-mt --help`"),
         (("translate",), "resmlp-mt translate: the following arguments are required: model; see `resmlp-mt translate"),
@@ -56,16 +56,16 @@ def complaint(capsys, *words) -> str:
         (("vision", "knn", "M", "--k", "x"), "resmlp-mt vision knn: argument --k: invalid int value: 'x'; see"),
     ],
 )
-def test_a_usage_error_is_one_line_that_points_to_the_help(words, message, capsys):
+def test_usage_error_is_one_line(args, message, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(words)
+        main(args)
     err = capsys.readouterr().err
     assert ended.value.code == 2
     assert err.count("\n") == 1
     assert message in err
 
 
-def test_so_is_one_of_data_prep(capsys):
+def test_usage_error_of_data_prep_is_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         data_prep(["demo"])
     assert ended.value.code == 2
@@ -75,22 +75,22 @@ def test_so_is_one_of_data_prep(capsys):
     assert capsys.readouterr().err == f"{expected}\n"
 
 
-def test_a_closed_standard_output_is_one_line(model, capsys, monkeypatch):
+def test_closed_stdout_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["translate", str(model)]) == 2
     assert capsys.readouterr().err.startswith("resmlp-mt: the standard output is closed")
 
 
-def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
+def test_closed_stdin_is_one_line(model, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     for subcommand in ("translate", "interactive"):
-        message = complaint(capsys, subcommand, model)
+        message = error_line(capsys, subcommand, model)
         assert "standard input" in message
         assert "is closed" in message
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--lenpen", "nan"), "length_penalty must be a number from -10 to 10, but is nan"),
         (("--lenpen", "1e308"), "length_penalty must be a number from -10 to 10, but is 1e+308"),
@@ -101,17 +101,17 @@ def test_a_closed_standard_input_is_one_line(model, capsys, monkeypatch):
         (("--device", "meta"), "device meta is not available"),
     ],
 )
-def test_translate_refuses_values_out_of_range(words, message, model, tmp_path, capsys):
+def test_translate_refuses_values_out_of_range(args, message, model, tmp_path, capsys):
     (tmp_path / "text").write_text("a small dog\n")
-    assert message in complaint(capsys, "translate", model, "--input", tmp_path / "text", *words)
+    assert message in error_line(capsys, "translate", model, "--input", tmp_path / "text", *args)
 
 
-def test_the_greatest_seed_draws(translator):
+def test_largest_seed_is_accepted(translator):
     assert translator.translate(["a dog"], settings=SearchSettings(sampling=True, seed=2**63 - 1, max_len_b=5))
 
 
-def test_a_beam_beyond_the_memory_of_a_batch_is_refused_and_the_widest_is_named(model, monkeypatch):
-    monkeypatch.setattr(Translator, "_memory", lambda self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
+def test_beam_too_large_for_memory_is_refused(model, monkeypatch):
+    monkeypatch.setattr(Translator, "_memory", lambda _self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
     narrow, wide = (Translator.from_pretrained(model, limits=BatchLimits(megabytes=size)) for size in (1, 1000))
     assert wide.translate(["a dog"], beam_size=20)
     assert narrow.translate(["a dog"], beam_size=16)
@@ -127,30 +127,30 @@ def test_a_beam_beyond_the_memory_of_a_batch_is_refused_and_the_widest_is_named(
 
 
 @pytest.mark.parametrize("call", ["translate", "score", "align"])
-def test_one_string_is_not_taken_for_a_list_of_characters(call, translator):
+def test_single_string_is_refused(call, translator):
     arguments = [("a dog",)] if call == "translate" else [("a dog", ["ein hund"]), (["a dog"], "ein hund")]
-    for words in arguments:
+    for args in arguments:
         with pytest.raises(ResMLPError, match=r"must be a list of strings, not one string; put it in brackets: \['"):
-            getattr(translator, call)(*words)
+            getattr(translator, call)(*args)
 
 
 @pytest.mark.parametrize("lines", [[1], ["a", None], [b"a"], 5, None])
-def test_what_is_no_list_of_strings_is_refused(lines, translator):
+def test_non_string_lines_are_refused(lines, translator):
     with pytest.raises(ResMLPError, match="the lines to translate must be"):
         translator.translate(lines)
 
 
-def test_any_iterable_will_do(translator):
+def test_any_iterable_is_accepted(translator):
     texts = ["a dog", "two men"]
     expected = translator.translate(texts)
     assert translator.translate(iter(texts)) == expected
-    found = translator.translate_requests(Request(text, number) for number, text in enumerate(texts, 1))
-    assert [translation.text for translation in found] == expected
+    translations = translator.translate_requests(Request(text, number) for number, text in enumerate(texts, 1))
+    assert [translation.text for translation in translations] == expected
     assert translator.score(iter(texts), iter(expected)) == translator.score(texts, expected)
     assert translator.align(iter(texts), iter(expected)) == translator.align(texts, expected)
 
 
-def test_requests_of_another_type_are_refused(translator):
+def test_invalid_requests_are_refused(translator):
     with pytest.raises(ResMLPError, match="request 1 must be a Request, but it has type str"):
         translator.translate_requests(["a dog"])
     with pytest.raises(ResMLPError, match="the requests must be a list"):
@@ -179,12 +179,12 @@ def test_requests_of_another_type_are_refused(translator):
         (None, "joint", "no", "joint must be true or false"),
     ],
 )
-def test_a_setting_of_another_type_in_a_bundle_names_file_and_field(section, field, value, message, tmp_path, capsys):
+def test_invalid_bundle_setting_names_file_and_field(section, field, value, message, tmp_path, capsys):
     model = write_bundle(tmp_path)
     content = json.loads((model / "config.json").read_text())
     (content[section] if section else content)[field] = value
     (model / "config.json").write_text(json.dumps(content))
-    err = complaint(capsys, "translate", model)
+    err = error_line(capsys, "translate", model)
     assert message in err
     assert str(model) in err
 
@@ -200,22 +200,22 @@ def test_a_setting_of_another_type_in_a_bundle_names_file_and_field(section, fie
         {"model": {"a": torch.zeros(3)}, "cfg": [1], "optimizer_history": 3, "extra_state": [2]},
     ],
 )
-def test_a_checkpoint_that_holds_something_else_is_one_line(content, tmp_path, capsys):
+def test_invalid_checkpoint_is_one_line(content, tmp_path, capsys):
     path = tmp_path / "checkpoint1.pt"
     torch.save(content, path)
     (tmp_path / "data").mkdir()
-    calls = [("bundle", path, "--data", tmp_path / "data", "--out", tmp_path / "out")]
+    calls: list[tuple[object, ...]] = [("bundle", path, "--data", tmp_path / "data", "--out", tmp_path / "out")]
     calls += [
         ("average", tmp_path, "--best", 1, "--out", tmp_path / "out.pt"),
         ("inspect", path, "--out", tmp_path / "page"),
     ]
     calls += [("vision", "convert", path, tmp_path / "out"), ("vision", "predict", path, path)]
-    for words in calls:
-        assert str(tmp_path) in complaint(capsys, *words)
+    for args in calls:
+        assert str(tmp_path) in error_line(capsys, *args)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("knn", "--k", "0", "1"), "k must be at least 1, but is 0"),
         (("knn", "--batch-size", "0"), "the batch size must be a whole number from 1"),
@@ -230,23 +230,23 @@ def test_a_checkpoint_that_holds_something_else_is_one_line(content, tmp_path, c
         (("evaluate", "--device", "meta"), "device meta is not available"),
     ],
 )
-def test_vision_commands_refuse_values_out_of_range(words, message, classifier, tmp_path, capsys):
+def test_vision_commands_refuse_values_out_of_range(args, message, classifier, tmp_path, capsys):
     from PIL import Image
 
     for split in ("train", "valid"):
         for number, name in enumerate(CLASSES):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("L", (15, 15), 30 * number).save(tmp_path / split / name / "1.png")
-    subcommand, *options = words
+    subcommand, *options = args
     data = ("--dataset-name", "folder", "--root", tmp_path)
-    assert message in complaint(capsys, "vision", subcommand, classifier, *data, *options)
+    assert message in error_line(capsys, "vision", subcommand, classifier, *data, *options)
 
 
 @pytest.mark.parametrize("size", [0, -15, 15.5, 15 * 10**6])
-def test_a_classifier_is_not_converted_to_a_size_that_makes_no_sense(size, classifier, tmp_path, capsys):
+def test_invalid_image_size_is_refused(size, classifier, tmp_path, capsys):
     if isinstance(size, float):
         with pytest.raises(SystemExit):
             main(["vision", "convert", str(classifier), str(tmp_path / "out"), "--image-size", str(size)])
         return
-    words = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
-    assert "image_size must be" in complaint(capsys, *words)
+    args = ("vision", "convert", classifier, tmp_path / "out", "--image-size", size)
+    assert "image_size must be" in error_line(capsys, *args)

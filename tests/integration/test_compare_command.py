@@ -1,4 +1,4 @@
-"""`resmlp-mt compare` from end to end, on toy data with real trainings."""
+"""`resmlp-mt compare` end to end, on toy data with real training runs."""
 
 import json
 import shutil
@@ -25,18 +25,27 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def compare(data: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def compare(data: Path, *args: object) -> subprocess.CompletedProcess[str]:
     command = [BIN / "resmlp-mt", "compare", "--data", data, "--pair", "src-tgt", "--size", "tiny"]
     command += ["--max-tokens", 300, "--cpu", "--resamples", 20, "--work", data.parent / "work"]
-    command += ["--output", data.parent / "out.json", *words]
+    command += ["--output", data.parent / "out.json", *args]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(), timeout=500)
 
 
-def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again(data):
+def test_systems_are_compared_and_runs_reused(data):
     (data.parent / "own.json").write_text('{"broken": {"options": {"dropout": 7}}}')
-    words = ("--updates", 20, "--validate-every", 10, "--speed-rounds", 1, "--own", data.parent / "own.json")
-    words = (*words, "--systems", "resmlp", "transformer", "broken")
-    finished = compare(data, *words)
+    args: tuple[object, ...] = (
+        "--updates",
+        20,
+        "--validate-every",
+        10,
+        "--speed-rounds",
+        1,
+        "--own",
+        data.parent / "own.json",
+    )
+    args = (*args, "--systems", "resmlp", "transformer", "broken")
+    finished = compare(data, *args)
     assert finished.returncode == 1, finished.stderr[-3000:]
     assert "broken, seed 1, failed and is left out" in finished.stderr
     report = json.loads((data.parent / "out.json").read_text())
@@ -54,7 +63,7 @@ def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again
         path: path.stat().st_mtime_ns for path in (data.parent / "work").rglob("*.json") if "broken" not in str(path)
     }
     assert len(kept) >= 8
-    again = compare(data, *words[:-1])
+    again = compare(data, *args[:-1])
     assert again.returncode == 0, again.stderr[-3000:]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     other = compare(data, "--updates", 30, "--systems", "resmlp")
@@ -63,7 +72,7 @@ def test_systems_are_trained_scored_and_drawn_and_what_is_done_is_not_done_again
     assert "holds a training with other settings" in other.stderr
 
 
-def test_bad_input_is_one_line_and_status_2(data):
+def test_bad_input_is_one_line(data):
     finished = compare(data, "--updates", 0, "--systems", "resmlp")
     assert (finished.returncode, finished.stderr) == (
         2,
@@ -71,7 +80,7 @@ def test_bad_input_is_one_line_and_status_2(data):
     )
 
 
-def test_a_budget_of_tokens_is_the_number_of_batches_that_hold_them(data):
+def test_token_budget_in_batches(data):
     tokens = int(read_indexed(data / "train.src-tgt.tgt").sizes.sum())
     epoch = token_budget.batches_for_tokens(data, "src-tgt", 300, tokens)
     assert epoch > 5

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from typing import Any
 
 import pytest
 import sacrebleu
@@ -33,10 +34,10 @@ def model(tmp_path_factory):
     return write_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def evaluate(tmp_path, model, *words) -> dict:
+def evaluate(tmp_path, model, *args) -> dict[str, Any]:
     report = tmp_path / "report.json"
     options = ["--json", report, "--resamples", "20", "--trials", "20"]
-    assert main([str(word) for word in ["evaluate", model, *options, *words]]) == 0
+    assert main([str(word) for word in ["evaluate", model, *options, *args]]) == 0
     return json.loads(report.read_text())
 
 
@@ -51,20 +52,24 @@ def test_scores_equal_sacrebleu():
     assert bleu.label == ""
 
 
-def test_scores_with_hardly_any_match():
+def test_scores_of_nearly_empty_translations():
     references = ["a b c d e", "f g h i j k", "a c e g", "b d f"]
     scores = {score.metric: score for score in all_scores(["a", "", "", ""], references, "de", resamples=50)}
     assert scores["BLEU"].score == 0.0
     assert 0 < scores["chrF"].score < 10
 
 
-def test_tokenised_scores_say_that_they_cannot_be_compared():
-    found = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
-    assert [score.metric for score in found] == ["lower-cased tokenised BLEU", "tokenised BLEU", "compound-split BLEU"]
-    assert all("not comparable" in score.label and "tok:none" in score.signature for score in found)
+def test_tokenised_scores_are_labelled_not_comparable():
+    results = tokenised_scores(["a well-known dog."], ["a well-known dog."], "en", resamples=2)
+    assert [score.metric for score in results] == [
+        "lower-cased tokenised BLEU",
+        "tokenised BLEU",
+        "compound-split BLEU",
+    ]
+    assert all("not comparable" in score.label and "tok:none" in score.signature for score in results)
 
 
-def test_lower_cased_bleu_ignores_case_and_only_that():
+def test_lower_cased_bleu_ignores_only_case():
     def lower_cased(text: str, reference: str) -> float:
         return lower_cased_score([text], [reference], "de", resamples=2).score
 
@@ -77,7 +82,7 @@ def test_lower_cased_bleu_ignores_case_and_only_that():
     assert lower_cased("Zwei hunde laufen über die wiese und max lacht.", reference) == pytest.approx(expected)
 
 
-def test_a_better_system_is_significantly_better_and_an_equal_one_is_not():
+def test_significance_of_better_and_equal_systems():
     for row in compare(NEAR, FAR, REFERENCES, "en", resamples=200, trials=200):
         assert (row.system < row.baseline) == (row.metric == "TER")
         assert row.p_bootstrap < 0.05
@@ -89,7 +94,7 @@ def test_a_better_system_is_significantly_better_and_an_equal_one_is_not():
             assert row.p_bootstrap > 0.3
 
 
-def test_p_values_are_those_of_trying_out_every_exchange():
+def test_p_value_equals_exact_randomisation_test():
     hypotheses, baseline, references = NEAR[:9], [*FAR[:3], *NEAR[3:9]], REFERENCES[:9]
     metric = sacrebleu.BLEU()
     observed = metric.corpus_score(hypotheses, [references]).score - metric.corpus_score(baseline, [references]).score
@@ -123,7 +128,7 @@ def test_different_numbers_of_lines_are_refused():
         check_counts(sources=[], references=[])
 
 
-def test_a_data_folder_is_evaluated_with_hashes_and_leaks_named(model, tmp_path, capsys):
+def test_data_folder_report_has_hashes_and_leaks(model, tmp_path, capsys):
     data = shutil.copytree(data_folder(), tmp_path / "data")
     train = (data / "raw" / "train.src").read_text(encoding="utf-8").splitlines()
     lines = [*raw_lines()[:3], train[7], *raw_lines()[4:]]
@@ -145,7 +150,7 @@ def test_a_data_folder_is_evaluated_with_hashes_and_leaks_named(model, tmp_path,
     assert "not comparable" in out
 
 
-def test_a_system_is_compared_with_translations_and_with_another_bundle(model, tmp_path):
+def test_baseline_may_be_text_or_bundle(model, tmp_path):
     source, reference, other = tmp_path / "s.txt", tmp_path / "r.txt", tmp_path / "o.txt"
     for path, lines in ((source, raw_lines()), (reference, raw_lines("tgt")), (other, raw_lines("tgt"))):
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -158,7 +163,7 @@ def test_a_system_is_compared_with_translations_and_with_another_bundle(model, t
     assert all(row["system"] == row["baseline"] for row in report["comparisons"])
 
 
-def test_scores_reach_the_model_card(tmp_path):
+def test_scores_are_written_to_the_model_card(tmp_path):
     bundle = write_bundle(tmp_path)
     evaluate(tmp_path, bundle, "--data", data_folder(), "--update-card")
     card = (bundle / "README.md").read_text()
@@ -175,14 +180,14 @@ def test_tokenised_references_are_refused(mark, model, tmp_path, capsys):
     assert "must be raw text, but 5 of 5 lines contain sub-words or escaped tokens" in capsys.readouterr().err
 
 
-def test_a_baseline_with_missing_lines_is_refused(model, tmp_path, capsys):
+def test_baseline_with_missing_lines_is_refused(model, tmp_path, capsys):
     (tmp_path / "o.txt").write_text("a\n" * 19)
-    words = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
-    assert main(words) == 2
+    args = ["evaluate", str(model), "--data", str(data_folder()), "--baseline", str(tmp_path / "o.txt")]
+    assert main(args) == 2
     assert "must have a line for each of the 20 references, but has 19" in capsys.readouterr().err
 
 
-def test_binarised_text_is_read_as_fairseq_wrote_it():
+def test_binarised_text_is_read():
     text = read_indexed(data_folder() / "train.src-tgt.src")
     assert len(text.sizes) == 200
     assert text.tokens[text.sizes.cumsum() - 1].tolist() == [2] * 200

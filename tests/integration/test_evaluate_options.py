@@ -1,4 +1,4 @@
-"""`evaluate` does what its options say, or refuses them before the work."""
+"""Options of `evaluate`: each takes effect, or is refused before translation starts."""
 
 import json
 import os
@@ -33,20 +33,17 @@ def evaluate(model: Path, *options: object) -> int:
     return main(list(map(str, ["evaluate", model, *QUICK, *options])))
 
 
-def test_set(folder: Path, sources: list[str]) -> list[object]:
-    """The options of a test set of a few lines."""
+def write_test_set(folder: Path, sources: list[str]) -> list[object]:
+    """Writes a test set of a few lines and returns its options."""
     references = raw_lines("tgt")[: len(sources)]
     for name, lines in (("s.txt", sources), ("r.txt", references)):
         (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return ["--source", folder / "s.txt", "--reference", folder / "r.txt"]
 
 
-test_set.__test__ = False  # a helper
-
-
 def test_too_long_applies_to_evaluate(model, tmp_path, capsys):
     long = "ein kleiner hund läuft über die wiese und drei männer sitzen im café " * 4
-    files = test_set(tmp_path, ["ein hund", long])
+    files = write_test_set(tmp_path, ["ein hund", long])
     assert evaluate(model, *files, "--too-long", "error") == 2
     assert "line 2 has" in capsys.readouterr().err
     assert evaluate(model, *files, "--too-long", "copy", "--translations", tmp_path / "out.txt") == 0
@@ -56,7 +53,7 @@ def test_too_long_applies_to_evaluate(model, tmp_path, capsys):
 
 
 def test_constraints_follow_the_source_after_tabs(model, tmp_path):
-    files = test_set(tmp_path, ["ein hund\twiese\tmänner", "drei männer"])
+    files = write_test_set(tmp_path, ["ein hund\twiese\tmänner", "drei männer"])
     out, report = tmp_path / "out.txt", tmp_path / "report.json"
     assert evaluate(model, *files, "--constraints", "ordered", "--translations", out, "--json", report) == 0
     first = out.read_text(encoding="utf-8").splitlines()[0]
@@ -69,16 +66,16 @@ def test_constraints_follow_the_source_after_tabs(model, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "missing"), [("--source", "--reference"), ("--reference", "--source")])
-def test_one_file_of_two_is_refused(model, tmp_path, capsys, given, missing):
+def test_source_without_reference_is_refused(model, tmp_path, capsys, given, missing):
     (tmp_path / "x.txt").write_text("ein hund\n")
     assert evaluate(model, "--data", data_folder(), given, tmp_path / "x.txt") == 2
     assert f"{given} requires {missing}" in capsys.readouterr().err
 
 
-def test_a_baseline_uses_given_search_options_or_its_own(model, tmp_path):
+def test_baseline_search_options(model, tmp_path):
     decoding_of_other = SearchSettings(beam_size=3, length_penalty=0.6, max_len_b=15)
     other = write_bundle(tmp_path, decoding=decoding_of_other, seed=2)
-    files, report = test_set(tmp_path, raw_lines()[:5]), tmp_path / "report.json"
+    files, report = write_test_set(tmp_path, raw_lines()[:5]), tmp_path / "report.json"
     assert evaluate(model, *files, "--beam", 1, "--baseline", other, "--json", report) == 0
     content = json.loads(report.read_text())
     baseline = content["baseline"]
@@ -94,9 +91,9 @@ def test_a_baseline_uses_given_search_options_or_its_own(model, tmp_path):
     assert set(json.loads(report.read_text())["baseline"]) == {"path", "digest"}
 
 
-def test_an_ensemble_is_reported_but_no_card_updated(model, tmp_path, capsys):
+def test_ensemble_is_reported_without_model_card(model, tmp_path, capsys):
     other = write_bundle(tmp_path, seed=2)
-    files, report = test_set(tmp_path, raw_lines()[:3]), tmp_path / "report.json"
+    files, report = write_test_set(tmp_path, raw_lines()[:3]), tmp_path / "report.json"
     assert evaluate(model, *files, "--ensemble", other, "--json", report) == 0
     models = json.loads(report.read_text())["models"]
     assert [entry["path"] for entry in models] == [str(model), str(other)]
@@ -108,7 +105,7 @@ def test_an_ensemble_is_reported_but_no_card_updated(model, tmp_path, capsys):
 
 
 def test_without_resamples_there_are_no_intervals(model, tmp_path, capsys):
-    files, report = test_set(tmp_path, raw_lines()[:3]), tmp_path / "report.json"
+    files, report = write_test_set(tmp_path, raw_lines()[:3]), tmp_path / "report.json"
     options = ["--resamples", 0, "--trials", 0, "--baseline", tmp_path / "r.txt", "--tokenised", "--json", report]
     assert evaluate(model, *files, *options, "--figure", tmp_path / "out.svg") == 0
     assert "±" not in (out := capsys.readouterr().out)
@@ -125,7 +122,7 @@ def test_files_are_written_before_the_report_is_printed(model, tmp_path, monkeyp
     reading, writing = os.pipe()
     os.close(reading)
     report, out = tmp_path / "report.json", tmp_path / "out.txt"
-    files = test_set(tmp_path, raw_lines()[:3])
+    files = write_test_set(tmp_path, raw_lines()[:3])
     with os.fdopen(writing, "w", buffering=1) as closed_pipe:
         monkeypatch.setattr(sys, "stdout", closed_pipe)
         assert evaluate(model, *files, "--json", report, "--translations", out) == 0
@@ -133,13 +130,13 @@ def test_files_are_written_before_the_report_is_printed(model, tmp_path, monkeyp
     assert len(out.read_text(encoding="utf-8").splitlines()) == 3
 
 
-def test_scores_are_printed_even_if_a_file_cannot_be_written(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("resmlp_mt.common.files.check_outputs", lambda outputs, inputs: None)
+def test_scores_are_printed_despite_unwritable_file(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("resmlp_mt.common.files.check_outputs", lambda _outputs, _inputs: None)
     (tmp_path / "folder").mkdir()
-    assert evaluate(model, *test_set(tmp_path, raw_lines()[:3]), "--json", tmp_path / "folder") == 2
-    said = capsys.readouterr()
-    assert "BLEU" in said.out
-    assert "folder cannot be written" in said.err
+    assert evaluate(model, *write_test_set(tmp_path, raw_lines()[:3]), "--json", tmp_path / "folder") == 2
+    output = capsys.readouterr()
+    assert "BLEU" in output.out
+    assert "folder cannot be written" in output.err
 
 
 @pytest.mark.parametrize(
@@ -154,13 +151,13 @@ def test_scores_are_printed_even_if_a_file_cannot_be_written(model, tmp_path, ca
         (["--data", "DATA", "--json", "DATA/raw/test.src"], "which --data reads"),
     ],
 )
-def test_outputs_are_checked_before_the_work(model, tmp_path, capsys, monkeypatch, options, message):
-    monkeypatch.setattr(decoding, "load_translator", lambda args: pytest.fail("the work has begun"))
+def test_outputs_are_checked_first(model, tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.setattr(decoding, "load_translator", lambda _args: pytest.fail("the work has begun"))
     data = shutil.copytree(data_folder(), tmp_path / "data")
-    places = {"MODEL": model, "DIR": tmp_path, "DATA": data}
-    for name, path in places.items():
+    paths = {"MODEL": model, "DIR": tmp_path, "DATA": data}
+    for name, path in paths.items():
         options = [option.replace(name, str(path)) if option.startswith(name) else option for option in options]
-    assert evaluate(model, *test_set(tmp_path, raw_lines()[:2]), *options) == 2
+    assert evaluate(model, *write_test_set(tmp_path, raw_lines()[:2]), *options) == 2
     assert message in capsys.readouterr().err
 
 
@@ -170,7 +167,7 @@ def leaks(sources: list[str]) -> list[int]:
     return find_leaks(sources, segmenter, data, None, ("src", "tgt"))["lines"]
 
 
-def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(monkeypatch):
+def test_leaks_ignore_case_and_punctuation(monkeypatch):
     train = (data_folder() / "raw" / "train.src").read_text(encoding="utf-8").splitlines()
     long = max(train, key=len)
     assert leaks(["neu: " + long, long, long.upper(), f"„{long}“ ...", long.replace(" ", ", ")]) == [2, 3, 4, 5]
@@ -178,7 +175,7 @@ def test_leaks_are_found_without_case_and_punctuation_as_the_preparation_does(mo
     assert leaks([line.title() for line in train]) == list(range(1, len(train) + 1))
 
 
-def test_a_sentence_is_compared_if_its_letters_may_be_those_wanted():
+def test_leak_candidates_by_letters():
     symbols = [*SPECIAL_TOKEN_NAMES, "\u2581A", "b", "<0x62>", "."]
     sentences = [[4, 5, 2], [4, 4, 2], [4, 7, 5, 7, 2], [4, 6, 2], [3, 4, 5, 2], [2]]
     text = IndexedText(np.array([len(s) for s in sentences], np.int32), np.concatenate(sentences).astype(np.uint16))

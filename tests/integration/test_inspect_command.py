@@ -1,4 +1,4 @@
-"""`resmlp-mt inspect` on translation models: what it writes, and what it refuses in one line."""
+"""`resmlp-mt inspect`: its report, and the inputs that it refuses with one line."""
 
 import json
 import os
@@ -27,11 +27,11 @@ from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 VOID = {"meta", "link", "img"}
-NO_ICON = "data:,"  # else a browser asks the server for one
+NO_ICON = "data:,"  # without it, a browser requests one from the server
 
 
 class Page(HTMLParser):
-    """Notices tags that are not closed in order, and collects what a browser would load."""
+    """Checks that tags are closed in order, and collects the addresses that a browser would load."""
 
     def __init__(self, text):
         super().__init__()
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    """A bundle, the checkpoint beside it, and what is written about the checkpoint."""
+    """A folder with a bundle, its checkpoint and the report about the checkpoint."""
     folder = tmp_path_factory.mktemp("inspect")
     toy_bundles.write_bundle(folder)
     assert main(["inspect", str(folder / "checkpoint.pt"), "--out", str(folder / "out"), "--length", "11"]) == 0
@@ -73,7 +73,7 @@ def check_page(folder):
     return page
 
 
-def test_a_checkpoint_gives_one_page_that_loads_nothing(toy):
+def test_page_is_self_contained(toy):
     page = check_page(toy / "out")
     numbers = json.loads((toy / "out" / "numbers.json").read_text(encoding="utf-8"))
     assert page.tags.count("img") == len(numbers["pictures"])
@@ -89,14 +89,14 @@ def test_a_checkpoint_gives_one_page_that_loads_nothing(toy):
     assert numbers["about"]["updates"] == "7"
 
 
-def test_a_bundle_has_the_matrices_of_its_checkpoint(toy):
+def test_bundle_matrices_equal_checkpoint(toy):
     of_bundle, about = read_stacks(toy / "model")
     of_checkpoint, _ = read_stacks(toy / "checkpoint.pt")
     assert about["languages"] == "src to tgt"
     assert [as_json(stack) for stack in of_bundle] == [as_json(stack) for stack in of_checkpoint]
 
 
-def test_names_are_escaped_and_the_same_matrices_give_the_same_bytes():
+def test_html_is_escaped_and_deterministic():
     about = {"<i>": "<script>alert(1)</script>"}
     first, second = (inspect_stacks(find_stacks(_tiny_parameters()), "<b>&", about, 3) for _ in range(2))
     assert first == second
@@ -115,11 +115,11 @@ def _tiny_parameters():
 def write_classifier(folder, **changes):
     settings = ClassifierConfig(**{"image_size": 12, "patch_size": 4, "dim": 5, "depth": 2, "num_classes": 7} | changes)
     torch.manual_seed(3)
-    save_classifier(folder, ClassifierModel(settings), [f"class {place}" for place in range(7)], Preprocessing(12))
+    save_classifier(folder, ClassifierModel(settings), [f"class {index}" for index in range(7)], Preprocessing(12))
     return folder
 
 
-def test_an_image_classifier_gives_the_rows_of_each_layer(tmp_path, capsys):
+def test_classifier_report(tmp_path, capsys):
     model = write_classifier(tmp_path / "model")
     assert main(["inspect", str(model), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out' / 'index.html'}\n"
@@ -133,25 +133,25 @@ def test_an_image_classifier_gives_the_rows_of_each_layer(tmp_path, capsys):
     assert stack["layers"][1]["sparsity_mixing"] == pytest.approx(float(under))
 
 
-def refused(words, capsys):
-    """Runs the command, which must end with status 2 and one line; gives that line."""
-    assert main(["inspect", *map(str, words)]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("resmlp-mt inspect: ")
-    assert said.err.count("\n") == 1
-    return said.err
+def error_line(args, capsys):
+    """Runs the command, which must end with status 2; returns its error line."""
+    assert main(["inspect", *map(str, args)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("resmlp-mt inspect: ")
+    assert output.err.count("\n") == 1
+    return output.err
 
 
 @pytest.mark.parametrize("length", ["1", "0", "-3", "41"])
-def test_a_length_that_the_matrices_do_not_have_is_refused(checkpoint, tmp_path, capsys, length):
-    assert "from 2 to 40" in refused([checkpoint, "--out", tmp_path, "--length", length], capsys)
+def test_length_out_of_range_is_refused(checkpoint, tmp_path, capsys, length):
+    assert "from 2 to 40" in error_line([checkpoint, "--out", tmp_path, "--length", length], capsys)
 
 
-def test_a_truncated_checkpoint_is_refused(checkpoint, tmp_path, capsys):
+def test_truncated_checkpoint_is_refused(checkpoint, tmp_path, capsys):
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(checkpoint.read_bytes()[:-1000])
-    assert "damaged" in refused([damaged, "--out", tmp_path / "out"], capsys)
+    assert "damaged" in error_line([damaged, "--out", tmp_path / "out"], capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -160,23 +160,23 @@ class Hostile:
         return os.mkdir, ("hostile-was-run",)
 
 
-def test_a_hostile_checkpoint_is_refused_and_not_run(tmp_path, capsys, monkeypatch):
+def test_hostile_checkpoint_is_refused_and_not_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"model": Hostile()}, tmp_path / "hostile.pt")
-    assert "was not run" in refused(["hostile.pt", "--out", "out"], capsys)
+    assert "was not run" in error_line(["hostile.pt", "--out", "out"], capsys)
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile()))
-    refused(["plain.pt", "--out", "out"], capsys)
+    error_line(["plain.pt", "--out", "out"], capsys)
     assert not (tmp_path / "hostile-was-run").exists()
 
 
-def test_another_models_checkpoint_is_refused(tmp_path, capsys):
+def test_checkpoint_of_another_model_is_refused(tmp_path, capsys):
     torch.save({"model": {"decoder.layers.0.self_attn.k_proj.weight": torch.zeros(3, 3)}}, tmp_path / "other.pt")
-    assert "mixing matrices" in refused([tmp_path / "other.pt", "--out", tmp_path / "out"], capsys)
+    assert "mixing matrices" in error_line([tmp_path / "other.pt", "--out", tmp_path / "out"], capsys)
 
 
 @pytest.mark.parametrize("cfg", [None, 3, [], {"model": "resmlp"}, {"model": [1]}])
 @pytest.mark.parametrize("history", [None, 3, [], [3]])
-def test_settings_of_any_kind_in_a_checkpoint_do_no_harm(tmp_path, cfg, history):
+def test_malformed_checkpoint_settings_are_ignored(tmp_path, cfg, history):
     content = {"model": _tiny_parameters(), "cfg": cfg, "optimizer_history": history}
     content["model"] |= {name.replace("encoder", "decoder"): value for name, value in content["model"].items()}
     torch.save(content, tmp_path / "odd.pt")
@@ -184,40 +184,40 @@ def test_settings_of_any_kind_in_a_checkpoint_do_no_harm(tmp_path, cfg, history)
     assert [stack.name for stack in stacks] == ["encoder", "decoder"]
 
 
-def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path, capsys):
-    refused([tmp_path / "missing", "--out", tmp_path / "out"], capsys)
-    assert "config.json" in refused([tmp_path, "--out", tmp_path / "out"], capsys)
+def test_missing_model_and_empty_folder_are_refused(tmp_path, capsys):
+    error_line([tmp_path / "missing", "--out", tmp_path / "out"], capsys)
+    assert "config.json" in error_line([tmp_path, "--out", tmp_path / "out"], capsys)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"languages": 3}', b"{}"])
-def test_a_folder_with_a_damaged_configuration_is_refused(tmp_path, capsys, content):
+def test_damaged_configuration_is_refused(tmp_path, capsys, content):
     (tmp_path / "config.json").write_bytes(content)
-    refused([tmp_path, "--out", tmp_path / "out"], capsys)
+    error_line([tmp_path, "--out", tmp_path / "out"], capsys)
 
 
-def test_a_bundle_with_altered_parameters_is_refused(toy, tmp_path, capsys):
+def test_altered_parameters_are_refused(toy, tmp_path, capsys):
     model = shutil.copytree(toy / "model", tmp_path / "model")
     (model / PARAMETERS).write_bytes((model / PARAMETERS).read_bytes()[:-8])
-    assert "altered" in refused([model, "--out", tmp_path / "out"], capsys)
+    assert "altered" in error_line([model, "--out", tmp_path / "out"], capsys)
 
 
-def test_a_place_that_cannot_be_written_is_refused(checkpoint, tmp_path, capsys):
+def test_file_as_output_folder_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert "is a file; name another" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
+    assert "is a file; name another" in error_line([checkpoint, "--out", tmp_path / "file"], capsys)
 
 
 @pytest.mark.parametrize("mixing", ["none", "mlp", "conv"])
-def test_a_classifier_that_mixes_otherwise_is_refused(tmp_path, capsys, mixing):
+def test_classifier_without_linear_mixing_is_refused(tmp_path, capsys, mixing):
     model = write_classifier(tmp_path / "model", mixing=mixing)
-    assert "name a model that mixes linearly" in refused([model, "--out", tmp_path / "out"], capsys)
+    assert "name a model that mixes linearly" in error_line([model, "--out", tmp_path / "out"], capsys)
 
 
-def test_a_length_is_refused_for_images(tmp_path, capsys):
+def test_length_is_refused_for_classifiers(tmp_path, capsys):
     model = write_classifier(tmp_path / "model")
-    assert "--length" in refused([model, "--out", tmp_path / "out", "--length", "5"], capsys)
+    assert "--length" in error_line([model, "--out", tmp_path / "out", "--length", "5"], capsys)
 
 
-def test_inspecting_needs_no_toolkit_for_images_and_no_fairseq():
+def test_inspect_needs_no_fairseq_torchvision_or_timm():
     code = "import sys, resmlp_mt.cli.inspect, resmlp_mt.inspect.report, resmlp_mt.inspect.image_figures\n"
     code += "print({'fairseq', 'torchvision', 'timm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What an editable install puts beside the other packages, so that fairseq and type checkers find this one."""
+"""Files of an editable install, with which fairseq and type checkers find the package."""
 
 import importlib.machinery
 import os
@@ -25,24 +25,24 @@ def site(tmp_path_factory) -> tuple[Path, Path]:
         shutil.copy(ROOT / name, tree)
     for package in ("resmlp_mt", "data_prep"):
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
-    words = [sys.executable, "-c", BUILD]
-    done = subprocess.run(words, cwd=tree, capture_output=True, text=True, timeout=300, env=environment())
+    command = [sys.executable, "-c", BUILD]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=300, env=environment())
     assert done.returncode == 0, done.stderr
     zipfile.ZipFile(tree / "dist" / done.stdout.split()[-1]).extractall(site)
     return tree, site
 
 
-def test_a_path_file_names_the_working_tree(site):
+def test_path_file_names_the_working_tree(site):
     tree, installed = site
     (path,) = installed.glob("*.pth")
     assert Path(path.read_text().strip()).resolve() == tree
 
 
-def test_fairseq_finds_the_package_from_any_folder(site, tmp_path, monkeypatch):
+def test_fairseq_finds_the_package_from_any_folder(site, monkeypatch):
     tree, installed = site
     (installed / "fairseq").mkdir()
     assert os.path.isdir(os.path.join(installed, "fairseq", "..", "resmlp_mt"))  # noqa: PTH112, PTH118 as fairseq does
     monkeypatch.setattr(sys, "path", [str(installed), str(tree), *sys.path])
-    found = importlib.machinery.PathFinder.find_spec("resmlp_mt")
-    assert found.origin == str(tree / "resmlp_mt" / "__init__.py")
+    spec = importlib.machinery.PathFinder.find_spec("resmlp_mt")
+    assert spec.origin == str(tree / "resmlp_mt" / "__init__.py")
     assert (tree / "resmlp_mt" / "py.typed").is_file()

@@ -1,4 +1,4 @@
-"""Every command writes its outputs with the usual permissions, over nothing that it reads, and reports a full disk."""
+"""Outputs have default permissions, never overwrite an input, and a full disk is reported."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ def model(request, folder):
 
 @contextmanager
 def as_another_user():
-    """Permissions do not bind root."""
+    """Runs as another user, because root ignores permissions."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -49,7 +49,7 @@ def as_another_user():
             os.seteuid(0)
 
 
-def test_files_of_a_model_have_the_permissions_of_any_new_file(model, folder):
+def test_model_files_have_default_permissions(model, folder):
     (folder / "new").touch()
     usual = stat.S_IMODE((folder / "new").stat().st_mode)
     assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in model.iterdir()} == {
@@ -57,36 +57,36 @@ def test_files_of_a_model_have_the_permissions_of_any_new_file(model, folder):
     }
 
 
-def test_an_unreadable_model_is_one_line(model, capsys):
+def test_unreadable_model_is_one_line(model, capsys):
     for unreadable in ("model.safetensors", "config.json", "."):
-        place = model / unreadable
-        mode = place.stat().st_mode
-        place.chmod(0)
+        path = model / unreadable
+        mode = path.stat().st_mode
+        path.chmod(0)
         try:
             with as_another_user():
                 status = main(["inspect", str(model), "--out", "/tmp/nowhere"])
         finally:
-            place.chmod(mode)
-        said = capsys.readouterr().err
+            path.chmod(mode)
+        message = capsys.readouterr().err
         assert status == 2
-        assert said.count("\n") == 1
-        assert "Permission denied" in said
+        assert message.count("\n") == 1
+        assert "Permission denied" in message
 
 
-def test_an_unreadable_input_is_one_line(folder, capsys):
+def test_unreadable_input_is_one_line(folder, capsys):
     text = folder / "text"
     text.touch(mode=0)
-    for words in (
+    for args in (
         ["report", text],
         ["translate", "model", "--input", text],
         ["average", text, "--out", "/tmp/nowhere"],
     ):
         with as_another_user():
-            assert main([*map(str, words)]) == 2
+            assert main([*map(str, args)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
 
-# What is read, and the command that would write there; {} is the folder.
+# An input file, and a command that would overwrite it; {} is the folder.
 OVERWRITES = {
     "1.pt": ["average", "{}/1.pt", "{}/2.pt", "--out", "{}/1.pt"],
     "train.log": ["report", "{}/train.log", "--out", "{}/train.log"],
@@ -101,16 +101,16 @@ OVERWRITES = {
 
 
 @pytest.mark.parametrize("name", OVERWRITES)
-def test_no_command_overwrites_what_it_reads(name, tmp_path, capsys):
+def test_no_command_overwrites_its_input(name, tmp_path, capsys):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("precious")
-    assert main([word.format(tmp_path) for word in OVERWRITES[name]]) == 2
+    assert main([arg.format(tmp_path) for arg in OVERWRITES[name]]) == 2
     assert f"must not overwrite {tmp_path / name}, which" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "precious"
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["average", "{}/1.pt", "--out", "{}"],
         ["report", "{}/train.log", "--out", "{}"],
@@ -121,13 +121,13 @@ def test_no_command_overwrites_what_it_reads(name, tmp_path, capsys):
         ["vision", "evaluate", "{}/m", "--dataset-name", "folder", "--json", "{}"],
     ],
 )
-def test_a_folder_as_output_is_refused_before_anything_is_read(words, tmp_path, capsys):
-    assert main([word.format(tmp_path) for word in words]) == 2
+def test_folder_as_output_is_refused(args, tmp_path, capsys):
+    assert main([arg.format(tmp_path) for arg in args]) == 2
     assert "must be a file, but" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_checkpoint])
-def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(write, tmp_path):
+def test_full_disk_is_one_line_and_leaves_nothing(write, tmp_path):
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
@@ -139,13 +139,13 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(write, tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_safetensors, write_checkpoint])
-def test_tensors_are_written_through_a_device(write, tmp_path):
+def test_tensors_can_be_written_to_a_device(write, tmp_path):
     null = device(tmp_path, "null")
     write(null, {"weight": torch.zeros(3)})
     assert null.is_char_device()
 
 
-def test_a_full_standard_output_is_one_line(monkeypatch, capsys):
+def test_full_stdout_is_one_line(monkeypatch, capsys):
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["doctor"]) == 2

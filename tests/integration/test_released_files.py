@@ -1,4 +1,4 @@
-"""Files that released versions wrote load, and give what those versions recorded (tests/fixtures)."""
+"""Files of released versions load and give the recorded results (tests/fixtures)."""
 
 import json
 import shutil
@@ -30,11 +30,11 @@ def expected(release):
 
 def assert_translates_as_recorded(model, release, norm):
     requests = [Request(line) for line in expected(release)["sources"]]
-    found = Translator.from_pretrained(model).translate_requests(requests)
+    results = Translator.from_pretrained(model).translate_requests(requests)
     recorded = expected(release)["scores"][norm]
-    assert len(set(expected(release)["translations"][norm])) > 5  # no model that always says the same
-    assert [result.text for result in found] == expected(release)["translations"][norm]
-    scores = [result.candidates[0].score for result in found]
+    assert len(set(expected(release)["translations"][norm])) > 5  # not a model with constant output
+    assert [result.text for result in results] == expected(release)["translations"][norm]
+    scores = [result.candidates[0].score for result in results]
     assert scores == pytest.approx([line["score"] for line in recorded], abs=1e-4)
 
 
@@ -44,8 +44,8 @@ def test_bundle(release, norm):
 
 def test_checkpoint_is_bundled(release, norm, tmp_path):
     checkpoint = release / f"translation.{norm}.pt"
-    words = ["--data", str(release / "data"), "--out", str(tmp_path / "model"), "--max-len-b", "15", "--beam", "3"]
-    assert main(["bundle", str(checkpoint), *words]) == 0
+    args = ["--data", str(release / "data"), "--out", str(tmp_path / "model"), "--max-len-b", "15", "--beam", "3"]
+    assert main(["bundle", str(checkpoint), *args]) == 0
     assert_translates_as_recorded(tmp_path / "model", release, norm)
 
 

@@ -1,4 +1,4 @@
-"""What a command loads before it does its work."""
+"""Modules that a command imports."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from toy_bundles import write_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
-# Parts of PyTorch that take seconds and hundreds of MB, and libraries that translating has no use for.
+# Parts of PyTorch that take seconds and hundreds of MB, and libraries that translation does not use.
 HEAVY = (
     *("torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes", "torch.onnx", "sympy", "triton"),
     *("sacrebleu", "sacremoses", "matplotlib", "fairseq", "hydra", "omegaconf", "torchvision", "timm", "PIL", "pandas"),
@@ -18,10 +18,10 @@ _LOADED = "import sys; print(*sys.modules, file=sys.stderr)"
 _TRANSLATE = "from resmlp_mt.cli.main import main; main(sys.argv[1:])"
 
 
-def loaded_modules(*statements: str, words: tuple[object, ...] = ()) -> set[str]:
-    """The modules that a new process has loaded in the end."""
+def loaded_modules(*statements: str, args: tuple[object, ...] = ()) -> set[str]:
+    """The modules that a new process has imported at its end."""
     program = "\n".join(["import sys", *statements, _LOADED])
-    command = [sys.executable, "-c", program, *map(str, words)]
+    command = [sys.executable, "-c", program, *map(str, args)]
     finished = subprocess.run(command, input="a dog\n", capture_output=True, text=True, cwd=ROOT, check=True)
     return set(finished.stderr.split())
 
@@ -32,10 +32,10 @@ def of_torch() -> set[str]:
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
-def test_translating_a_line_loads_little_more_than_torch(positions, of_torch, tmp_path):
+def test_translate_imports_little_besides_torch(positions, of_torch, tmp_path):
     model = write_bundle(tmp_path, "resmlp_tiny", options=("--positional-embeddings", positions))
     options = ("--format", "jsonl", "--scores", "--alignments", "--quiet")
-    more = loaded_modules(_TRANSLATE, words=("translate", model, *options)) - of_torch
+    more = loaded_modules(_TRANSLATE, args=("translate", model, *options)) - of_torch
     assert "resmlp_mt.translation.search.beam_search" in more
     assert not [name for name in HEAVY if name in more]
     assert len(more) < 150, json.dumps(sorted(more))

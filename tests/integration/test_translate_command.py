@@ -1,4 +1,4 @@
-"""The commands: line n of the output is the translation of line n of the input, whatever comes in."""
+"""`resmlp-mt translate`, `interactive` and `doctor`: line n of the output translates line n of the input."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ def translator(model):
 
 
 def hard_lines(count: int, seed: int = 1) -> list[bytes]:
-    """Lines as they come: ordinary, blank, endless, emoji, right-to-left, with control characters, not UTF-8."""
+    """Ordinary and difficult lines: blank, very long, emoji, right-to-left, control characters, invalid UTF-8."""
     generator = random.Random(seed)
     strange = [
         *(b"", b"   ", b"\t", b"\x00", b"a\x00b dog", b"\r", b"one\rtwo", b"dog\r", b"\x1b[31m\x07\x08"),
@@ -50,45 +50,45 @@ def hard_lines(count: int, seed: int = 1) -> list[bytes]:
     return generator.choices(strange + 3 * ordinary, k=count)
 
 
-def command(capfd, monkeypatch, *words, stdin=b"") -> tuple[int, bytes, str]:
+def command(capfd, monkeypatch, *args, stdin=b"") -> tuple[int, bytes, str]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
-    status = main([str(word) for word in words])
+    status = main([str(arg) for arg in args])
     out, err = capfd.readouterr()
     return status, out.encode("utf-8", "surrogateescape"), err
 
 
-def test_there_is_one_line_out_for_each_line_in_in_order(model, translator, capfd, monkeypatch):
+def test_output_lines_match_input_lines(model, translator, capfd, monkeypatch):
     lines = hard_lines(150)
     status, out, _ = command(capfd, monkeypatch, "translate", model, stdin=b"\n".join(lines) + b"\n")
     assert status == 0
-    found = out.decode().split("\n")
-    assert found.pop() == ""
-    assert len(found) == len(lines)
+    translations = out.decode().split("\n")
+    assert translations.pop() == ""
+    assert len(translations) == len(lines)
     texts = [line.decode("utf-8", "replace") for line in lines]
-    assert found == translator.translate(texts)
-    assert all(found[n] == "" for n, text in enumerate(texts) if not text.strip())
-    assert found == [translator.translate([text])[0] for text in texts]
+    assert translations == translator.translate(texts)
+    assert all(translations[n] == "" for n, text in enumerate(texts) if not text.strip())
+    assert translations == [translator.translate([text])[0] for text in texts]
 
 
-def test_a_last_line_without_a_line_feed_counts_and_no_input_gives_no_output(model, capfd, monkeypatch):
+def test_last_line_without_line_feed_and_empty_input(model, capfd, monkeypatch):
     assert command(capfd, monkeypatch, "translate", model, stdin=b"a\n\nb")[1].count(b"\n") == 3
     assert command(capfd, monkeypatch, "translate", model, stdin=b"")[1] == b""
 
 
 @pytest.mark.parametrize("too_long", ["split", "truncate", "copy"])
-def test_lines_longer_than_the_model_are_reported_and_never_lost(too_long, model, capfd, monkeypatch):
+def test_too_long_line_is_reported(too_long, model, capfd, monkeypatch):
     text = "a small dog runs. " * 30
     stdin = f"a dog\n{text}\na man\n".encode()
     status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", too_long, stdin=stdin)
-    said = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
+    message = {"split": "split into 30", "truncate": "truncated", "copy": "copied"}[too_long]
     assert status == 0
-    assert f"line 2 has 241 sub-words, but the model supports 40: {said}" in err
+    assert f"line 2 has 241 sub-words, but the model supports 40: {message}" in err
     lines = out.decode().split("\n")
     assert len(lines) == 4
     assert (lines[1] == text) == (too_long == "copy")
 
 
-def test_a_line_longer_than_the_model_can_be_an_error(model, capfd, monkeypatch):
+def test_too_long_line_can_be_an_error(model, capfd, monkeypatch):
     stdin = b"a\n" + b"dog " * 300
     status, out, err = command(capfd, monkeypatch, "translate", model, "--too-long", "error", stdin=stdin)
     assert (status, out) == (2, b"")
@@ -97,13 +97,13 @@ def test_a_line_longer_than_the_model_can_be_an_error(model, capfd, monkeypatch)
     assert err.count("\n") == 1
 
 
-def test_a_split_line_is_the_translations_of_its_pieces(translator):
+def test_split_line_equals_its_translated_pieces(translator):
     pieces = ["a small dog runs. ", "two men sit. "] * 9
     texts = translator.translate([piece.strip() for piece in pieces])
     assert translator.translate(["".join(pieces)]) == [" ".join(texts)]
 
 
-def test_tsv_and_json_tell_candidates_scores_and_alignments(model, translator, capfd, monkeypatch):
+def test_tsv_and_jsonl_formats(model, capfd, monkeypatch):
     options = ["--nbest", 2, "--scores", "--alignments"]
     stdin = b"a small dog\n\n" + b"two men sit. " * 12
     _, tsv, _ = command(capfd, monkeypatch, "translate", model, "--format", "tsv", *options, stdin=stdin)
@@ -124,13 +124,13 @@ def test_tsv_and_json_tell_candidates_scores_and_alignments(model, translator, c
                 assert candidate["target_words"][right]
 
 
-def test_plain_text_refuses_what_it_cannot_hold(model, capfd, monkeypatch):
+def test_scores_in_plain_text_are_refused(model, capfd, monkeypatch):
     status, _, err = command(capfd, monkeypatch, "translate", model, "--scores", stdin=b"a")
     assert status == 2
     assert "--scores requires --format tsv or jsonl" in err
 
 
-def test_the_page_draws_every_line_and_escapes_the_text(model, tmp_path, capfd, monkeypatch):
+def test_html_page_draws_lines_and_escapes_text(model, tmp_path, capfd, monkeypatch):
     stdin = b"a <b>dog</b> & cat\n\ntwo men\n"
     command(capfd, monkeypatch, "translate", model, "--html", tmp_path / "page.html", stdin=stdin)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -140,17 +140,17 @@ def test_the_page_draws_every_line_and_escapes_the_text(model, tmp_path, capfd, 
     assert page.rstrip().endswith("</html>")
 
 
-def test_constraints_behind_tabs_occur_in_the_translation(model, capfd, monkeypatch):
+def test_constraints_occur_in_the_translation(model, capfd, monkeypatch):
     stdin = "a small dog\tmänner sitzen\twiese\ntwo men\n".encode()
-    words = ["translate", model, "--constraints", "unordered", "--beam", 8, "--max-len-b", 35]
-    _, out, _ = command(capfd, monkeypatch, *words, stdin=stdin)
+    args = ["translate", model, "--constraints", "unordered", "--beam", 8, "--max-len-b", 35]
+    _, out, _ = command(capfd, monkeypatch, *args, stdin=stdin)
     first, second, _ = out.decode().split("\n")
     assert "männer sitzen" in first
     assert "wiese" in first
     assert second
 
 
-def test_bytes_that_are_not_utf8_are_replaced_or_an_error(model, capfd, monkeypatch):
+def test_invalid_utf8_is_replaced_or_refused(model, capfd, monkeypatch):
     status, out, err = command(capfd, monkeypatch, "translate", model, stdin=b"a\n\xff\nb\n")
     assert (status, out.count(b"\n")) == (0, 3)
     assert "line 2 of the standard input is not UTF-8" in err
@@ -159,13 +159,13 @@ def test_bytes_that_are_not_utf8_are_replaced_or_an_error(model, capfd, monkeypa
     assert "line 2 of the standard input is not UTF-8" in err
 
 
-def start(model, *words, **options) -> subprocess.Popen:
+def start(model, *args, **options) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *words]
-    return subprocess.Popen([str(word) for word in words], cwd=ROOT, env=environment, **options)
+    command = [sys.executable, "-m", "resmlp_mt.cli.main", "translate", model, *args]
+    return subprocess.Popen([str(arg) for arg in command], cwd=ROOT, env=environment, **options)
 
 
-def test_a_line_is_answered_before_the_next_one_comes(model):
+def test_flush_answers_each_line_at_once(model):
     with start(model, "--flush", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         for line in (b"a dog\n", b"\n", b"two men\n"):
             process.stdin.write(line)
@@ -182,8 +182,8 @@ from resmlp_mt.translation.resumable import ResumableOutput
 
 append = ResumableOutput._append
 
-def append_and_die(self, *words):
-    append(self, *words)
+def append_and_die(self, *args):
+    append(self, *args)
     os.kill(os.getpid(), signal.SIGKILL)
 
 ResumableOutput._append = append_and_die
@@ -192,16 +192,16 @@ main()
 
 
 @pytest.mark.parametrize("ending", ["txt", "txt.gz"])
-def test_a_killed_job_is_resumed_to_the_same_bytes(ending, model, tmp_path):
-    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * (2 * jobs.WINDOW_LINES)
+def test_killed_job_resumes_to_the_same_bytes(ending, model, tmp_path):
+    lines = hard_lines(300) + [b"a dog", b"", b"two men sit"] * (2 * jobs.WINDOW_LINES)  # type: ignore[attr-defined]  # a constant of another module
     random.Random(2).shuffle(lines)
     source, whole, killed = tmp_path / "in.txt", tmp_path / f"whole.{ending}", tmp_path / f"killed.{ending}"
     source.write_bytes(b"\n".join(lines) + b"\n")
     options = ["--input", source, "--quiet", "--beam", 1, "--max-len-b", 3]
     assert start(model, *options, "--output", whole).wait() == 0
     for _ in range(2):
-        words = [sys.executable, "-c", KILLED, "translate", model, *options, "--output", killed, "--resume"]
-        process = subprocess.run(list(map(str, words)), cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        args = [sys.executable, "-c", KILLED, "translate", model, *options, "--output", killed, "--resume"]
+        process = subprocess.run(list(map(str, args)), cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
         assert process.returncode == -signal.SIGKILL
         assert not killed.exists()
     assert start(model, *options, "--output", killed, "--resume").wait() == 0
@@ -213,7 +213,7 @@ def test_a_killed_job_is_resumed_to_the_same_bytes(ending, model, tmp_path):
 
 
 def interrupted_job(model, tmp_path, monkeypatch):
-    """Leaves a job that was interrupted behind its first window."""
+    """Leaves a job that was interrupted after its first window."""
     monkeypatch.setattr(jobs, "WINDOW_LINES", 4)
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("a dog\n" * 12)
@@ -230,24 +230,24 @@ def interrupted_job(model, tmp_path, monkeypatch):
     return source, output
 
 
-def test_an_interrupted_job_is_resumed_as_it_was_begun_or_started_anew(model, tmp_path, monkeypatch, capsys):
+def test_interrupted_job_resumes_only_unchanged(model, tmp_path, monkeypatch, capsys):
     source, output = interrupted_job(model, tmp_path, monkeypatch)
-    words = ["translate", str(model), "--input", str(source), "--output", str(output)]
-    assert main(words) == 2
+    args = ["translate", str(model), "--input", str(source), "--output", str(output)]
+    assert main(args) == 2
     assert "--resume continues it, --overwrite starts again" in capsys.readouterr().err
-    assert main([*words, "--resume", "--beam", "2"]) == 2
+    assert main([*args, "--resume", "--beam", "2"]) == 2
     assert f"{output} belongs to another job: beam size was 4 and is now 2" in capsys.readouterr().err
     source.write_text("a cat\n" * 12)
-    assert main([*words, "--resume"]) == 2
+    assert main([*args, "--resume"]) == 2
     assert "the input has changed" in capsys.readouterr().err
     source.write_text("a dog\n" * 12)
-    assert main([*words, "--resume"]) == 0
+    assert main([*args, "--resume"]) == 0
     assert len(output.read_text().splitlines()) == 12
-    assert main([*words, "--resume"]) == 0
+    assert main([*args, "--resume"]) == 0
     assert "nothing to resume" in capsys.readouterr().err
 
 
-def test_a_finished_job_is_not_taken_for_one_of_another_model(model, tmp_path, capsys):
+def test_finished_job_of_another_model_is_refused(model, tmp_path, capsys):
     other = write_bundle(tmp_path / "other", seed=2)
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("a dog\n")
@@ -258,46 +258,46 @@ def test_a_finished_job_is_not_taken_for_one_of_another_model(model, tmp_path, c
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_no_output_overwrites_what_is_read(option, model, tmp_path, capsys):
+def test_output_never_overwrites_an_input(option, model, tmp_path, capsys):
     source = tmp_path / "a.txt"
     source.write_text("a dog\n")
-    for path, said in ((source, "--input reads"), (model / "model.safetensors", "MODEL reads")):
+    for path, message in ((source, "--input reads"), (model / "model.safetensors", "MODEL reads")):
         before = path.read_bytes()
         assert main(["translate", str(model), "--input", str(source), option, str(path)]) == 2
-        assert f"{option} must not overwrite {path}, which {said}" in capsys.readouterr().err
+        assert f"{option} must not overwrite {path}, which {message}" in capsys.readouterr().err
         assert path.read_bytes() == before
     same = [str(tmp_path / "same"), "--html", str(tmp_path / "same")]
     assert main(["translate", str(model), "--input", str(source), "--output", *same]) == 2
     assert "which --output writes" in capsys.readouterr().err
 
 
-def test_a_device_is_written_in_place_and_not_resumed(model, tmp_path, capsys):
+def test_device_output_is_written_in_place(model, tmp_path, capsys):
     source, null, full = tmp_path / "a.txt", device(tmp_path, "null"), device(tmp_path, "full")
     source.write_text("a dog\n")
-    words = ["translate", str(model), "--input", str(source), "--output"]
-    assert main([*words, str(full), "--resume"]) == 2
+    args = ["translate", str(model), "--input", str(source), "--output"]
+    assert main([*args, str(full), "--resume"]) == 2
     assert "--resume requires a regular file as --output" in capsys.readouterr().err
-    assert main([*words, str(full)]) == 2
-    said = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
-    assert capsys.readouterr().err == f"{said} or choose another path\n"
-    assert main([*words, str(null), "--html", str(null)]) == 0
+    assert main([*args, str(full)]) == 2
+    message = f"resmlp-mt translate: {full} cannot be written (No space left on device); make room"
+    assert capsys.readouterr().err == f"{message} or choose another path\n"
+    assert main([*args, str(null), "--html", str(null)]) == 0
     assert null.is_char_device()
 
 
-def test_a_folder_as_output_is_refused_before_the_model_is_read(tmp_path, capsys):
+def test_folder_as_output_is_refused(tmp_path, capsys):
     assert main(["translate", str(tmp_path / "no-model"), "--output", str(tmp_path)]) == 2
     assert "--output must be a file, but" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
-def test_other_encodings_are_named(encoding, model, capfd, monkeypatch):
+def test_other_encoding_is_named(encoding, model, capfd, monkeypatch):
     stdin = "\ufeffa dog\n".encode(encoding)
     status, out, err = command(capfd, monkeypatch, "translate", model, stdin=stdin)
     assert (status, out) == (2, b"")
     assert f"begins with the byte-order mark of {encoding[:6].upper()}; convert it with `iconv" in err
 
 
-def test_sampling_depends_on_the_line_and_the_seed_alone(translator):
+def test_sampling_depends_on_line_and_seed_only(translator):
     settings = SearchSettings(sampling=True, max_len_b=12, beam_size=1, seed=5)
     requests = [Request(line, number) for number, line in enumerate(raw_lines(), 1)]
     texts = [t.text for t in translator.translate_requests(requests, settings)]
@@ -306,14 +306,14 @@ def test_sampling_depends_on_the_line_and_the_seed_alone(translator):
     assert [t.text for t in translator.translate_requests(requests, other)] != texts
 
 
-def test_translations_of_a_model_do_not_depend_on_their_batches(translator):
+def test_batch_invariance(translator):
     findings = check_batch_invariance(translator, raw_lines())
     assert len(findings) == 2
     assert all(finding.is_well for finding in findings), findings
     assert "20 translations are the same" in findings[0].said
 
 
-def test_the_doctor_finds_this_installation_well_and_names_what_is_too_old(monkeypatch):
+def test_doctor_reports_outdated_packages(monkeypatch):
     assert all(finding.is_well for finding in check_installation())
     old = {"torch": "0.0.1", "fairseq": "0.12.2"}
     monkeypatch.setattr("resmlp_mt.translation.doctor._installed", old.get)
@@ -322,7 +322,7 @@ def test_the_doctor_finds_this_installation_well_and_names_what_is_too_old(monke
     assert "pip uninstall fairseq" in ill["fairseq"]
 
 
-def test_the_prompt_translates_and_obeys(translator):
+def test_prompt_commands(translator):
     session = interactive.Session(translator)
     assert session.answer("a small dog") == translator.translate(["a small dog"])[0]
     assert session.answer(":beam 8") == "beam 8"
@@ -335,18 +335,18 @@ def test_the_prompt_translates_and_obeys(translator):
     assert "-" in session.answer("a small dog").split("\n")[1]
     assert ":nbest N" in session.answer(":help")
     assert session.answer("") == ""
-    for wrong, said in (
+    for wrong, message in (
         (":beam x", "must be given a number"),
         (":beam 0", "a whole number from 1 to 10000"),
         (":what", "type :help"),
     ):
-        with pytest.raises(ResMLPError, match=said):
+        with pytest.raises(ResMLPError, match=message):
             session.answer(wrong)
 
 
-def test_the_prompt_outlives_an_interrupted_translation(model, monkeypatch, capsys):
+def test_prompt_survives_an_interrupt(model, monkeypatch, capsys):
     answers = iter(["a dog", "two men", ":beam x", ":quit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(answers))
     monkeypatch.setattr(interactive, "_load_history", lambda: None)
     original, calls = Translator.translate_requests, []
 
@@ -377,8 +377,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_translating_needs_no_fairseq(model):
-    words = [sys.executable, "-c", WITHOUT_FAIRSEQ, "translate", str(model)]
-    finished = subprocess.run(words, input=b"a dog\n\n", capture_output=True, cwd=ROOT, check=False)
+def test_translate_needs_no_fairseq(model):
+    args = [sys.executable, "-c", WITHOUT_FAIRSEQ, "translate", str(model)]
+    finished = subprocess.run(args, input=b"a dog\n\n", capture_output=True, cwd=ROOT, check=False)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count(b"\n") == 2

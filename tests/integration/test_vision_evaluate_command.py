@@ -1,4 +1,4 @@
-"""`resmlp-mt vision evaluate`: the counts are right, the intervals hold, and what does not fit is said."""
+"""`resmlp-mt vision evaluate`: counts, intervals, reports, refused inputs."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ COUNTS = {"bright": 5, "dark": 3, "grey": 3}
 
 
 def shade_classifier(constant=None):
-    """A classifier that tells the three shades apart by the mean of the pixels, or always says class `constant`."""
+    """A classifier of the three shades by the mean of the pixels, or one that always predicts class `constant`."""
     settings = ClassifierConfig(image_size=8, patch_size=4, channels=1, dim=5, depth=2, num_classes=3, layer_scale=0.0)
     classifier = ClassifierModel(settings).eval()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def shade_classifier(constant=None):
 
 @pytest.fixture
 def root(tmp_path):
-    """11 pictures in a folder of classes."""
+    """11 images in class folders."""
     for name, count in COUNTS.items():
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
         for number in range(count):
@@ -58,13 +58,13 @@ def save(folder, loaded):
 
 
 def run(model, root, tmp_path, *options):
-    words = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
-    assert main([*words, "--json", str(tmp_path / "report.json"), *options]) == 0
+    args = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
+    assert main([*args, "--json", str(tmp_path / "report.json"), *options]) == 0
     return json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_a_perfect_model_has_everything_right_at_every_batch_size(root, tmp_path, batch_size):
+def test_perfect_model_at_every_batch_size(root, tmp_path, batch_size):
     report = run(save(tmp_path / "model", shade_classifier()), root, tmp_path, "--batch-size", str(batch_size))
     assert report["pictures"] == 11
     assert report["top1"]["right"] == report["top5"]["right"] == 11
@@ -73,7 +73,7 @@ def test_a_perfect_model_has_everything_right_at_every_batch_size(root, tmp_path
     assert {row["class"]: row["pictures"] for row in report["by_class"]} == COUNTS
 
 
-def test_a_constant_model_has_the_share_of_its_class_right(root, tmp_path):
+def test_constant_model(root, tmp_path):
     report = run(save(tmp_path / "model", shade_classifier(constant=0)), root, tmp_path)
     assert report["top1"]["share"] == pytest.approx(5 / 11)
     assert [row["share"] for row in report["by_class"]] == [1.0, 0.0, 0.0]
@@ -84,13 +84,13 @@ def test_a_constant_model_has_the_share_of_its_class_right(root, tmp_path):
     ]
 
 
-def test_the_report_says_what_is_needed_to_get_it_again(root, tmp_path, capsys):
+def test_report_is_reproducible(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     first = run(model, root, tmp_path, "--figure", str(tmp_path / "confusions.png"))
     assert (tmp_path / "confusions.png").read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr().out
-    assert "top-1  100.00%" in said
-    assert "images/s" in said
+    output = capsys.readouterr().out
+    assert "top-1  100.00%" in output
+    assert "images/s" in output
     assert first["settings"]["folded"] is True
     assert first["settings"]["preprocessing"]["interpolation"] == "bicubic"
     assert {"torch", "torchvision", "pillow", "resmlp-mt"} <= set(first["versions"])
@@ -105,43 +105,43 @@ def test_the_report_says_what_is_needed_to_get_it_again(root, tmp_path, capsys):
     assert third["top1"]["right"] == 10
 
 
-def test_a_corrupt_picture_stops_it_or_is_named(root, tmp_path, capsys):
+def test_corrupt_image_is_refused_or_skipped(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     broken = root / "val" / "dark" / "1.png"
     broken.write_bytes(broken.read_bytes()[:30])
-    words = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
-    assert main(words) == 2
-    said = capsys.readouterr().err
-    assert str(broken) in said
-    assert said.count("\n") == 1
+    args = ["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]
+    assert main(args) == 2
+    output = capsys.readouterr().err
+    assert str(broken) in output
+    assert output.count("\n") == 1
     report = run(model, root, tmp_path, "--corrupt-images", "skip")
     assert report["pictures"] == 10
     assert len(report["skipped"]) == 1
     assert str(broken) in report["skipped"][0]
 
 
-def test_other_classes_are_refused_and_named(root, tmp_path, capsys):
+def test_other_classes_are_refused(root, tmp_path, capsys):
     model = save(tmp_path / "model", shade_classifier())
     (root / "val" / "grey").rename(root / "val" / "purple")
     assert main(["vision", "evaluate", str(model), "--dataset-name", "folder", "--root", str(root)]) == 2
-    said = capsys.readouterr().err
-    assert "lacks 'grey' and also has 'purple'" in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "lacks 'grey' and also has 'purple'" in output
+    assert output.count("\n") == 1
 
 
-def test_the_same_classes_in_another_order_are_refused():
+def test_classes_in_another_order_are_refused():
     with pytest.raises(ResMLPError, match="another order, with 'b' at index 0 instead of 'a'"):
         evaluate.check_same_classes(["a", "b"], ["b", "a"])
     with pytest.raises(ResMLPError, match="'5', '6', '7', '8', '9' and 2 more"):
-        evaluate.check_same_classes(list("012"), [str(place) for place in range(12) if place != 3 and place != 4])
+        evaluate.check_same_classes(list("012"), [str(index) for index in range(12) if index != 3 and index != 4])
 
 
-def test_numbered_classes_take_the_order_of_the_data():
+def test_numbered_classes_are_accepted():
     assert evaluate.check_same_classes(["a", "b"], ["a", "b"])
     assert not evaluate.check_same_classes(["0", "1"], ["a", "b"])
 
 
-def test_any_of_several_labels_counts_as_right():
+def test_any_of_several_labels_is_correct():
     outcome = evaluate.Outcome(np.array([[2, 0], [1, 2], [0, 1]]), [(0, 2), (0, 2), 0], [], 1.0, 1.0, 1.0, None)
     assert outcome.count_correct(1) == 2
     assert outcome.count_correct(2) == 3
@@ -149,8 +149,8 @@ def test_any_of_several_labels_counts_as_right():
     assert evaluate.confusion_matrix(outcome, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
 
 
-def test_wilsons_interval_solves_its_equation():
-    # The bounds are the shares p for which the observed share lies 1.96 deviations sqrt(p (1 - p) / n) away.
+def test_wilson_interval_solves_its_equation():
+    # At the bounds p, the observed fraction is 1.96 standard deviations sqrt(p (1 - p) / n) away.
     right, count = 13, 17
     for bound in evaluate.wilson_interval(right, count):
         deviations = abs(right / count - bound) / math.sqrt(bound * (1 - bound) / count)
@@ -160,7 +160,7 @@ def test_wilsons_interval_solves_its_equation():
     assert evaluate.wilson_interval(7, 7)[0] < 0.7
 
 
-def test_folding_changes_no_guess_on_real_digits():
+def test_folded_equals_unfolded_on_digits():
     torch.manual_seed(3)
     settings = ClassifierConfig(image_size=8, patch_size=2, channels=1, dim=13, depth=2, num_classes=10)
     images = load_dataset("digits", ".", "valid")
@@ -175,13 +175,13 @@ def test_folding_changes_no_guess_on_real_digits():
 
 
 @pytest.mark.parametrize("classes", [2, 10, 97, 1000])
-def test_confusions_can_be_drawn_for_any_number_of_classes(tmp_path, classes):
+def test_confusion_figure_for_any_number_of_classes(tmp_path, classes):
     generator = np.random.default_rng(3)
     labels = generator.integers(0, classes, 3 * classes)
     wrong = generator.random(len(labels)) < 0.3
     guesses = np.where(wrong, generator.integers(0, classes, len(labels)), labels)[:, None]
     outcome = evaluate.Outcome(guesses, labels.tolist(), [], 1.0, 1.0, 1.0, None)
-    names = [f"class $ {place} with a long name" for place in range(classes)]
+    names = [f"class $ {index} with a long name" for index in range(classes)]
     report = evaluate.describe(outcome, names)
     draw_confusions(tmp_path / "confusions.png", report, evaluate.confusion_matrix(outcome, classes))
     assert Image.open(tmp_path / "confusions.png").width > 1000
@@ -189,7 +189,7 @@ def test_confusions_can_be_drawn_for_any_number_of_classes(tmp_path, classes):
         draw_confusions(tmp_path / "confusions.txt", report, evaluate.confusion_matrix(outcome, classes))
 
 
-def test_the_digest_of_labels_follows_names_and_labels():
+def test_labels_digest_depends_on_names_and_labels():
     pixels = np.zeros((2, 8, 8), np.uint8)
     digests = [
         evaluate.labels_digest(ArraySet(["a", "b"], pixels, labels, "toy"), "/data") for labels in ([0, 1], [0, 0])
@@ -199,7 +199,7 @@ def test_the_digest_of_labels_follows_names_and_labels():
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
-def test_a_damaged_model_is_refused_in_one_line(tmp_path, root, capsys, name):
+def test_damaged_model_is_one_line(tmp_path, root, capsys, name):
     (tmp_path / "empty").write_bytes(b"")
     assert main(["vision", "evaluate", str(tmp_path / name), "--dataset-name", "folder", "--root", str(root)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

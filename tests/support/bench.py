@@ -1,4 +1,4 @@
-"""Runs recipes in an environment whose programs are real, or only write down what they are called with."""
+"""Runs recipes with the real programs, or with stubs that record their arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPTS = ROOT / "scripts"
 
 COMMANDS = ("fairseq-train", "fairseq-generate", "fairseq-interactive", "torchrun", "resmlp-mt")
 
-# A file for each call, named by its time: several processes may call at once.
+# One file per call, named by its time: processes may call concurrently.
 _RECORD = 'printf "%s\\0" "$(basename "$0")" "$@" > "{calls}/$(date +%s%N).$$"\n'
 _TORCH = """
 class cuda:
@@ -30,7 +30,7 @@ def script_of(recipe: str) -> Path:
 
 
 def write_program(path: Path, text: str) -> None:
-    """Writes a shell script that can be run."""
+    """Writes an executable shell script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/bash\n{text}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -38,11 +38,11 @@ def write_program(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """A place to run recipes in.
+    """An environment to run recipes in.
 
     Attributes:
-        folder: gets the programs and what they were called with.
-        environment: of the recipes.
+        folder: of the programs and their recorded calls.
+        environment: the environment variables of the recipes.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ class Bench:
     def run_folder(self) -> Path:
         return self.folder / "run"
 
-    def recipe(self, name: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
-        """Runs the script of a recipe, or scripts/NAME.sh, with further arguments and variables."""
+    def recipe(self, name: str, *args: object, **variables: object) -> subprocess.CompletedProcess[str]:
+        """Runs the script of a recipe, or scripts/NAME.sh, with arguments and environment variables."""
         return subprocess.run(
-            ["bash", script_of(name), *map(str, words)],
+            ["bash", script_of(name), *map(str, args)],
             env={**self.environment, **{key: str(value) for key, value in variables.items()}},
             capture_output=True,
             text=True,
@@ -63,12 +63,12 @@ class Bench:
         )
 
     def calls(self, program: str) -> list[list[str]]:
-        """The words of each call of a program that only wrote them down."""
-        found = [path.read_text().split("\0")[:-1] for path in sorted((self.folder / "calls").iterdir())]
-        return [words[1:] for words in found if words[0] == program]
+        """The arguments of each recorded call of a program."""
+        recorded = [path.read_text().split("\0")[:-1] for path in sorted((self.folder / "calls").iterdir())]
+        return [args[1:] for args in recorded if args[0] == program]
 
     def note(self) -> str:
-        """A shell command that writes down the words of the program that it is in."""
+        """A shell command that records the arguments of its script."""
         return _RECORD.format(calls=self.folder / "calls")
 
 
@@ -85,7 +85,7 @@ def _bench(folder: Path, programs: Mapping[str, str], variables: Mapping[str, st
 
 
 def recording_bench(folder: Path, gpus: int = 0, capability: Sequence[int] = (0, 0)) -> Bench:
-    """A place where fairseq's and our commands, and data_prep, only write down their words, beside so many GPUs."""
+    """A bench with `gpus` GPUs whose commands and data_prep only record their arguments."""
     record = _RECORD.format(calls=folder / "calls")
     (folder / "calls").mkdir(parents=True)
     (folder / "modules").mkdir()
@@ -98,7 +98,7 @@ def recording_bench(folder: Path, gpus: int = 0, capability: Sequence[int] = (0,
 
 
 def real_bench(folder: Path) -> Bench:
-    """A place where every command is this environment's own, on one thread."""
+    """A bench with the real commands, on one thread."""
     programs = {name: f'exec {BIN / name} "$@"\n' for name in ("python", *COMMANDS)}
     variables = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "HOME": os.environ.get("HOME", "/tmp")}
     return _bench(folder, programs, variables)

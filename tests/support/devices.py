@@ -1,4 +1,4 @@
-"""Devices that tests write. A test that runs as root must not replace them, should the code that keeps them fail."""
+"""Devices that tests write to; tests that run as root get their own, so that a bug cannot replace the system's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def device(folder: Path, name: str) -> Path:
-    """A "null" or "full" device: for root one of its own, else the system's, which nobody else can replace."""
+    """A "null" or "full" device: a new one for root, else the system's, which only root can replace."""
     numbers = {"null": (1, 3), "full": (1, 7)}
     if os.geteuid() != 0:
         return Path("/dev", name)

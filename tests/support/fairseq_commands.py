@@ -1,4 +1,4 @@
-"""Runs the real fairseq commands in processes of their own, and makes the toy data that they train on."""
+"""Runs the real fairseq commands in separate processes, and makes their toy data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,11 @@ def environment() -> dict[str, str]:
 
 
 def run(
-    command: str, *words: object, stdin: str | None = None, cwd: Path = ROOT, check: bool = True
+    command: str, *args: object, stdin: str | None = None, cwd: Path = ROOT, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command of this environment and returns what it said; with `check`, a failure fails the test with it."""
+    """Runs a command of this environment; with `check`, its failure fails the test and shows its output."""
     finished = subprocess.run(
-        [BIN / command, *map(str, words)],
+        [BIN / command, *map(str, args)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -50,14 +51,14 @@ def run(
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def write_toy_corpus(folder: Path, seed: int = 1) -> None:
-    """Writes {train,valid,test}.{src,tgt}: each source word has its target word, and neighbours change places."""
+    """Writes {train,valid,test}.{src,tgt}: each source word has one target word, and neighbours are swapped."""
     generator = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for split, count in (("train", 300), ("valid", 20), ("test", 13)):
@@ -77,13 +78,13 @@ def preprocess(text: Path, binary: Path) -> Path:
     return binary
 
 
-_NOTE_THREADS = """
+_RECORD_THREADS = """
 import atexit, os, pathlib, sys, time
 
 def note():
     if "fairseq_cli" not in sys.modules:
         return
-    deadline = time.monotonic() + 1  # a thread that has ended is listed for a moment more
+    deadline = time.monotonic() + 1  # an ended thread is listed a moment longer
     while "gloo" in (names := " ".join(map(name_of, pathlib.Path("/proc/self/task").iterdir()))):
         if time.monotonic() > deadline:
             break
@@ -99,27 +100,27 @@ atexit.register(note)
 """
 
 
-def note_threads_at_the_end(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Makes the commands that start from now on note in a new folder what `threads_at_the_end` tells."""
+def record_final_threads(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Makes later commands record in a new folder the threads that `final_threads` returns."""
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(_NOTE_THREADS)
+    (folder / "sitecustomize.py").write_text(_RECORD_THREADS)
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
-def threads_at_the_end(folder: Path) -> list[str]:
-    """The names of the threads that each process of fairseq's had when Python ended."""
+def final_threads(folder: Path) -> list[str]:
+    """The thread names of each fairseq process at the end of Python."""
     return [path.read_text() for path in folder.glob("threads.*")]
 
 
-def train(data: Path, save: Path, *words: object, user_dir: object = USER_DIR, **options) -> list[dict[str, str]]:
+def train(data: Path, save: Path, *args: object, user_dir: object = USER_DIR, **options: Any) -> list[dict[str, str]]:
     """Trains with the real fairseq-train and returns its log lines."""
-    finished = run("fairseq-train", data, "--user-dir", user_dir, *TRAINING, "--save-dir", save, *words, **options)
+    finished = run("fairseq-train", data, "--user-dir", user_dir, *TRAINING, "--save-dir", save, *args, **options)
     return log_lines(finished.stdout + finished.stderr)
 
 
 def log_lines(output: str) -> list[dict[str, str]]:
     """The JSON objects that fairseq logged."""
-    return [json.loads(found) for found in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
+    return [json.loads(line) for line in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
 
 
 def losses(lines: list[dict[str, str]]) -> list[float]:
@@ -133,10 +134,10 @@ def losses_by_update(lines: list[dict[str, str]]) -> dict[int, float]:
 
 
 def generated(output: str, kind: str = "H") -> dict[int, list[str]]:
-    """The lines of one kind that fairseq-generate printed, by sentence: everything after the sentence's number."""
-    found: dict[int, list[str]] = {}
+    """The lines of one kind in fairseq-generate's output, by sentence, without the sentence number."""
+    lines_by_sentence: dict[int, list[str]] = {}
     for line in output.splitlines():
         match = re.match(rf"{kind}-(\d+)\t(.*)", line)
         if match:
-            found.setdefault(int(match[1]), []).append(match[2])
-    return found
+            lines_by_sentence.setdefault(int(match[1]), []).append(match[2])
+    return lines_by_sentence

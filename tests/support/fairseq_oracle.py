@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary
@@ -19,7 +21,7 @@ from resmlp_mt.translation.search.settings import SearchSettings
 
 @dataclass
 class ToyTask:
-    """The part of a task that building a model requires."""
+    """The attributes of a task that model building requires."""
 
     source_dictionary: Dictionary
     target_dictionary: Dictionary
@@ -34,7 +36,9 @@ def make_dictionary(size: int) -> Dictionary:
     return dictionary
 
 
-def make_fairseq_model(vocab_size: int = 31, seed: int = 1, arch: str = "resmlp_tiny", **changes):
+def make_fairseq_model(
+    vocab_size: int = 31, seed: int = 1, arch: str = "resmlp_tiny", **changes: Any
+) -> tuple[Any, ToyTask]:
     """A fairseq model with random parameters, and its task."""
     register_with_fairseq()
     dictionary = make_dictionary(vocab_size)
@@ -47,13 +51,13 @@ def make_fairseq_model(vocab_size: int = 31, seed: int = 1, arch: str = "resmlp_
     return shake(model, seed + 1), task
 
 
-def ours(model) -> TranslationModel:
+def ours(model: Any) -> TranslationModel:
     """The model behind our step interface."""
     return TranslationModel(model.encoder.core, model.decoder.core)
 
 
 def fairseq_search(
-    models, task: ToyTask, settings: SearchSettings, sources: list[Source], pad_left: bool = True
+    models: Sequence[Any], task: ToyTask, settings: SearchSettings, sources: list[Source]
 ) -> list[list[Hypothesis]]:
     """Translates with fairseq's generator, all sentences in one batch."""
     options = Namespace(

@@ -1,18 +1,19 @@
-"""A local HTTP server that misbehaves on demand."""
+"""A local HTTP server that fails on demand."""
 
 from __future__ import annotations
 
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Server(ThreadingHTTPServer):
-    """Serves files from memory, and fails as it is told to.
+    """Serves files from memory, with configurable failures.
 
     Attributes:
         files: content by path.
         redirects: other paths by path.
-        drop_after: paths whose next answer breaks off after so many bytes.
+        drop_after: number of bytes by path, after which the next response is cut off.
         requests: `(path, value of the Range header)` of every request.
     """
 
@@ -30,8 +31,8 @@ class Server(ThreadingHTTPServer):
         """The server's address."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request, client_address) -> None:
-        """Keeps connections that break on purpose out of the test's output."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints nothing: connections are dropped on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,8 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.lstrip("/")
-        wanted = self.headers.get("Range")
-        self.server.requests.append((path, wanted))
+        byte_range = self.headers.get("Range")
+        self.server.requests.append((path, byte_range))
         if path in self.server.redirects:
             self.send_response(302)
             self.send_header("Location", f"/{self.server.redirects[path]}")
@@ -51,16 +52,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         content = self.server.files[path]
-        if wanted and self.headers.get("If-Range") != entity_tag(content):
-            wanted = None
-        if wanted and _start(wanted) >= len(content):
+        if byte_range and self.headers.get("If-Range") != entity_tag(content):
+            byte_range = None
+        if byte_range and _start(byte_range) >= len(content):
             self.send_error(416)
             return
-        self._send(path, content, wanted)
+        self._send(path, content, byte_range)
 
-    def _send(self, path: str, content: bytes, wanted: str | None) -> None:
-        start = _start(wanted) if wanted else 0
-        self.send_response(206 if wanted else 200)
+    def _send(self, path: str, content: bytes, byte_range: str | None) -> None:
+        start = _start(byte_range) if byte_range else 0
+        self.send_response(206 if byte_range else 200)
         self.send_header("ETag", entity_tag(content))
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
@@ -71,13 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Prints nothing."""
 
 
-def _start(wanted: str) -> int:
-    return int(wanted.removeprefix("bytes=").rstrip("-"))
+def _start(byte_range: str) -> int:
+    return int(byte_range.removeprefix("bytes=").rstrip("-"))
 
 
 def entity_tag(content: bytes) -> str:
-    """The entity tag under which the server offers some content."""
+    """The entity tag of a content."""
     return f'"{zlib.crc32(content)}"'

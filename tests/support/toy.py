@@ -1,5 +1,7 @@
 """Toy models and sentences for the tests."""
 
+from typing import Any, TypeVar
+
 import torch
 
 from resmlp_mt.translation.model.config import ModelConfig
@@ -9,8 +11,10 @@ from resmlp_mt.translation.model.encoder import Encoder
 
 PAD, EOS, VOCAB_SIZE = 1, 2, 31
 
+ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 
-def toy_config(dim: int = 14, max_len: int = 19, num_layers: int = 3, **changes) -> ModelConfig:
+
+def toy_config(dim: int = 14, max_len: int = 19, num_layers: int = 3, **changes: Any) -> ModelConfig:
     """A small model whose sizes are distinct primes or products of them, with no initial value of zero."""
     values = {
         **{f"{side}_embed_dim": dim for side in ("encoder", "decoder")},
@@ -25,8 +29,8 @@ def toy_config(dim: int = 14, max_len: int = 19, num_layers: int = 3, **changes)
     return ModelConfig(**{**values, **changes})
 
 
-def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
-    """Moves every parameter away from where it starts, so that no bias is zero and no scale is one."""
+def shake(module: ModuleT, seed: int = 3) -> ModuleT:
+    """Perturbs every parameter, so that no bias is zero and no scale is one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -34,8 +38,8 @@ def shake(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
     return module
 
 
-def make_model(tie_output: bool = True, **changes) -> tuple[Encoder, Decoder]:
-    """Makes an encoder and a decoder with shaken parameters from changes to `toy_config`."""
+def make_model(tie_output: bool = True, **changes: Any) -> tuple[Encoder, Decoder]:
+    """Makes an encoder and a decoder with perturbed parameters from changes to `toy_config`."""
     torch.manual_seed(1)
     config = toy_config(**changes)
     table = build_token_embedding(VOCAB_SIZE, config.encoder.dim, PAD)
@@ -53,7 +57,7 @@ def sentences(lengths: list[int], seed: int = 5) -> list[torch.Tensor]:
 
 
 def pad(rows: list[torch.Tensor], left: bool = False, width: int | None = None) -> torch.Tensor:
-    """Batches sentences: (batch, width), padded on the side asked for."""
+    """Batches sentences: (batch, width), padded on the left or on the right."""
     width = width or max(len(row) for row in rows)
     batch = torch.full((len(rows), width), PAD)
     for target, row in zip(batch, rows, strict=True):

@@ -1,4 +1,4 @@
-"""Small archives in the form of the real corpora, to be served by a local server."""
+"""Small archives in the format of the real corpora, for a local server."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 def pack_tar(members: Mapping[str, bytes], compression: str = "gz") -> bytes:
     """Packs files into a tar archive, "" for an uncompressed one."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=f"w:{compression}") as tar:
+    with tarfile.open(fileobj=buffer, mode=f"w:{compression}") as tar:  # type: ignore[call-overload]  # the stubs require a literal mode
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -31,7 +31,7 @@ def pack_zip(members: Mapping[str, bytes]) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """The digest of a served file, as `--overrides` wants it."""
+    """The digest of a served file, in the format of `--overrides`."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -46,8 +46,10 @@ def sgm(pairs: list[tuple[str, str]], side: int, kind: str = "srcset") -> bytes:
     return f'<{kind} setid="toy" srclang="any">\n<doc docid="1">\n<p>\n{segments}</p>\n</doc>\n</{kind}>\n'.encode()
 
 
-def wmt14_files(train: list[tuple[str, str]], valid: list[tuple[str, str]], test: list[tuple[str, str]]):
-    """The archives of WMT14 English-French, each set holding a part of the training pairs.
+def wmt14_files(
+    train: list[tuple[str, str]], valid: list[tuple[str, str]], test: list[tuple[str, str]]
+) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The archives of WMT14 English-French, each with a part of the training pairs.
 
     Args:
         train: 50 or more pairs, English first.
@@ -60,7 +62,7 @@ def wmt14_files(train: list[tuple[str, str]], valid: list[tuple[str, str]], test
     cuts = {"europarl-v7": train[:20], "commoncrawl": train[20:30], "united-nations": train[30:35]}
     cuts |= {"news-commentary-v9": train[35:40], "giga-fren": train[40:]}
 
-    def both(prefix: str, part: str, pack=bytes, ending: str = "") -> dict[str, bytes]:
+    def both(prefix: str, part: str, pack: Callable[[bytes], bytes] = bytes, ending: str = "") -> dict[str, bytes]:
         sides = enumerate(("en", "fr"))
         return {f"{prefix}.{lang}{ending}": pack(lines(cuts[part], side)) for side, lang in sides}
 

@@ -1,4 +1,4 @@
-"""A small data folder with a sentencepiece model, and checkpoints in the form of fairseq-train's."""
+"""A small data folder with a sentencepiece model, and checkpoints in fairseq-train's format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from resmlp_mt.translation.search.settings import SearchSettings
 
 TEXT = "ein kleiner hund läuft über die wiese und drei männer sitzen im café: a small dog runs across two men sit"
 WORDS = TEXT.split()
-# The largest architectures are as good a test with fewer layers and channels.
+# Architectures are tested with small sizes.
 SMALL = {
     "--encoder-embed-dim": 24,
     "--decoder-embed-dim": 24,
@@ -66,22 +66,22 @@ def data_folder() -> Path:
             lines = (folder / "raw" / f"{split}.{side}").read_text(encoding="utf-8").splitlines()
             text = "".join(" ".join(model.encode(line, out_type=str)) + "\n" for line in lines)
             (folder / f"{split}.bpe.{side}").write_text(text, encoding="utf-8")
-    words = ["-s", "src", "-t", "tgt", "--joined-dictionary", "--destdir", folder, "--workers", 1]
-    words += ["--trainpref", folder / "train.bpe", "--testpref", folder / "test.bpe"]
-    preprocess.main(options.get_preprocessing_parser().parse_args([str(word) for word in words]))
+    args = ["-s", "src", "-t", "tgt", "--joined-dictionary", "--destdir", folder, "--workers", 1]
+    args += ["--trainpref", folder / "train.bpe", "--testpref", folder / "test.bpe"]
+    preprocess.main(options.get_preprocessing_parser().parse_args([str(arg) for arg in args]))
     return folder
 
 
-def write_checkpoint(path: Path, arch: str, *words: object, seed: int = 1, small: bool = True) -> Path:
-    """Writes a checkpoint with random weights, in the form of fairseq-train's."""
+def write_checkpoint(path: Path, arch: str, *args: object, seed: int = 1, small: bool = True) -> Path:
+    """Writes a checkpoint with random weights, in fairseq-train's format."""
     register_with_fairseq()
-    sizes = [str(word) for pair in SMALL.items() for word in pair] if small else []
-    arguments = [str(data_folder()), "--task", "translation", "--arch", arch, *sizes, *map(str, words)]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), arguments))
+    sizes = [str(arg) for pair in SMALL.items() for arg in pair] if small else []
+    command = [str(data_folder()), "--task", "translation", "--arch", arch, *sizes, *map(str, args)]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), command))
     task = tasks.setup_task(cfg.task)
     torch.manual_seed(seed)
     model = task.build_model(cfg.model)
-    for number in range(4):  # once would leave the outputs nearly the same for all sources
+    for number in range(4):  # a single perturbation would leave the outputs nearly the same for all sources
         shake(model, 10 * seed + number)
     content = {
         "args": None,
@@ -104,25 +104,25 @@ def write_bundle(
     seed: int = 1,
     options: Sequence[object] = (),
 ) -> Path:
-    """Writes a bundle of a random model; `options` are further ones of its architecture."""
+    """Writes a bundle of a random model; `options` are further options of the architecture."""
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = write_checkpoint(folder / "checkpoint.pt", arch, "--share-all-embeddings", *options, seed=seed)
     bundle_checkpoint(checkpoint, data_folder(), folder / "model", decoding or SearchSettings(max_len_b=15))
     return folder / "model"
 
 
-def fairseq_generate(checkpoints: list[Path], *words: object) -> list[list[tuple[float, str]]]:
-    """Runs fairseq-generate on the test set; gives each sentence's scores (natural logarithm) and sub-words."""
-    arguments = ["fairseq-generate", data_folder(), "--path", ":".join(map(str, checkpoints)), "--cpu", *words]
+def fairseq_generate(checkpoints: list[Path], *args: object) -> list[list[tuple[float, str]]]:
+    """Runs fairseq-generate on the test set; returns each sentence's scores (natural logarithm) and sub-words."""
+    command = ["fairseq-generate", data_folder(), "--path", ":".join(map(str, checkpoints)), "--cpu", *args]
     output = io.StringIO()
-    with mock.patch.object(sys, "argv", [str(word) for word in arguments]), contextlib.redirect_stdout(output):
+    with mock.patch.object(sys, "argv", [str(arg) for arg in command]), contextlib.redirect_stdout(output):
         generate.cli_main()
-    found: dict[int, list[tuple[float, str]]] = {}
+    hypotheses: dict[int, list[tuple[float, str]]] = {}
     for line in output.getvalue().splitlines():
         if line.startswith("H-"):
             number, score, text = line[2:].split("\t")
-            found.setdefault(int(number), []).append((float(score) * math.log(2), text))
-    return [found[number] for number in sorted(found)]
+            hypotheses.setdefault(int(number), []).append((float(score) * math.log(2), text))
+    return [hypotheses[number] for number in sorted(hypotheses)]
 
 
 def raw_lines(side: str = "src") -> list[str]:

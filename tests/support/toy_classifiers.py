@@ -1,5 +1,7 @@
 """Toy classifiers and images for the tests."""
 
+from typing import Any, TypeVar
+
 import torch
 
 from resmlp_mt.vision.data.preprocessing import Preprocessing
@@ -8,8 +10,10 @@ from resmlp_mt.vision.model.config import ClassifierConfig
 
 CLASSES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
 
+ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 
-def toy_settings(**changes) -> ClassifierConfig:
+
+def toy_settings(**changes: Any) -> ClassifierConfig:
     """A small classifier of 5 x 7 patches whose sizes are distinct primes."""
     values = {
         "image_size": (15, 21),
@@ -25,8 +29,8 @@ def toy_settings(**changes) -> ClassifierConfig:
     return ClassifierConfig(**{**values, **changes})
 
 
-def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.Module:
-    """Moves every parameter and running statistic away from where it starts: no bias is zero, no scale is one."""
+def shake(module: ModuleT, seed: int = 3, by: float = 0.1) -> ModuleT:
+    """Perturbs every parameter and running statistic, so that no bias is zero and no scale is one."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.state_dict().values():
@@ -35,8 +39,8 @@ def shake(module: torch.nn.Module, seed: int = 3, by: float = 0.1) -> torch.nn.M
     return module
 
 
-def toy_classifier(**changes) -> ClassifierModel:
-    """A classifier with shaken parameters, in evaluation mode, from changes to `toy_settings`."""
+def toy_classifier(**changes: Any) -> ClassifierModel:
+    """A classifier with perturbed parameters, in evaluation mode, from changes to `toy_settings`."""
     torch.manual_seed(1)
     return shake(ClassifierModel(toy_settings(**changes))).eval()
 
@@ -46,11 +50,11 @@ def toy_images(settings: ClassifierConfig, batch: int = 3, seed: int = 5) -> tor
     return torch.randn(batch, settings.channels, *settings.size, generator=torch.Generator().manual_seed(seed))
 
 
-def square_classifier(**changes) -> ClassifierModel:
-    """One for square grey images of 15 x 15 pixels, as a bundle with `square_preprocessing` needs it."""
+def square_classifier(**changes: Any) -> ClassifierModel:
+    """A toy classifier of grey images of 15 x 15 pixels, for bundles with `square_preprocessing`."""
     return toy_classifier(image_size=15, channels=1, **changes)
 
 
 def square_preprocessing() -> Preprocessing:
-    """For `square_classifier`."""
+    """Preprocessing of `square_classifier`."""
     return Preprocessing(15, 1, (0.3,), (0.7,), 0.8, "bilinear")

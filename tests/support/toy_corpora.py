@@ -1,4 +1,4 @@
-"""Small parallel corpora of made sentences."""
+"""Small parallel corpora of random sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = (
 def make_pairs(count: int, seed: int = 1) -> list[tuple[str, str]]:
     """Makes pairs of different sentences whose words correspond."""
     generator = random.Random(seed)
-    pairs = {}
+    pairs: dict[str, str] = {}
     while len(pairs) < count:
         words = generator.choices(WORDS, k=generator.randint(4, 11))
         pairs[" ".join(english for english, _ in words)] = " ".join(german for _, german in words)
@@ -32,7 +32,7 @@ def write_pairs(folder: Path, split: str, pairs: list[tuple[str, str]]) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a data set but its manifest, which names the command."""
+    """Every file of a data set except its manifest, which contains the command."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Small corpora, a sentencepiece model for them, and a server that misbehaves on demand."""
+"""Small corpora, a sentencepiece model for them, and a server that fails on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data_prep.command_line import main
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """A folder with train, valid and test of 610, 23 and 29 pairs that have nothing in common."""
+    """A folder with train, valid and test of 610, 23 and 29 pairs without overlap."""
     pairs = make_pairs(662)
     folder = tmp_path / "corpus"
     write_pairs(folder, "train", pairs[:610])
@@ -29,23 +29,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentencepiece model for these corpora."""
     folder = tmp_path_factory.mktemp("model")
     write_pairs(folder / "corpus", "train", make_pairs(662))
-    words = ["files", "--pair", "en-de", "--from-dir", str(folder / "corpus"), "--out", str(folder / "out")]
-    assert main([*words, "--vocab-size", "101", "--no-byte-fallback"]) == 0
+    args = ["files", "--pair", "en-de", "--from-dir", str(folder / "corpus"), "--out", str(folder / "out")]
+    assert main([*args, "--vocab-size", "101", "--no-byte-fallback"]) == 0
     return folder / "out" / "spm.model"
 
 
 @pytest.fixture
 def prepare(corpus: Path, model: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Prepares the small corpus in this process with the ready model and further options; returns the data set."""
+    """Prepares the small corpus in this process with the trained model and further options; returns the data set."""
 
     def run(*options: str, name: str = "out", status: int = 0, use_model: bool = True) -> Path:
         out = tmp_path / name
-        words = ["files", "--pair", "en-de", "--out", str(out), "--workers", "1"]
+        args = ["files", "--pair", "en-de", "--out", str(out), "--workers", "1"]
         if "--train" not in options:
-            words += ["--from-dir", str(corpus)]
+            args += ["--from-dir", str(corpus)]
         if use_model:
-            words += ["--sentencepiece-model", str(model)]
-        assert main([*words, *options]) == status
+            args += ["--sentencepiece-model", str(model)]
+        assert main([*args, *options]) == status
         return out
 
     return run

@@ -1,9 +1,10 @@
-"""Every corpus from its archives at a local server to a data set, and archives that are not as they should be."""
+"""Every corpus from its archives on a local server to a data set, and bad archives."""
 
 import gzip
 import io
 import json
 import tarfile
+from typing import Any
 
 import pytest
 from toy_archives import digest, iwslt14_archive, lines, pack_tar, pack_zip, wmt14_files
@@ -23,25 +24,27 @@ REVERSED = [(german, english) for english, german in PAIRS]
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Attempts follow one another at once, and none reaches beyond this machine."""
+    """Retries without waiting."""
     monkeypatch.setattr(download, "WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
 def run(tmp_path, server):
-    """Runs the command with the local server for a mirror and corrections for the small files."""
+    """Runs the command with the local server as mirror and overrides for the small files."""
 
     def prepare(corpus, pair, counts, *options, status=0):
         parts = CORPORA[corpus].parts(Request(*pair.split("-")))
         sources = {source.name for part in parts for source in part.sources()}
-        # The official addresses are taken away: these tests stay on this machine.
-        known = {name: {"urls": [], "size": None, "digest": None, "text_digest": None} for name in sources}
+        # The official URLs are removed: these tests stay on this machine.
+        known: dict[str, dict[str, Any]] = {
+            name: {"urls": [], "size": None, "digest": None, "text_digest": None} for name in sources
+        }
         known |= {name: {**known[name], "digest": digest(server.files[name])} for name in sources & set(server.files)}
         overrides = tmp_path / "overrides.json"
         overrides.write_text(json.dumps({"sources": known, "expected_pairs": counts}), encoding="utf-8")
-        words = [corpus, "--pair", pair, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-        words += ["--mirror", server.url, "--overrides", str(overrides), "--workers", "1"]
-        assert main([*words, "--vocab-size", "350", *options]) == status
+        args = [corpus, "--pair", pair, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+        args += ["--mirror", server.url, "--overrides", str(overrides), "--workers", "1"]
+        assert main([*args, "--vocab-size", "350", *options]) == status
         return tmp_path / "out"
 
     return prepare
@@ -63,7 +66,7 @@ def wmt14(server):
     return counts
 
 
-def test_wmt14_joins_its_training_sets_and_takes_both_newstests_whole(run, wmt14):
+def test_wmt14(run, wmt14):
     out = run("wmt14", "en-fr", wmt14)
     manifest = _manifest(out)
     assert manifest["splits"]["train"]["pairs"] == manifest["removed"]["read"] == 180
@@ -75,19 +78,19 @@ def test_wmt14_joins_its_training_sets_and_takes_both_newstests_whole(run, wmt14
     assert all(record["digest"] == record["expected"] for record in manifest["sources"])
 
 
-def test_wmt14_goes_the_other_way_round_too(run, wmt14):
+def test_wmt14_reversed_direction(run, wmt14):
     out = run("wmt14", "fr-en", wmt14, "--tokenizer", "moses")
     assert (out / "train.fr-en.fr.bin").is_file()
     assert _raw(out, "test", "en") == [english for english, _ in PAIRS[191:]]
 
 
-def test_a_dropped_connection_in_the_middle_of_a_corpus_does_no_harm(run, wmt14, server):
+def test_dropped_connection_is_retried(run, wmt14, server):
     server.drop_after["training-parallel-europarl-v7.tgz"] = 100
     run("wmt14", "en-fr", wmt14)
     assert [path for path, _ in server.requests].count("training-parallel-europarl-v7.tgz") == 2
 
 
-def test_the_zip_of_the_same_files_stands_in_for_an_archive_that_is_gone(run, wmt14, server):
+def test_zip_replaces_a_missing_archive(run, wmt14, server):
     del server.files["training-parallel-europarl-v7.tgz"]
     texts = {f"training/europarl-v7.fr-en.{lang}": lines(PAIRS[:20], side) for side, lang in enumerate(("en", "fr"))}
     server.files["training-parallel-europarl-v7.zip"] = pack_zip(texts)
@@ -96,22 +99,22 @@ def test_the_zip_of_the_same_files_stands_in_for_an_archive_that_is_gone(run, wm
     assert _manifest(out)["splits"]["train"]["pairs"] == 180
 
 
-def test_a_truncated_training_set_is_refused_by_its_number_of_pairs(run, wmt14, capsys):
+def test_wrong_number_of_pairs_is_refused(run, wmt14, capsys):
     run("wmt14", "en-fr", {**wmt14, "europarl-v7": 21}, status=2)
     message = capsys.readouterr().err.splitlines()[-1]
     assert "europarl-v7 should have 21 pairs (--overrides), but" in message
     assert "hold 20; they are truncated or altered" in message
 
 
-def test_downloaded_files_serve_the_next_data_set_without_network(run, wmt14, server, tmp_path):
+def test_downloads_are_reused_without_network(run, wmt14, server, tmp_path):
     run("wmt14", "en-fr", wmt14)
     server.files.clear()
-    words = ["wmt14", "--pair", "en-fr", "--out", str(tmp_path / "again"), "--from-dir", str(tmp_path / "cache")]
-    words += ["--overrides", str(tmp_path / "overrides.json"), "--vocab-size", "350", "--workers", "1"]
-    assert main(words) == 0
+    args = ["wmt14", "--pair", "en-fr", "--out", str(tmp_path / "again"), "--from-dir", str(tmp_path / "cache")]
+    args += ["--overrides", str(tmp_path / "overrides.json"), "--vocab-size", "350", "--workers", "1"]
+    assert main(args) == 0
 
 
-def test_iwslt14_is_divided_as_fairseq_divides_it(run, server):
+def test_iwslt14_splits_equal_fairseq(run, server):
     uneven = [("sehr " * 5 + "lang", "short")]
     server.files["iwslt14-de-en.tgz"] = iwslt14_archive(REVERSED[:100] + uneven + REVERSED[100:150], REVERSED[150:])
     out = run("iwslt14", "de-en", {"ted-tests": 61}, "--lowercase")
@@ -122,14 +125,14 @@ def test_iwslt14_is_divided_as_fairseq_divides_it(run, server):
     assert _manifest(out)["splits"]["train"]["pairs"] == 150 - len(talks[22::23])
 
 
-def test_tatoeba_takes_any_pair_and_sets_valid_and_test_aside(run, server):
+def test_tatoeba_any_pair_is_split(run, server):
     texts = {f"Tatoeba.eo-tlh.{lang}": lines(PAIRS, side) for side, lang in enumerate(("eo", "tlh"))}
     server.files["tatoeba-v2023-04-12-eo-tlh.txt.zip"] = pack_zip({"README": b"", **texts})
     splits = _manifest(run("tatoeba", "tlh-eo", {}))["splits"]
     assert splits["test"]["pairs"] + splits["valid"]["pairs"] + splits["train"]["pairs"] == 211
 
 
-def test_multi30k_is_verified_by_its_text_and_has_four_tests(run, server, tmp_path, capsys):
+def test_multi30k_text_digest_and_test_sets(run, server, tmp_path, capsys):
     names = {"train": PAIRS[:100], "val": PAIRS[100:110], "test_2016_flickr": PAIRS[110:120]}
     names |= {
         "test_2017_flickr": PAIRS[120:131],
@@ -148,21 +151,21 @@ def test_multi30k_is_verified_by_its_text_and_has_four_tests(run, server, tmp_pa
         "test2": "test_2018_flickr",
         "test3": "test_2017_mscoco",
     }
-    words = ["multi30k", "--pair", "en-de", "--out", str(tmp_path / "real"), "--from-dir", str(tmp_path / "cache")]
-    assert main(words) == 2
+    args = ["multi30k", "--pair", "en-de", "--out", str(tmp_path / "real"), "--from-dir", str(tmp_path / "cache")]
+    assert main(args) == 2
     assert "should have text with sha256:460a15fb" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("corpus", "pair"), [("wmt14", "de-fr"), ("iwslt14", "en-fr"), ("multi30k", "de-fr"), ("demo", "en-fr")]
 )
-def test_a_pair_that_a_corpus_lacks_is_refused_with_those_it_has(corpus, pair, tmp_path, capsys):
+def test_unsupported_pair_is_refused(corpus, pair, tmp_path, capsys):
     assert main([corpus, "--pair", pair, "--out", str(tmp_path / "out")]) == 2
     assert f"for {corpus}, but is {pair}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_every_published_number_names_its_origin():
+def test_published_numbers_have_an_origin():
     for corpus, pair in (("wmt14", "en-de"), ("wmt14", "en-fr"), ("iwslt14", "de-en"), ("multi30k", "en-cs")):
         for part in CORPORA[corpus].parts(Request(*pair.split("-"))):
             assert part.expected_pairs is None or part.origin
@@ -207,7 +210,7 @@ TEXT = b"a line of text\n" * 99
     ],
     ids=["tar escape", "zip escape", "other", "link", "cut", "tar of a page", "zip of a page", "zip bomb", "tar bomb"],
 )
-def test_a_bad_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, name, content, message):
+def test_bad_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, name, content, message):
     monkeypatch.setattr("data_prep.formats.text_files.ALWAYS_ALLOWED_BYTES", 1 << 20)
     archive = tmp_path / name
     archive.write_bytes(content)
@@ -217,7 +220,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(tmp_path, monkeypatch, name
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != archive]
 
 
-def test_members_are_taken_once(tmp_path, monkeypatch):
+def test_members_are_extracted_once(tmp_path, monkeypatch):
     archive = tmp_path / "a.tgz"
     archive.write_bytes(pack_tar({"./folder/text": TEXT, "folder/more": b"y"}))
     (path,) = extract_members(archive, ["folder/text"], tmp_path / "unpacked").values()

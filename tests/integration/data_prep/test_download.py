@@ -1,4 +1,4 @@
-"""Downloads against a server that drops, moves, loses and alters files."""
+"""Downloads from a server with dropped connections, redirects, missing and altered files."""
 
 import hashlib
 
@@ -20,11 +20,11 @@ def _digest(content=CONTENT):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Attempts follow one another at once."""
+    """Retries without waiting."""
     monkeypatch.setattr(download_module, "WAIT_SECONDS", 0.0)
 
 
-def test_a_file_is_downloaded_once_and_its_digest_recorded(server, tmp_path):
+def test_file_is_downloaded_once(server, tmp_path):
     server.files["a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",))
     assert download(source, tmp_path).read_bytes() == CONTENT
@@ -33,7 +33,7 @@ def test_a_file_is_downloaded_once_and_its_digest_recorded(server, tmp_path):
     assert _digest() in (tmp_path / "a.tgz.download.json").read_text(encoding="utf-8")
 
 
-def test_a_dropped_connection_is_resumed_where_it_broke(server, tmp_path):
+def test_dropped_connection_is_resumed(server, tmp_path):
     server.files["a.tgz"] = CONTENT
     server.drop_after["a.tgz"] = 300_000
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",), digest=_digest())
@@ -43,7 +43,7 @@ def test_a_dropped_connection_is_resumed_where_it_broke(server, tmp_path):
     assert 0 < int(second.removeprefix("bytes=").rstrip("-")) <= 300_000
 
 
-def test_a_download_goes_on_in_the_next_run(server, tmp_path, monkeypatch):
+def test_download_resumes_in_the_next_run(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download_module, "ATTEMPTS", 1)
     server.files["a.tgz"] = CONTENT
     server.drop_after["a.tgz"] = 300_000
@@ -54,7 +54,7 @@ def test_a_download_goes_on_in_the_next_run(server, tmp_path, monkeypatch):
     assert server.requests[1][1].startswith("bytes=")
 
 
-def test_a_file_that_changed_meanwhile_is_downloaded_from_the_start(server, tmp_path, monkeypatch):
+def test_changed_file_is_downloaded_from_the_start(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download_module, "ATTEMPTS", 1)
     server.files["a.tgz"] = CONTENT
     server.drop_after["a.tgz"] = 300_000
@@ -65,7 +65,7 @@ def test_a_file_that_changed_meanwhile_is_downloaded_from_the_start(server, tmp_
     assert download(source, tmp_path).read_bytes() == CONTENT[::-1] + b"more"
 
 
-def test_a_partial_file_that_is_whole_already_does_no_harm(server, tmp_path):
+def test_complete_partial_file_is_used(server, tmp_path):
     server.files["a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",), digest=_digest())
     (tmp_path / "a.tgz.partial").write_bytes(CONTENT)
@@ -73,35 +73,35 @@ def test_a_partial_file_that_is_whole_already_does_no_harm(server, tmp_path):
     assert download(source, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_redirect_is_followed(server, tmp_path):
+def test_redirect_is_followed(server, tmp_path):
     server.files["new/a.tgz"] = CONTENT
     server.redirects["a.tgz"] = "new/a.tgz"
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",), digest=_digest())
     assert download(source, tmp_path).read_bytes() == CONTENT
 
 
-def test_the_mirror_is_used_when_the_first_address_is_dead(server, tmp_path):
+def test_next_url_is_used_after_an_error(server, tmp_path):
     server.files["mirror/a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/gone/a.tgz", f"{server.url}/mirror/a.tgz"), digest=_digest())
     assert download(source, tmp_path).read_bytes() == CONTENT
     assert [path for path, _ in server.requests] == ["gone/a.tgz", "mirror/a.tgz"]
 
 
-def test_a_mirror_of_the_users_own_comes_first(server, tmp_path):
+def test_user_mirror_comes_first(server, tmp_path):
     server.files["own/a.tgz"] = server.files["official/a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/official/a.tgz",), digest=_digest())
     download(source, tmp_path, mirrors=(f"{server.url}/own/",))
     assert [path for path, _ in server.requests] == ["own/a.tgz"]
 
 
-def test_a_wrong_digest_is_refused_and_the_next_address_tried(server, tmp_path):
+def test_next_url_is_used_after_a_wrong_digest(server, tmp_path):
     server.files["bad/a.tgz"] = CONTENT[:-1] + b"!"
     server.files["good/a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/bad/a.tgz", f"{server.url}/good/a.tgz"), digest=_digest())
     assert download(source, tmp_path).read_bytes() == CONTENT
 
 
-def test_when_no_address_works_one_line_names_every_failure_and_nothing_is_left(server, tmp_path):
+def test_all_failures_are_named_in_one_line(server, tmp_path):
     server.files["bad/a.tgz"] = b"altered"
     source = Source("a.tgz", urls=(f"{server.url}/gone/a.tgz", f"{server.url}/bad/a.tgz"), digest=_digest())
     with pytest.raises(ResMLPError) as caught:
@@ -116,14 +116,14 @@ def test_when_no_address_works_one_line_names_every_failure_and_nothing_is_left(
     assert not (tmp_path / "a.tgz").exists()
 
 
-def test_a_server_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
+def test_unreachable_server_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(download_module, "ATTEMPTS", 2)
     source = Source("a.tgz", urls=("http://127.0.0.1:9/a.tgz",))
     with pytest.raises(ResMLPError, match=r"2 attempts failed, the last with: .*127\.0\.0\.1.*"):
         download(source, tmp_path)
 
 
-def test_an_altered_file_of_unpublished_digest_is_noticed_by_the_record(server, tmp_path):
+def test_altered_download_is_refused(server, tmp_path):
     server.files["a.tgz"] = CONTENT
     source = Source("a.tgz", urls=(f"{server.url}/a.tgz",))
     download(source, tmp_path).write_bytes(CONTENT[:-1])

@@ -1,4 +1,4 @@
-"""fairseq trains on the shards in turn, and translates and scores with the data set's own model."""
+"""fairseq trains on one shard per epoch, and translates with the data set's tokenizer model."""
 
 import json
 
@@ -23,14 +23,14 @@ TRAINING = [
 
 
 @pytest.mark.slow
-def test_fairseq_takes_a_shard_each_epoch_and_gives_every_reference_back(prepare, corpus, tmp_path):
+def test_fairseq_trains_on_shards_and_generates(prepare, corpus, tmp_path):
     out = prepare("--shard-pairs", "400", "--bpe-dropout", "0.1", "--dropout-copies", "2")
     folders = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["train_data"]
     assert len(folders) == 4
     data = ":".join(str(out / folder) for folder in folders)
-    said = run("fairseq-train", data, *TRAINING, "--save-dir", tmp_path / "run").stdout
+    log = run("fairseq-train", data, *TRAINING, "--save-dir", tmp_path / "run").stdout
     for folder in folders[:3]:
-        assert f"305 examples from: {out / folder}/train.en-de.en" in said.replace("/./", "/")
+        assert f"305 examples from: {out / folder}/train.en-de.en" in log.replace("/./", "/")
     generation = ["--user-dir", USER_DIR, "--path", tmp_path / "run" / "checkpoint_last.pt", "--beam", "2", "--cpu"]
     generated = run("fairseq-generate", out, *generation, "--remove-bpe", "sentencepiece").stdout
     targets = dict(line[2:].split("\t") for line in generated.splitlines() if line.startswith("T-"))
@@ -38,6 +38,6 @@ def test_fairseq_takes_a_shard_each_epoch_and_gives_every_reference_back(prepare
     assert [targets[str(number)] for number in range(len(references))] == references
     pieces = ["--bpe", "sentencepiece", "--sentencepiece-model", out / "spm.model"]
     sentences = (corpus / "test.en").read_text(encoding="utf-8")
-    answered = run("fairseq-interactive", out, *generation, *pieces, stdin=sentences).stdout
-    sources = [line.split("\t", 1)[1] for line in answered.splitlines() if line.startswith("S-")]
+    output = run("fairseq-interactive", out, *generation, *pieces, stdin=sentences).stdout
+    sources = [line.split("\t", 1)[1] for line in output.splitlines() if line.startswith("S-")]
     assert [source.replace(" ", "").replace("▁", " ").strip() for source in sources] == sentences.splitlines()

@@ -1,4 +1,4 @@
-"""A run that ends anywhere leaves nothing half-written, and the next one finishes its work with the same result."""
+"""An interrupted run leaves no partial files, and the next run finishes with the same result."""
 
 import errno
 import os
@@ -24,22 +24,22 @@ def small_blocks(monkeypatch):
 
 
 def _count_files(prepare, monkeypatch):
-    """How many files a whole run writes, and what it leaves."""
-    seen = []
+    """The number of files that a complete run writes, and its result."""
+    targets = []
     replace = Path.replace
 
     def counting(path, target):
-        seen.append(target)
+        targets.append(target)
         return replace(path, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", counting)
         out = prepare("--shard-pairs", "400", name="whole")
-    return len(seen), contents(out)
+    return len(targets), contents(out)
 
 
 def _fail_at(patch, number, error):
-    """Lets the writing of file `number` fail just before it gets its name."""
+    """Raises the error when file `number` is renamed to its final name."""
     replace = Path.replace
     left = [number]
 
@@ -52,6 +52,7 @@ def _fail_at(patch, number, error):
     patch.setattr(Path, "replace", failing)
 
 
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
@@ -60,9 +61,7 @@ def _fail_at(patch, number, error):
     ],
     ids=["interrupt", "disk full"],
 )
-def test_stopping_at_any_file_leaves_no_half_file_and_the_next_run_finishes(
-    prepare, small_blocks, monkeypatch, capsys, error, status, message
-):
+def test_stop_at_any_file_leaves_no_partial_file(prepare, monkeypatch, capsys, error, status, message):
     count, whole = _count_files(prepare, monkeypatch)
     assert count > 30
     for number in range(0, count, 2):
@@ -78,7 +77,8 @@ def test_stopping_at_any_file_leaves_no_half_file_and_the_next_run_finishes(
         assert contents(out) == whole
 
 
-def test_a_run_stopped_in_every_step_gets_further_each_time(prepare, small_blocks, monkeypatch, capsys):
+@pytest.mark.usefixtures("small_blocks")
+def test_repeatedly_stopped_run_makes_progress(prepare, monkeypatch):
     _, whole = _count_files(prepare, monkeypatch)
     status, runs = 130, 0
     while status != 0:
@@ -94,7 +94,7 @@ def test_a_run_stopped_in_every_step_gets_further_each_time(prepare, small_block
     assert contents(out) == whole
 
 
-def test_what_a_killed_run_left_half_written_is_swept_away(prepare, monkeypatch):
+def test_partial_files_of_a_killed_run_are_removed(prepare, monkeypatch):
     with monkeypatch.context() as patch:
         _fail_at(patch, 20, KeyboardInterrupt())
         out = prepare(status=130)
@@ -103,7 +103,7 @@ def test_what_a_killed_run_left_half_written_is_swept_away(prepare, monkeypatch)
     assert not list(out.rglob("*.partial"))
 
 
-def test_a_changed_input_after_an_interruption_starts_anew(prepare, corpus, monkeypatch):
+def test_changed_input_restarts_an_interrupted_run(prepare, corpus, monkeypatch):
     with monkeypatch.context() as patch:
         _fail_at(patch, 20, KeyboardInterrupt())
         prepare(status=130)
@@ -112,11 +112,11 @@ def test_a_changed_input_after_an_interruption_starts_anew(prepare, corpus, monk
     assert contents(out) == contents(prepare(name="fresh"))
 
 
-def test_the_working_folder_is_gone_when_all_is_done(prepare):
+def test_work_folder_is_removed_at_the_end(prepare):
     assert not (prepare() / ".work").exists()
 
 
-def test_two_runs_in_one_folder_are_refused(prepare, tmp_path, capsys):
+def test_concurrent_runs_are_refused(prepare, capsys):
     import fcntl
 
     with pytest.MonkeyPatch.context() as patch:
@@ -140,9 +140,9 @@ _SIGN_OF = {"clean": ".work/clean/*.partial", "vocabulary": ".work/sample", "bin
 
 
 @pytest.mark.parametrize("step", _SIGN_OF)
-def test_a_real_interrupt_ends_every_process_with_one_line(large_corpus, tmp_path, step):
-    words = ["files", "--pair", "en-de", "--from-dir", str(large_corpus), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-m", "data_prep", *words, "--workers", "2", "--vocab-size", "401"]
+def test_interrupt_of_the_process_group_is_one_line(large_corpus, tmp_path, step):
+    args = ["files", "--pair", "en-de", "--from-dir", str(large_corpus), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "data_prep", *args, "--workers", "2", "--vocab-size", "401"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -153,7 +153,7 @@ def test_a_real_interrupt_ends_every_process_with_one_line(large_corpus, tmp_pat
     assert process.returncode == 130
     assert lines == ["data_prep: interrupted; run the same command again to continue"]
     assert not list((tmp_path / "out").rglob("*.partial"))
-    assert main([*words, "--workers", "1", "--vocab-size", "401"]) == 0
+    assert main([*args, "--workers", "1", "--vocab-size", "401"]) == 0
 
 
 def _wait_for(folder, pattern, process):

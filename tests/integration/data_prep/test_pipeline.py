@@ -1,4 +1,4 @@
-"""From files to a data set: what comes out, and that it does not depend on how it was made."""
+"""From files to a data set: contents, cleaning, splits, vocabularies, invariance to workers and formats."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def _sentences(out, prefix):
     return [ids.tolist() for ids in np.split(text.tokens, np.cumsum(text.sizes)[:-1])]
 
 
-def test_the_data_set_has_all_that_fairseq_and_scoring_need(prepare, corpus):
+def test_data_set_files(prepare, corpus):
     out = prepare()
     names = {path.name for path in out.iterdir()}
     assert names == {
@@ -39,7 +39,7 @@ def test_the_data_set_has_all_that_fairseq_and_scoring_need(prepare, corpus):
             assert (out / "raw" / f"{split}.{lang}").read_bytes() == (corpus / f"{split}.{lang}").read_bytes()
 
 
-def test_every_sentence_comes_back_from_the_binary_data(prepare, corpus):
+def test_binary_data_decode_to_the_text(prepare, corpus):
     out = prepare()
     model = load_model(out / "spm.model")
     for split in ("train", "valid", "test"):
@@ -50,7 +50,7 @@ def test_every_sentence_comes_back_from_the_binary_data(prepare, corpus):
             assert [model.decode(ids[:-1]) for ids in sentences] == lines
 
 
-def test_the_dictionary_holds_the_models_pieces_with_their_true_counts(prepare):
+def test_dictionary_pieces_and_counts(prepare):
     out = prepare()
     model = load_model(out / "spm.model")
     rows = [line.rsplit(" ", 1) for line in (out / "dict.en.txt").read_text(encoding="utf-8").splitlines()]
@@ -60,7 +60,7 @@ def test_the_dictionary_holds_the_models_pieces_with_their_true_counts(prepare):
     assert (out / "dict.de.txt").read_bytes() == (out / "dict.en.txt").read_bytes()
 
 
-def test_a_second_run_does_nothing_and_a_damaged_data_set_is_mended(prepare):
+def test_second_run_only_repairs(prepare):
     out = prepare()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     prepare()
@@ -71,7 +71,7 @@ def test_a_second_run_does_nothing_and_a_damaged_data_set_is_mended(prepare):
     assert contents(out) == whole
 
 
-def test_another_configuration_in_the_same_folder_is_refused_with_the_difference(prepare, capsys):
+def test_other_settings_in_the_same_folder_are_refused(prepare, capsys):
     out = prepare()
     whole = contents(out)
     prepare("--max-words", "9", status=2)
@@ -83,7 +83,7 @@ def test_another_configuration_in_the_same_folder_is_refused_with_the_difference
 
 
 @pytest.mark.parametrize("content", ["{", '{"format": 2}'])
-def test_a_manifest_that_cannot_be_read_is_one_line_and_can_be_overwritten(prepare, capsys, content):
+def test_unreadable_manifest_is_one_line(prepare, capsys, content):
     out = prepare()
     whole = contents(out)
     (out / "manifest.json").write_text(content)
@@ -93,14 +93,14 @@ def test_a_manifest_that_cannot_be_read_is_one_line_and_can_be_overwritten(prepa
     assert contents(out) == whole
 
 
-def test_changed_input_files_are_noticed(prepare, corpus, capsys):
+def test_changed_input_is_refused(prepare, corpus, capsys):
     prepare()
     write_pairs(corpus, "train", make_pairs(500, seed=3))
     prepare(status=2)
     assert "has changed since" in capsys.readouterr().err
 
 
-def test_a_folder_with_other_files_is_left_alone(prepare, tmp_path, capsys):
+def test_folder_with_other_files_is_refused(prepare, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work", encoding="utf-8")
     prepare(status=2)
@@ -109,14 +109,14 @@ def test_a_folder_with_other_files_is_left_alone(prepare, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
-def test_the_result_does_not_depend_on_the_number_of_processes_or_the_size_of_blocks(prepare, monkeypatch):
+def test_worker_and_block_size_invariance(prepare, monkeypatch):
     whole = contents(prepare(name="one"))
     monkeypatch.setattr(cleaning, "CHUNK_PAIRS", 100)
     monkeypatch.setattr(cleaning, "BLOCK_PAIRS", 250)
     assert contents(prepare("--workers", "2", name="two")) == whole
 
 
-def test_valid_and_test_are_set_aside_without_leaks_where_a_corpus_has_none(prepare, corpus):
+def test_held_out_splits_have_no_leaks(prepare, corpus):
     for split in ("valid", "test"):
         for lang in ("en", "de"):
             (corpus / f"{split}.{lang}").unlink()
@@ -134,7 +134,7 @@ def test_valid_and_test_are_set_aside_without_leaks_where_a_corpus_has_none(prep
         assert not {*held_out["valid", lang]} & {*held_out["test", lang]}
 
 
-def test_training_pairs_that_occur_in_valid_or_test_are_removed_and_counted(prepare, corpus):
+def test_leaked_training_pairs_are_removed(prepare, corpus):
     train, test, valid = make_pairs(610), make_pairs(9, seed=7), make_pairs(9, seed=8)
     leaks = [(test[0][0].upper() + "!", "katze haus baum hund"), ("house tree cat dog", valid[3][1])]
     for split, pairs in (("train", train + leaks), ("test", test), ("valid", valid)):
@@ -142,7 +142,7 @@ def test_training_pairs_that_occur_in_valid_or_test_are_removed_and_counted(prep
     assert _manifest(prepare())["removed"]["rules"]["occurs in valid or test"] == 2
 
 
-def test_removed_pairs_can_be_looked_at(prepare, corpus):
+def test_removed_pairs_are_kept_on_request(prepare, corpus):
     pairs = make_pairs(300)
     noise = [("", "leer"), ("same", "same"), pairs[4], (pairs[5][0] + ".", pairs[5][1]), ("a " * 251, "b " * 251)]
     write_pairs(corpus, "train", pairs + noise + [("the cat " * 90, "die katze " * 90)])
@@ -151,7 +151,7 @@ def test_removed_pairs_can_be_looked_at(prepare, corpus):
         path.stem: [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
         for path in (out / "removed").iterdir()
     }
-    assert {rule: [row[1] for row in found] for rule, found in rows.items()} == {
+    assert {rule: [row[1] for row in matches] for rule, matches in rows.items()} == {
         "empty": ["301"],
         "identical-sides": ["302"],
         "duplicate": ["303"],
@@ -167,7 +167,7 @@ def test_removed_pairs_can_be_looked_at(prepare, corpus):
     assert {pair["rule"].replace(" ", "-") for pair in removed["examples"]} == set(rows)
 
 
-def test_invalid_bytes_in_training_text_can_be_removed_and_are_never_written(prepare, corpus):
+def test_invalid_utf8_pairs_are_removed(prepare, corpus):
     with (corpus / "train.en").open("ab") as file:
         file.write(b"broken \xff\xfe\n")
     with (corpus / "train.de").open("ab") as file:
@@ -181,7 +181,7 @@ def _lines(corpus):
     return [(corpus / f"train.{lang}").read_text(encoding="utf-8").splitlines() for lang in ("en", "de")]
 
 
-def test_all_forms_of_input_give_the_same_training_text(prepare, corpus, tmp_path):
+def test_input_formats_give_the_same_data(prepare, corpus, tmp_path):
     whole = contents(prepare(name="moses"))
     pairs = list(zip(*_lines(corpus), strict=True))
     (tmp_path / "train.tsv.gz").write_bytes(gzip.compress("".join(f"{s}\t{t}\n" for s, t in pairs).encode()))
@@ -196,7 +196,7 @@ def test_all_forms_of_input_give_the_same_training_text(prepare, corpus, tmp_pat
         assert contents(prepare("--train", str(tmp_path / name), *held_out, name=f"of-{name}")) == whole
 
 
-def test_several_corpora_are_joined_with_their_weights(prepare, corpus, tmp_path):
+def test_corpora_are_joined_with_weights(prepare, corpus, tmp_path):
     write_pairs(tmp_path / "more", "train", make_pairs(101, seed=5))
     out = prepare(
         "--train", str(corpus / "train"), "--train", f"{tmp_path / 'more' / 'train'}@3",
@@ -209,7 +209,7 @@ def test_several_corpora_are_joined_with_their_weights(prepare, corpus, tmp_path
     assert manifest["splits"]["test1"] | {"pairs": 23, "name": "5: corpus/valid"} == manifest["splits"]["test1"]
 
 
-def test_shards_share_one_dictionary_and_hold_every_pair_once(prepare):
+def test_shards_share_dictionary_and_partition_pairs(prepare):
     whole = prepare(name="whole")
     out = prepare("--shard-pairs", "250")
     manifest = _manifest(out)
@@ -221,7 +221,7 @@ def test_shards_share_one_dictionary_and_hold_every_pair_once(prepare):
         assert sorted(chain.from_iterable(shards)) == sorted(_sentences(whole, f"train.en-de.{lang}"))
 
 
-def test_bpe_dropout_gives_different_copies_that_spell_the_same_text_and_can_be_repeated(prepare):
+def test_bpe_dropout_copies_decode_to_the_same_text(prepare):
     options = ("--bpe-dropout", "0.3", "--dropout-copies", "3")
     out = prepare(*options, name="one")
     assert contents(prepare(*options, "--workers", "2", name="two")) == contents(out)
@@ -237,7 +237,7 @@ def test_bpe_dropout_gives_different_copies_that_spell_the_same_text_and_can_be_
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 @pytest.mark.parametrize("joint", [True, False])
-def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepare, model_type, joint):
+def test_joint_and_separate_vocabularies(prepare, model_type, joint):
     options = ["--model-type", model_type, "--vocab-size", "43", "--no-byte-fallback"]
     out = prepare(*options, *([] if joint else ["--no-joint"]), use_model=False)
     models = sorted(path.name for path in out.glob("*.model"))
@@ -249,7 +249,7 @@ def test_vocabularies_can_be_learned_joint_and_separate_by_both_algorithms(prepa
         assert SPECIAL_TOKENS.unknown not in read_indexed(out / f"train.en-de.{lang}").tokens
 
 
-def test_byte_fallback_spells_what_the_vocabulary_lacks(prepare, corpus, capsys):
+def test_byte_fallback(prepare, corpus, capsys):
     with (corpus / "test.en").open("ab") as file:
         file.write("the \N{SNOWMAN} sees\n".encode())
     with (corpus / "test.de").open("ab") as file:
@@ -272,7 +272,7 @@ def test_training_pairs_with_unknown_pieces_are_removed(prepare, corpus):
     assert manifest["splits"]["train"]["unknown"] == {"en": 0, "de": 0}
 
 
-def test_moses_tokens_and_lower_case_reach_the_binary_data_but_not_the_references(prepare, corpus):
+def test_preprocessing_leaves_references_raw(prepare, corpus):
     (corpus / "test.en").write_text("The dog's house, isn't it?\n", encoding="utf-8")
     (corpus / "test.de").write_text("Das Haus, oder?\n", encoding="utf-8")
     out = prepare(
@@ -284,13 +284,13 @@ def test_moses_tokens_and_lower_case_reach_the_binary_data_but_not_the_reference
     assert (out / "raw" / "test.en").read_text(encoding="utf-8") == "The dog's house, isn't it?\n"
 
 
-def test_a_vocabulary_larger_than_the_text_allows_is_refused_with_the_limit(prepare, capsys):
+def test_too_large_vocabulary_is_refused(prepare, capsys):
     out = prepare("--vocab-size", "30000", use_model=False, status=2)
     assert "--vocab-size 30000 does not fit the training text. sentencepiece says" in capsys.readouterr().err
     assert not list(out.glob("spm*"))
 
 
-def test_more_pairs_than_one_chunk_keep_their_order(prepare, corpus):
+def test_order_is_kept_across_chunks(prepare, corpus):
     pairs = make_pairs(CHUNK_PAIRS + 107, seed=11)
     write_pairs(corpus, "train", pairs)
     write_pairs(corpus, "valid", make_pairs(3, seed=12))
@@ -298,13 +298,13 @@ def test_more_pairs_than_one_chunk_keep_their_order(prepare, corpus):
     out = prepare("--workers", "2")
     model = load_model(out / "spm.model")
     texts = [model.decode(ids[:-1]) for ids in _sentences(out, "train.en-de.de")]
-    wanted = [tgt for _, tgt in pairs]
+    targets = [tgt for _, tgt in pairs]
     assert len(texts) == _manifest(out)["splits"]["train"]["pairs"] > CHUNK_PAIRS
-    positions = {tgt: place for place, tgt in enumerate(wanted)}
+    positions = {tgt: index for index, tgt in enumerate(targets)}
     assert [positions[text] for text in texts] == sorted(positions[text] for text in texts)
 
 
-def test_the_demo_needs_nothing_and_its_vocabulary_covers_it(tmp_path):
+def test_demo_corpus(tmp_path):
     assert main(["demo", "--pair", "de-en", "--out", str(tmp_path / "demo"), "--workers", "1"]) == 0
     splits = _manifest(tmp_path / "demo")["splits"]
     assert [splits[split]["pairs"] for split in ("train", "valid", "test")] == [24000, 500, 500]

@@ -1,4 +1,4 @@
-"""Bad input ends in one clear line and exit status 2, and the next run, with the input mended, finishes the work."""
+"""Bad input gives one error line and exit status 2; the next run, with repaired input, finishes."""
 
 import gzip
 import os
@@ -54,7 +54,7 @@ def _break_valid(corpus):
     ],
 )
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus, capsys, damage, message, workers):
+def test_damaged_input_is_one_line_and_can_be_repaired(prepare, corpus, capsys, damage, message, workers):
     whole = contents(prepare(name="whole"))
     kept = {path: path.read_bytes() for path in corpus.iterdir()}
     damage(corpus)
@@ -72,7 +72,7 @@ def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["--pair", "en"], "--pair must be SRC-TGT, for example en-de, but is 'en'"),
         (["--pair", "en-en"], "--pair must name two different languages"),
@@ -89,43 +89,43 @@ def test_a_damaged_text_is_one_line_and_a_mended_one_is_finished(prepare, corpus
         (["--pair", "en-de", "--from-dir", "nowhere"], "nowhere/train.en is missing"),
     ],
 )
-def test_wrong_words_on_the_command_line_are_one_line(tmp_path, monkeypatch, capsys, words, message):
+def test_invalid_arguments_are_one_line(tmp_path, monkeypatch, capsys, args, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.en").write_text("a\n", encoding="utf-8")
     (tmp_path / "x.de").write_text("b\n", encoding="utf-8")
-    assert main(["files", *words, "--out", str(tmp_path / "out")]) == 2
+    assert main(["files", *args, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert message in error
 
 
-def test_own_texts_are_refused_for_a_ready_corpus(tmp_path, capsys):
+def test_own_text_is_refused_for_a_known_corpus(tmp_path, capsys):
     assert main(["demo", "--pair", "en-de", "--out", str(tmp_path / "out"), "--train", "x"]) == 2
     assert "are options of the corpus `files`; leave them out for demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("count", "joint"), [(2, "--joint"), (1, "--no-joint")])
-def test_the_number_of_given_models_must_fit(prepare, model, capsys, count, joint):
+def test_wrong_number_of_models_is_refused(prepare, model, capsys, count, joint):
     prepare(*(["--sentencepiece-model", str(model)] * count), joint, use_model=False, status=2)
     assert "--sentencepiece-model is given" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_model_is_refused(prepare, corpus, capsys):
+def test_invalid_model_is_refused(prepare, corpus, capsys):
     prepare("--sentencepiece-model", str(corpus / "train.en"), use_model=False, status=2)
     assert "cannot be read as a sentencepiece model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kilobytes", [2, 20, 60, 200])
-def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
+def test_failed_write_is_one_line(corpus, tmp_path, kilobytes):
     """A limit on the size of files stands in for a full disk: writes fail in Python and in sentencepiece."""
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes << 10, kilobytes << 10))
 
-    words = ["files", "--pair", "en-de", "--from-dir", str(corpus), "--out", str(tmp_path / "out")]
-    words += ["--vocab-size", "350"]
-    command = [sys.executable, "-m", "data_prep", *words]
+    args = ["files", "--pair", "en-de", "--from-dir", str(corpus), "--out", str(tmp_path / "out")]
+    args += ["--vocab-size", "350"]
+    command = [sys.executable, "-m", "data_prep", *args]
     finished = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=limit, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -133,10 +133,10 @@ def test_writing_that_fails_anywhere_is_one_line(corpus, tmp_path, kilobytes):
     assert finished.returncode == 2
     assert len(lines) == 1
     assert not (tmp_path / "out" / "manifest.json").exists()
-    assert main(words) == 0
+    assert main(args) == 0
 
 
-def test_a_full_standard_output_is_one_line(prepare, monkeypatch, capsys):
+def test_full_stdout_is_one_line(prepare, monkeypatch, capsys):
     out = prepare()
     capsys.readouterr()
     with Path("/dev/full").open("w") as full:

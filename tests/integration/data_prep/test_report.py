@@ -1,4 +1,4 @@
-"""The data report: one page that says what the manifest and the data say, and loads nothing."""
+"""The data report: one self-contained page with the numbers of the manifest and the data."""
 
 import re
 from html.parser import HTMLParser
@@ -23,7 +23,7 @@ class _Checker(HTMLParser):
         super().__init__()
         self.open, self.text = [], []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002 - HTMLParser's signature
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -34,7 +34,7 @@ class _Checker(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_is_whole_html_that_loads_nothing_and_tells_the_counts(prepare, corpus, capsys):
+def test_page_is_self_contained(prepare, corpus, capsys):
     for lang in ("en", "de"):
         with (corpus / f"train.{lang}").open("ab") as file:
             file.write(b"<script>alert(1)</script>\n")
@@ -53,7 +53,7 @@ def test_the_page_is_whole_html_that_loads_nothing_and_tells_the_counts(prepare,
         assert expected in text
 
 
-def test_the_numbers_of_the_report_are_those_of_the_data(prepare):
+def test_report_numbers_equal_the_data(prepare):
     out = prepare("--shard-pairs", "250")
     data = load_data_set(out)
     train = data.manifest.splits["train"]
@@ -64,18 +64,18 @@ def test_the_numbers_of_the_report_are_those_of_the_data(prepare):
     assert np.array_equal(data.counts[0] + data.counts[1], counts)
 
 
-def test_the_same_data_give_the_same_page(prepare, tmp_path):
+def test_report_is_deterministic(prepare, tmp_path):
     out = prepare()
     pages = [write_report(out, tmp_path / name).read_bytes() for name in ("one.html", "two.html")]
     assert pages[0] == pages[1]
 
 
-def test_the_report_does_not_make_the_data_set_look_changed(prepare):
+def test_report_leaves_the_data_set_valid(prepare):
     write_report(prepare())
     prepare()
 
 
-def test_a_folder_without_a_data_set_is_refused(tmp_path, capsys):
+def test_folder_without_data_set_is_refused(tmp_path):
     with pytest.raises(ResMLPError, match=r"holds no finished data set: it has no manifest\.json"):
         load_data_set(tmp_path)
     assert main(["data-report", str(tmp_path)]) == 2

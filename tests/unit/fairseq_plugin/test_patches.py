@@ -23,7 +23,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.models import fconv
 from fairseq.ngram_repeat_block import NGramRepeatBlock
 from fairseq.trainer import Trainer
-from fairseq_commands import ROOT, USER_DIR, environment, note_threads_at_the_end, threads_at_the_end
+from fairseq_commands import ROOT, USER_DIR, environment, final_threads, record_final_threads
 from omegaconf import OmegaConf
 
 from resmlp_mt.common.errors import ResMLPError
@@ -251,11 +251,11 @@ if sys.argv[2] == "True":
     destroy_process_groups_before_exit()
 utils.call_main(cfg, train)
 """
-    note_threads_at_the_end(monkeypatch, tmp_path / "site")
+    record_final_threads(monkeypatch, tmp_path / "site")
     words = [sys.executable, "-c", program, tmp_path, str(repaired)]
     finished = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment())
     assert finished.returncode in ((0,) if repaired else (0, -signal.SIGABRT)), finished.stderr
-    (threads,) = threads_at_the_end(tmp_path / "site")
+    (threads,) = final_threads(tmp_path / "site")
     assert ("gloo" in threads) is not repaired
 
 

@@ -1,4 +1,4 @@
-"""The chunked loss is the label-smoothed cross-entropy, whatever the library that multiplies."""
+"""The chunked loss equals label-smoothed cross-entropy, with oneDNN and without."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_bfloat16_is_close_to_float64():
     exact = fairseq_loss(features, weight, target, 0.1)[0]
     exact_gradient = torch.autograd.grad(exact, weight)[0]
     low = [tensor.detach().bfloat16().requires_grad_() for tensor in (features, weight)]
-    loss = chunked_cross_entropy(*low, target, 0.1, PADDING).loss
+    loss = chunked_cross_entropy(low[0], low[1], target, 0.1, PADDING).loss
     (gradient,) = torch.autograd.grad(loss, low[1])
     assert loss.dtype == torch.float32
     assert gradient.dtype == torch.bfloat16
@@ -55,7 +55,7 @@ def test_bfloat16_is_close_to_float64():
     torch.testing.assert_close(gradient.double(), exact_gradient, rtol=0.05, atol=0.05)
 
 
-def test_batch_of_padding_has_no_loss():
+def test_padding_has_zero_loss():
     features, weight, target = example()
     loss, nll = chunked_cross_entropy(features, weight, torch.full_like(target, PADDING), 0.1, PADDING)
     loss.backward()
@@ -74,7 +74,7 @@ def test_loss_without_gradients_is_the_same():
 @pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="PyTorch without oneDNN")
 @pytest.mark.parametrize("shape", [(17, 11), (3, 5, 11)], ids=["rows", "sequences"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_layer_trains_alike_with_either_library(monkeypatch, shape, bias):
+def test_onednn_linear_equals_plain_linear_in_training(monkeypatch, shape, bias):
     monkeypatch.setattr(dispatch, "SMALLEST_MATMUL", 0)
     torch.manual_seed(2)
     layer = Linear(11, 7, bias=bias)
@@ -106,8 +106,8 @@ def test_linear_layer_is_packed_for_inference():
     assert type(holder[0]) is PackedLinear
 
 
-def test_batches_of_many_sizes_have_few_shapes(monkeypatch):
-    """oneDNN caches code for every shape that it has multiplied, without a limit."""
+def test_number_of_matmul_shapes_is_bounded(monkeypatch):
+    """oneDNN caches a kernel for every shape without a limit."""
     monkeypatch.setattr(dispatch, "ONEDNN_IS_FASTER", True)
     monkeypatch.setattr(dispatch, "SMALLEST_MATMUL", 0)
     monkeypatch.setattr(loss_module, "CHUNK_ROWS", 64)

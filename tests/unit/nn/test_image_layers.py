@@ -1,4 +1,4 @@
-"""The laws of the layers of image classifiers: patches, other mixings, batch norm, fused and folded Affines."""
+"""Layers of image classifiers: patches, mixing variants, batch norm, fused and folded affines."""
 
 import copy
 
@@ -33,24 +33,24 @@ def tokens(seed: int = 1, batch: int = BATCH) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_patch_embedding_is_a_convolution(memory_format):
+def test_patch_embedding_equals_convolution(memory_format):
     embed = PatchEmbed(2, 3, DIM)
     images = torch.randn(BATCH, 2, 9, 15).contiguous(memory_format=memory_format)
     expected = F.conv2d(images, embed.proj.weight.view(DIM, 2, 3, 3), embed.proj.bias, stride=3)
     torch.testing.assert_close(embed(images), expected.flatten(2).permute(2, 0, 1), atol=1e-5, rtol=1e-5)
 
 
-def test_images_that_are_not_whole_patches_are_refused():
+def test_partial_patches_are_refused():
     with pytest.raises(ResMLPError, match="images of 9 x 16 pixels cannot be split into patches of 3 x 3"):
         PatchEmbed(2, 3, DIM)(torch.zeros(1, 2, 9, 16))
 
 
-def test_full_mixing_refuses_another_number_of_patches():
+def test_wrong_number_of_patches_is_refused():
     with pytest.raises(ResMLPError, match="the image has 14 patches, but the mixing matrix is for 15"):
         FullTokenMixing(PATCHES)(torch.zeros(14, BATCH, DIM))
 
 
-def test_token_mlp_is_an_mlp_of_the_transposed():
+def test_token_mlp_equals_mlp_of_transposed_input():
     mixing = randomised(TokenMLP(PATCHES, HIDDEN, "silu"))
     x = tokens()
     expected = mixing.fc2(F.silu(mixing.fc1(x.permute(1, 2, 0)))).permute(2, 0, 1)
@@ -58,7 +58,7 @@ def test_token_mlp_is_an_mlp_of_the_transposed():
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise", "separable"])
-def test_convolution_reads_the_grid_row_by_row(kind):
+def test_convolution_uses_row_major_grid(kind):
     mixing = randomised(GridConvolution(kind, DIM, GRID))
     x = tokens()
     mixed = mixing.convolution(x.permute(1, 2, 0).reshape(BATCH, DIM, *GRID)).flatten(2).permute(2, 0, 1)
@@ -67,12 +67,12 @@ def test_convolution_reads_the_grid_row_by_row(kind):
     assert isinstance(mixing.pointwise, nn.Linear) == (kind == "separable")
 
 
-def test_unknown_mixing_is_refused_with_the_valid_ones():
+def test_unknown_mixing_is_refused():
     with pytest.raises(ResMLPError, match="linear, none, mlp, conv, depthwise, separable"):
         build_mixing("fft", GRID, DIM)
 
 
-def test_batch_norm_is_an_affine_at_inference():
+def test_batch_norm_equals_affine_at_inference():
     norm = randomised(build_norm("batchnorm", DIM)).train()
     x = 3 * tokens() + 2
     expected = (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + norm.eps).sqrt() * norm.weight + norm.bias
@@ -86,14 +86,14 @@ SUBLAYERS = {"mixing": lambda: FullTokenMixing(PATCHES), "channels": lambda: Cha
 
 
 def pair_of_blocks(sublayer, norm, post_bias=True):
-    """The same block, once plain and once fused."""
+    """Returns the same block without and with fused affines."""
     plain = randomised(ResidualBlock(sublayer(), DIM, norm, post_bias=post_bias))
     fused = copy.deepcopy(plain)
-    fused.fuse_affine = True
+    fused.fuse_affine = True  # type: ignore[assignment]  # torch's types
     return plain.train(), fused.train()
 
 
-@pytest.mark.parametrize("batch", [1, BATCH])  # so few tokens that nothing is fused, and more
+@pytest.mark.parametrize("batch", [1, BATCH])  # too few tokens for fusing, and enough
 @pytest.mark.parametrize("norm", ["affine", "layernorm", "batchnorm", "none"])
 @pytest.mark.parametrize("sublayer", SUBLAYERS.values(), ids=SUBLAYERS)
 def test_fused_equals_plain_in_outputs_and_gradients(sublayer, norm, batch, monkeypatch):
@@ -122,7 +122,7 @@ def test_folded_equals_unfolded_mixing_block(is_faster, monkeypatch):
 
 @pytest.mark.parametrize("norm", ["affine", "batchnorm"])
 @pytest.mark.parametrize("sublayer", SUBLAYERS.values(), ids=SUBLAYERS)
-def test_folding_leaves_no_affine_or_batch_norm(sublayer, norm):
+def test_folding_removes_affine_and_batch_norm(sublayer, norm):
     block = pair_of_blocks(sublayer, norm)[1].eval()
     expected = block(tokens())
     block.fold_affine_()
@@ -132,7 +132,7 @@ def test_folding_leaves_no_affine_or_batch_norm(sublayer, norm):
 
 
 def test_small_layer_scale_does_not_underflow_in_float16():
-    """1e-6 times a weight of 0.02 is 0 in float16; behind the sublayer it scales what is large enough."""
+    """1e-6 times a weight of 0.02 underflows in float16; the scale is applied to the output of the sublayer instead."""
     block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=1e-6, post_bias=False, fuse_affine=True)
     with torch.no_grad():
         block.sublayer.fc2.weight.fill_(0.02)

@@ -1,4 +1,4 @@
-"""The laws of the other layers: Affine, MLP, residual block, cross-attention, alignment of padding, packing."""
+"""The other layers: affine, MLP, residual block, cross-attention, padding alignment, packing."""
 
 import math
 
@@ -40,7 +40,7 @@ def test_affine_without_bias_only_scales():
     assert [name for name, _ in affine.named_parameters()] == ["alpha"]
 
 
-def test_affine_is_the_identity_at_initialisation():
+def test_affine_is_identity_at_initialisation():
     x = torch.randn(LENGTH, DIM)
     assert torch.equal(build_norm("affine", DIM)(x), x)
 
@@ -53,12 +53,12 @@ def test_affine_is_the_identity_at_initialisation():
         (lambda: PositionalEmbedding("rotary", LENGTH, DIM), "learned, sinusoidal"),
     ],
 )
-def test_unknown_choice_is_refused_with_the_valid_ones(make, name):
+def test_unknown_choice_is_refused(make, name):
     with pytest.raises(ResMLPError, match=name):
         make()
 
 
-def test_heads_that_do_not_divide_the_dimension_are_refused():
+def test_dim_not_divisible_by_heads_is_refused():
     with pytest.raises(ResMLPError, match="model dim 6 is not divisible by its 5 cross-attention heads"):
         CrossAttention(DIM, 5, DIM)
 
@@ -75,15 +75,15 @@ def test_folded_equals_unfolded_mlp_block(activation, norm):
     assert isinstance(block.pre, nn.Identity) == (norm == "affine")
 
 
-def test_layer_scale_zero_is_the_identity():
+def test_layer_scale_zero_is_identity():
     block = ResidualBlock(ChannelMLP(DIM, HIDDEN), DIM, layer_scale=0.0)
     x = torch.randn(LENGTH, BATCH, DIM)
     assert torch.equal(block(x), x)
 
 
-def test_stochastic_depth_skips_whole_sentences_and_keeps_the_mean():
+def test_stochastic_depth_skips_sentences_and_keeps_the_mean():
     torch.manual_seed(1)
-    block = ResidualBlock(nn.Identity(), DIM, layer_scale=1.0, drop_path=0.25).train()
+    block = ResidualBlock(nn.Identity(), DIM, layer_scale=1.0, drop_path=0.25).train()  # type: ignore[type-var]  # an identity instead of a sublayer
     x = torch.ones(LENGTH, 4000, DIM)
     added = block(x) - x
     per_sentence = added[0, :, 0]
@@ -114,7 +114,7 @@ def test_folding_twice_changes_nothing():
     assert all(torch.equal(folded[name], value) for name, value in block.state_dict().items())
 
 
-def test_block_whose_sublayer_cannot_be_folded_is_unchanged():
+def test_block_with_unfoldable_sublayer_is_unchanged():
     block = randomised(ResidualBlock(TokenMixing(LENGTH), DIM)).eval()
     before = {name: value.clone() for name, value in block.state_dict().items()}
     block.fold_affine_()
@@ -125,7 +125,7 @@ def test_block_whose_sublayer_cannot_be_folded_is_unchanged():
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 @torch.no_grad()
-def test_forward_activated_is_the_activation_of_forward(activation, packed):
+def test_forward_activated_equals_activation_of_forward(activation, packed):
     linear = Linear(HIDDEN, DIM)
     layer = PackedLinear(linear) if packed else linear
     x = torch.randn(LENGTH, BATCH, HIDDEN)
@@ -140,7 +140,7 @@ def attention_with_memory():
     return attention, keys, values, mask
 
 
-def test_attention_weights_belong_to_the_output():
+def test_output_is_the_attention_weighted_sum():
     mask = attention_with_memory()[3]
     single = randomised(CrossAttention(DIM, 1, 11)).eval()
     keys, values = single.project_memory(torch.randn(SOURCE, BATCH, 11))
@@ -180,10 +180,10 @@ def test_left_align_keeps_the_order_of_tokens():
     assert torch.equal(undo_left_align(aligned, positions), tokens)
 
 
-def test_sinusoids_are_the_formula():
+def test_sinusoids_equal_formula():
     table = sinusoids(3, 4)
     assert table[0].tolist() == [0.0, 1.0, 0.0, 1.0]
-    # pairs of features turn at speeds 1 and 10000 ** -(2 / 4) = 1 / 100
+    # the pairs of features have the frequencies 1 and 10000 ** -(2 / 4) = 1 / 100
     expected = [math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]
     torch.testing.assert_close(table[2], torch.tensor(expected))
 
@@ -193,13 +193,13 @@ def test_packed_equals_plain_linear(bias):
     linear = nn.Linear(HIDDEN, DIM, bias)
     holder = nn.ModuleDict({"inside": nn.ModuleDict({"linear": linear})})
     pack_linears_(holder)
-    packed = holder["inside"]["linear"]
+    packed = holder["inside"]["linear"]  # type: ignore[index]  # a ModuleDict
     x = torch.randn(LENGTH, BATCH, HIDDEN)
     assert type(packed) is PackedLinear
     assert packed.weight is linear.weight
     with torch.no_grad():
         torch.testing.assert_close(packed(x), linear(x), atol=1e-5, rtol=1e-5)
-        linear.weight.add_(1.0)  # a change in place is seen
+        linear.weight.add_(1.0)  # an in-place change takes effect
         torch.testing.assert_close(packed(x), linear(x), atol=1e-5, rtol=1e-5)
         packed.double()
         torch.testing.assert_close(packed(x.double()), nn.functional.linear(x.double(), packed.weight, packed.bias))

@@ -1,4 +1,4 @@
-"""The laws of token mixing: causality, padding, the submatrix in use, step equals sequence, folded equals unfolded."""
+"""Token mixing: causality, padding, submatrix, step equals sequence, folded equals unfolded."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def no_padding():
     return torch.zeros(BATCH, LENGTH, dtype=torch.bool)
 
 
-def test_mixing_is_the_equation():
+def test_mixing_equals_equation():
     mixing = TokenMixing(3)
     with torch.no_grad():
         mixing.weight.copy_(torch.tensor([[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]))
@@ -34,7 +34,7 @@ def test_mixing_is_the_equation():
     assert torch.equal(mixing(x, torch.zeros(1, 2, dtype=torch.bool)), expected)
 
 
-def test_causal_mixing_is_the_equation():
+def test_causal_mixing_equals_equation():
     mixing = CausalTokenMixing(3, bias=False)
     with torch.no_grad():
         mixing.weight.copy_(torch.tensor([[1.0, 2.0, 9.0], [3.0, 4.0, 9.0], [9.0, 9.0, 9.0]]))
@@ -44,7 +44,7 @@ def test_causal_mixing_is_the_equation():
 
 @pytest.mark.parametrize("kind", [TokenMixing, CausalTokenMixing])
 @pytest.mark.parametrize("bias", [True, False])
-def test_top_left_submatrix_alone_is_used_and_trained(kind, bias):
+def test_only_the_top_left_submatrix_is_used_and_trained(kind, bias):
     mixing = make(kind, bias)
     inputs = (torch.randn(LENGTH, BATCH, DIM),) + ((no_padding(),) if kind is TokenMixing else ())
     output = mixing(*inputs)
@@ -86,7 +86,7 @@ def test_padding_counts_as_zero():
     assert torch.equal(mixing(poisoned, mask), mixing(zeroed, no_padding()))
 
 
-def test_sentence_longer_than_the_matrix_is_refused():
+def test_too_long_sentence_is_refused():
     with pytest.raises(
         ResMLPError, match="a sentence of 12 tokens is longer than the 11 positions of the mixing matrix"
     ):
@@ -111,7 +111,7 @@ def test_step_equals_sequence_across_reorders():
     steps, slots = INITIAL_CAPACITY + 3, 5
     mixing = CausalTokenMixing(steps, init_std=0.5)
     cache = MixingCache(BeamHistory(2, slots, torch.device("cpu")))
-    inputs = torch.randn(0, 2, DIM)  # what each row has seen: (steps, rows, DIM)
+    inputs = torch.randn(0, 2, DIM)  # the inputs of each row so far: (steps, rows, DIM)
     for step in range(steps):
         newest = torch.randn(inputs.size(1), DIM)
         inputs = torch.cat([inputs, newest[None]])

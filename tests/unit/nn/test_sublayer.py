@@ -1,4 +1,4 @@
-"""The laws of the `Sublayer` protocols, for every kind of sublayer."""
+"""The `Sublayer` protocol, for every kind of sublayer."""
 
 import copy
 
@@ -15,7 +15,7 @@ from resmlp_mt.nn.mixing_cache import BeamHistory, MixingCache
 LENGTH, BATCH, DIM, HIDDEN, SOURCE = 15, 7, 10, 13, 3
 GRID = (3, 5)
 
-# kind: (sublayer, inputs beside x, can be folded)
+# kind: (sublayer, inputs besides x, can be folded)
 SUBLAYERS = {
     "TokenMixing": (lambda: TokenMixing(LENGTH), lambda _: (torch.zeros(BATCH, LENGTH, dtype=torch.bool),), False),
     "CausalTokenMixing": (lambda: CausalTokenMixing(LENGTH), lambda _: (), True),

@@ -1,4 +1,4 @@
-"""Resumable output: no line is lost, no outdated file passes as finished, one job writes at a time."""
+"""Resumable output: no line is lost, no outdated file counts as finished, one job writes at a time."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def stale(output: ResumableOutput, lines: LineReader) -> str:
     return str(caught.value)
 
 
-def test_an_unfinished_job_is_only_continued_by_the_same_job(path):
+def test_job_resumes_only_with_the_same_settings_and_input(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     partial = path.with_name("out.txt.partial")
     assert partial.read_text() == "1 done\n"
@@ -64,7 +64,7 @@ def test_an_unfinished_job_is_only_continued_by_the_same_job(path):
     assert not partial.exists()
 
 
-def test_overwrite_starts_again(path):
+def test_overwrite_restarts(path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=1)
     record_path(path).write_text("damaged")
     assert "is damaged" in refusal(ResumableOutput(path, SETTINGS), reader(), resume=True)
@@ -81,13 +81,13 @@ def test_overwrite_starts_again(path):
         (SETTINGS, "1\n2\n0\n", "from a different input"),
     ],
 )
-def test_an_output_of_another_job_is_refused(path, settings, text, message):
+def test_output_of_another_job_is_refused(path, settings, text, message):
     run(ResumableOutput(path, SETTINGS), reader())
     assert ResumableOutput(path, SETTINGS).is_finished(reader())
     assert message in stale(ResumableOutput(path, settings), reader(text))
 
 
-def test_a_changed_or_unknown_output_is_refused(path):
+def test_changed_or_unknown_output_is_refused(path):
     run(ResumableOutput(path, SETTINGS), reader())
     path.write_text("edited")
     assert "has changed since it was written" in stale(ResumableOutput(path, SETTINGS), reader())
@@ -97,7 +97,7 @@ def test_a_changed_or_unknown_output_is_refused(path):
     assert not ResumableOutput(path, SETTINGS).is_finished(reader())
 
 
-def test_one_job_writes_at_a_time(path):
+def test_concurrent_jobs_are_refused(path):
     first = ResumableOutput(path, SETTINGS)
     first.open(reader(), resume=False, overwrite=False)
     for options in ({}, {"overwrite": True}):
@@ -106,12 +106,12 @@ def test_one_job_writes_at_a_time(path):
     run(ResumableOutput(path, SETTINGS), reader())
 
 
-def test_a_job_without_output_leaves_no_files(path, tmp_path):
+def test_job_without_output_leaves_no_files(path, tmp_path):
     run(ResumableOutput(path, SETTINGS), reader(), windows=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_job_of_version_0_1_1_is_not_resumed(path):
+def test_job_of_version_0_1_1_is_not_resumed(path):
     old = path.with_name("out.txt.progress")
     old.write_text(json.dumps({"job": "a", "lines": 1, "consumed": "b", "output_bytes": 2}))
     path.with_name("out.txt.partial").write_text("1 done\n")
@@ -123,7 +123,7 @@ def test_a_job_of_version_0_1_1_is_not_resumed(path):
     assert old.read_text() == "a file of the user's"
 
 
-def test_a_partial_file_without_a_record_is_kept(path):
+def test_partial_file_without_record_is_kept(path):
     partial = path.with_name("out.txt.partial")
     partial.write_text("precious")
     refusal(ResumableOutput(path, SETTINGS), reader())
@@ -131,7 +131,7 @@ def test_a_partial_file_without_a_record_is_kept(path):
     assert partial.read_text() == "precious"
 
 
-def test_a_full_disk_keeps_what_was_written(path):
+def test_full_disk_keeps_the_written_lines(path):
     output, lines = ResumableOutput(path, SETTINGS), reader()
     output.open(lines, resume=False, overwrite=False)
     output.write(f"{lines.read_window(1)[0]} done\n".encode(), lines)
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_what_was_written(path):
     assert path.read_text() == "1 done\n2 done\n3 done\n"
 
 
-def test_links_are_followed(path, tmp_path):
+def test_symbolic_links_are_followed(path, tmp_path):
     target = tmp_path / "folder" / "target.txt"
     target.parent.mkdir()
     path.symlink_to(target)

@@ -1,4 +1,4 @@
-"""A classifier's bundle comes back as it was; a damaged or hostile one is refused in one line, and nothing is run."""
+"""Classifier bundles survive a round trip; damaged and hostile ones are refused with one line, and no code is run."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def refusal(path) -> str:
     "changes",
     [{}, {"norm": "batchnorm"}, {"pooling": "class_mlp"}, {"mixing": "separable"}, {"mixing": "mlp", "norm": "none"}],
 )
-def test_a_classifier_comes_back_as_it_was(changes, tmp_path):
+def test_round_trip(changes, tmp_path):
     model = square_classifier(**changes)
     save_classifier(tmp_path / "new" / "bundle", model, CLASSES, square_preprocessing())
     loaded = load_classifier(tmp_path / "new" / "bundle")
@@ -45,17 +45,17 @@ def test_a_classifier_comes_back_as_it_was(changes, tmp_path):
     state = loaded.classifier.state_dict()
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     images = toy_images(model.settings)
-    torch.testing.assert_close(loaded.classifier(images), model(images))  # other addresses may round otherwise
+    torch.testing.assert_close(loaded.classifier(images), model(images))  # rounding may depend on memory alignment
     loaded.classifier.train()(images).sum().backward()  # it can be trained further
 
 
-def test_a_classifier_without_head_has_no_classes(tmp_path):
+def test_classifier_without_head_has_no_classes(tmp_path):
     model = square_classifier(num_classes=0)
     save_classifier(tmp_path / "bundle", model, [], square_preprocessing())
     assert load_classifier(tmp_path / "bundle").classes == []
 
 
-def test_an_older_bundle_is_replaced_and_other_folders_are_left_alone(bundle, tmp_path):
+def test_only_bundles_are_overwritten(bundle, tmp_path):
     save_classifier(bundle, square_classifier(depth=1), CLASSES, square_preprocessing())
     assert load_classifier(bundle).classifier.settings.depth == 1
     (tmp_path / "other").mkdir()
@@ -66,15 +66,15 @@ def test_an_older_bundle_is_replaced_and_other_folders_are_left_alone(bundle, tm
     assert (tmp_path / "other" / "precious.txt").read_text() == "x"
 
 
-def test_parts_that_do_not_fit_together_are_not_written(tmp_path):
+def test_inconsistent_parts_are_not_written(tmp_path):
     model, images = square_classifier(), square_preprocessing()
     wrong = [
         (model, CLASSES[:-1], images, "there are 6 class names, but the head has 7"),
         (model, CLASSES, replace(images, image_size=12), "images of 12 pixels"),
         (toy_classifier(image_size=15), CLASSES, images, "images of 1 channels, but the model has 2"),
     ]
-    for *parts, said in wrong:
-        with pytest.raises(ResMLPError, match=said):
+    for *parts, expected in wrong:
+        with pytest.raises(ResMLPError, match=expected):
             save_classifier(tmp_path / "bundle", *parts)
     folded = square_classifier()
     folded.optimize_for_inference()
@@ -84,7 +84,7 @@ def test_parts_that_do_not_fit_together_are_not_written(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_file_that_is_missing_or_cut_is_refused(name, bundle):
+def test_missing_or_truncated_file_is_refused(name, bundle):
     content = (bundle / name).read_bytes()
     for damaged in (b"", content[: len(content) // 2], content[:-9]):
         (bundle / name).write_bytes(damaged)
@@ -100,7 +100,7 @@ def change_config(bundle, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         (lambda c: c.update(format=2), "the format has revision 2, but this version reads revisions up to 1"),
         (lambda c: c.pop("classes"), "'classes'"),
@@ -122,7 +122,7 @@ def change_config(bundle, change):
         (lambda c: c["settings"].update(mixing="conv"), "layers.0.mixing.sublayer"),
         (lambda c: c["settings"].update(pooling="class_mlp"), "class_embedding"),
         (lambda c: c["settings"].update(colour="red"), "the option 'colour' is unknown"),
-        (lambda c: c["settings"].pop("dim"), "shape (11, 9) instead of (384, 9)"),  # the default takes its place
+        (lambda c: c["settings"].pop("dim"), "shape (11, 9) instead of (384, 9)"),  # the default is used instead
         (lambda c: c["preprocessing"].update(mean=[0.5, 0.5]), "mean"),
         (lambda c: c["preprocessing"].update(crop="large"), "crop must be a number from 0 to 1, but is 'large'"),
         (lambda c: c["preprocessing"].update(image_size=15.5), "image size must be a whole number"),
@@ -131,12 +131,12 @@ def change_config(bundle, change):
         (lambda c: c.update(digest="sha256:0"), "is missing or does not match the digest"),
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(change, said, bundle):
+def test_invalid_configuration_is_refused(change, expected, bundle):
     change_config(bundle, change)
-    assert said in refusal(bundle)
+    assert expected in refusal(bundle)
 
 
-def test_parameters_that_are_not_the_settings_are_refused_even_with_a_right_digest(bundle):
+def test_wrong_shape_with_valid_digest_is_refused(bundle):
     tensors = load_file(bundle / "model.safetensors")
     tensors["head.weight"] = tensors["head.weight"][:, :5].contiguous()
     save_file(tensors, bundle / "model.safetensors")
@@ -144,7 +144,7 @@ def test_parameters_that_are_not_the_settings_are_refused_even_with_a_right_dige
     assert "the parameter head.weight has shape (7, 5) instead of (7, 11)" in refusal(bundle)
 
 
-def test_parameters_beside_those_of_the_settings_are_refused(bundle):
+def test_extra_parameter_is_refused(bundle):
     tensors = load_file(bundle / "model.safetensors")
     save_file({**tensors, "layers.0.extra": torch.zeros(3)}, bundle / "model.safetensors")
     change_config(bundle, lambda c: c.update(digest=files.file_digest(bundle / "model.safetensors")))
@@ -152,7 +152,7 @@ def test_parameters_beside_those_of_the_settings_are_refused(bundle):
 
 
 def checkpoint(path, **changes):
-    """What fairseq-train writes, as far as it is read here."""
+    """Writes the parts of a fairseq-train checkpoint that are read; returns its model."""
     model = square_classifier(pooling="class_mlp")
     of_the_task = {"image_size": None, "channels": None, "num_classes": None}
     content = {
@@ -164,23 +164,23 @@ def checkpoint(path, **changes):
     return model
 
 
-def test_a_checkpoint_of_fairseq_gives_the_classifier_that_was_trained(tmp_path):
+def test_fairseq_checkpoint_loads(tmp_path):
     model = checkpoint(tmp_path / "checkpoint.pt")
     loaded = load_classifier(tmp_path / "checkpoint.pt")
     assert loaded.classifier.settings == model.settings
     assert (loaded.classes, loaded.preprocessing) == (CLASSES, square_preprocessing())
     images = toy_images(model.settings)
-    torch.testing.assert_close(loaded.classifier(images), model(images))  # other addresses may round otherwise
+    torch.testing.assert_close(loaded.classifier(images), model(images))  # rounding may depend on memory alignment
 
 
-def test_a_checkpoint_may_hold_the_whole_command_line(tmp_path):
+def test_checkpoint_with_command_line_namespace_loads(tmp_path):
     model = checkpoint(tmp_path / "options.pt")
     command_line = Namespace(**asdict(model.settings), arch="resmlp_digits", lr=[0.1])
     checkpoint(tmp_path / "checkpoint.pt", cfg={"model": command_line})
     assert load_classifier(tmp_path / "checkpoint.pt").classifier.settings == model.settings
 
 
-def test_a_checkpoint_with_an_unknown_option_is_refused(tmp_path):
+def test_unknown_option_in_checkpoint_is_refused(tmp_path):
     model = checkpoint(tmp_path / "checkpoint.pt")
     checkpoint(tmp_path / "checkpoint.pt", cfg={"model": {**asdict(model.settings), "colour": "red"}})
     assert "the option 'colour' is unknown" in refusal(tmp_path / "checkpoint.pt")
@@ -190,7 +190,7 @@ def test_a_checkpoint_with_an_unknown_option_is_refused(tmp_path):
     "changes",
     [{"cfg": None}, {"cfg": {"model": {}}}, {"model": {}}, {"model": 3}, {"task_state": None}, {"task_state": {}}],
 )
-def test_another_checkpoint_is_refused(changes, tmp_path):
+def test_other_checkpoint_is_refused(changes, tmp_path):
     checkpoint(tmp_path / "checkpoint.pt", **changes)
     assert "checkpoint.pt" in refusal(tmp_path / "checkpoint.pt")
 
@@ -200,19 +200,19 @@ class RunsCode:
         return os.mkdir, ("code_was_run",)
 
 
-def test_a_checkpoint_that_asks_to_run_code_is_refused_and_nothing_is_run(tmp_path, monkeypatch):
+def test_hostile_checkpoint_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint(tmp_path / "checkpoint.pt", extra=RunsCode())
     assert "not run" in refusal(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "code_was_run").exists()
 
 
-def test_neither_folder_nor_file_is_refused(tmp_path):
+def test_missing_path_and_empty_folder_are_refused(tmp_path):
     assert "no bundle or checkpoint of a classifier" in refusal(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     assert "config.json" in refusal(tmp_path / "empty")
 
 
-def test_settings_survive_json():
+def test_settings_json_round_trip():
     settings = ClassifierConfig(image_size=(15, 21), patch_size=3)
     assert parse_config(ClassifierConfig, json.loads(json.dumps(asdict(settings)))) == settings

@@ -1,4 +1,4 @@
-"""Weights of timm and deit: the same logits, round trips without a bit lost, and what is refused."""
+"""Weights of timm and deit: equal logits, exact round trips, refused files."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 from resmlp_mt.vision.weights import architecture_of, from_foreign, read_foreign, to_foreign
 
-# timm's name, the side of the images, our name; B24 sees few patches, since its 784 would take half a minute.
+# timm's name, image size, our name; B24 gets a small image: 784 patches would take half a minute.
 FULL_SIZE = [
     ("resmlp_12_224", 224, "resmlp_s12"),
     ("resmlp_24_224", 224, "resmlp_s24"),
@@ -34,7 +34,7 @@ FULL_SIZE = [
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """Weights that neither die out nor explode over the layers, with every scale and bias in play."""
+    """Random parameters with a stable signal over the layers, nonzero scales and biases."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -57,7 +57,7 @@ def small_timm(**changes) -> torch.nn.Module:
 
 
 def deit_state(**changes) -> dict[str, torch.Tensor]:
-    """The small model's parameters as deit has them; timm's own translation must take them back."""
+    """The small model's parameters in deit's layout; timm's own conversion must invert it."""
     tensors = small_timm(**changes).state_dict()
     renamed = {}
     for name, value in tensors.items():
@@ -90,7 +90,7 @@ def classifier_of(tensors) -> ClassifierModel:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("theirs", "side", "ours"), FULL_SIZE)
-def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
+def test_logits_equal_timm(theirs, side, ours):
     reference = randomised(timm.create_model(theirs, img_size=side))
     settings, parameters = from_foreign(reference.state_dict())
     assert settings == ClassifierConfig(**VISION_ARCHITECTURES[ours]).at_image_size(side)
@@ -108,7 +108,7 @@ def test_logits_equal_timms_with_the_same_weights(theirs, side, ours):
 
 
 @pytest.mark.parametrize("changes", [{}, {"num_classes": 0}, {"in_chans": 1, "mlp_ratio": 3}, {"num_classes": 21841}])
-def test_small_models_of_any_size_and_head_give_timms_logits_and_come_back_whole(changes):
+def test_small_models_equal_timm_and_round_trip(changes):
     reference = small_timm(**changes)
     for tensors, layout in ((reference.state_dict(), "timm"), (deit_state(**changes), "deit")):
         model = classifier_of(tensors)
@@ -117,7 +117,7 @@ def test_small_models_of_any_size_and_head_give_timms_logits_and_come_back_whole
         assert_same(to_foreign(model, layout), tensors)
 
 
-def test_registered_architectures_are_recognised_whatever_their_head_and_images():
+def test_architectures_are_recognised():
     for name, changes in VISION_ARCHITECTURES.items():
         settings = ClassifierConfig(**changes)
         assert architecture_of(settings) == name
@@ -125,13 +125,13 @@ def test_registered_architectures_are_recognised_whatever_their_head_and_images(
     assert architecture_of(ClassifierConfig(depth=13)) is None
 
 
-def convert(*words) -> int:
-    return main(["vision", "convert", *map(str, words)])
+def convert(*args) -> int:
+    return main(["vision", "convert", *map(str, args)])
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("layout", ["deit", "timm"])
-def test_the_command_takes_weights_there_and_back_without_a_bit_lost(suffix, layout, tmp_path, capsys):
+def test_conversion_round_trip_is_exact(suffix, layout, tmp_path, capsys):
     tensors = deit_state() if layout == "deit" else small_timm().state_dict()
     source, back = tmp_path / f"theirs{suffix}", tmp_path / f"back{suffix}"
     save_file(tensors, source) if suffix == ".safetensors" else torch.save(tensors, source)
@@ -146,7 +146,7 @@ def test_the_command_takes_weights_there_and_back_without_a_bit_lost(suffix, lay
     torch.testing.assert_close(loaded.classifier(images), small_timm()(images), atol=1e-5, rtol=1e-5)
 
 
-def test_the_command_interpolates_for_another_image_size(tmp_path):
+def test_conversion_interpolates_for_another_image_size(tmp_path):
     torch.save(deit_state(), tmp_path / "weights.pth")
     assert convert(tmp_path / "weights.pth", tmp_path / "ours", "--image-size", 30) == 0
     loaded = load_classifier(tmp_path / "ours")
@@ -160,7 +160,7 @@ def test_the_command_interpolates_for_another_image_size(tmp_path):
     torch.testing.assert_close(reference.eval()(images), expected(images), atol=1e-5, rtol=1e-5)
 
 
-def test_classes_are_named_from_a_file_or_as_imagenet_has_them(tmp_path):
+def test_class_names_from_file_or_imagenet(tmp_path):
     torch.save(deit_state(), tmp_path / "weights.pth")
     (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\nelk\nfox\ngnu\n")
     assert convert(tmp_path / "weights.pth", tmp_path / "ours", "--classes", tmp_path / "names.txt") == 0
@@ -174,19 +174,19 @@ def test_classes_are_named_from_a_file_or_as_imagenet_has_them(tmp_path):
 
 @pytest.mark.parametrize("wrapper", ["model", "state_dict", "teacher"])
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
-def test_what_training_programs_put_around_the_parameters_is_taken_off(wrapper, prefix, tmp_path):
+def test_checkpoint_wrappers_are_removed(wrapper, prefix, tmp_path):
     tensors = deit_state(num_classes=0)
     content = {wrapper: {prefix + name: value for name, value in tensors.items()}, "args": argparse.Namespace(lr=1)}
     torch.save(content, tmp_path / "checkpoint.pth")
     assert_same(read_foreign(tmp_path / "checkpoint.pth"), tensors)
 
 
-def refusal(capsys, *words) -> str:
-    assert convert(*words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("resmlp-mt vision: ")
-    assert len(said.splitlines()) == 1
-    return said
+def refusal(capsys, *args) -> str:
+    assert convert(*args) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("resmlp-mt vision: ")
+    assert len(message.splitlines()) == 1
+    return message
 
 
 class RunsCode:
@@ -194,7 +194,7 @@ class RunsCode:
         return os.mkdir, ("code_was_run",)
 
 
-def test_weights_that_ask_to_run_code_are_refused_and_nothing_is_run(tmp_path, capsys, monkeypatch):
+def test_hostile_weights_are_refused_and_not_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({**deit_state(), "extra": RunsCode()}, tmp_path / "hostile.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(RunsCode()))
@@ -211,7 +211,7 @@ def broken(change):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda t: t.update({"blocks.0.extra": torch.zeros(3)}), "blocks.0.extra"),
         (lambda t: t.pop("blocks.1.gamma_2"), "blocks.1.gamma_2"),
@@ -226,13 +226,13 @@ def broken(change):
         (lambda t: t.update({"epoch": 3}), "the parameters of a model by name"),
     ],
 )
-def test_other_weights_are_refused_with_the_name_of_what_is_wrong(change, said, tmp_path, capsys):
+def test_incompatible_weights_are_refused(change, message, tmp_path, capsys):
     torch.save(broken(change), tmp_path / "weights.pth")
-    assert said in refusal(capsys, tmp_path / "weights.pth", tmp_path / "ours")
+    assert message in refusal(capsys, tmp_path / "weights.pth", tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
 
 
-def test_bad_words_on_the_command_line_are_refused(tmp_path, capsys):
+def test_invalid_arguments_are_refused(tmp_path, capsys):
     torch.save(deit_state(), tmp_path / "weights.pth")
     (tmp_path / "damaged.safetensors").write_bytes(b"\xff" * 99)
     (tmp_path / "names.txt").write_text("ant\nbee\n")
@@ -255,12 +255,12 @@ def test_bad_words_on_the_command_line_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     "changes", [{"norm": "layernorm"}, {"mixing": "conv"}, {"pooling": "class_mlp"}, {"post_bias": True}]
 )
-def test_models_that_they_do_not_have_stay_ours(changes):
+def test_unsupported_models_cannot_be_exported(changes):
     with pytest.raises(ResMLPError, match="deit's models have"):
         to_foreign(toy_classifier(**changes), "deit")
 
 
-def test_images_that_are_no_squares_convert_too():
+def test_non_square_images_are_supported():
     model = toy_classifier()
     tensors = to_foreign(model, "timm")
     assert tensors["blocks.1.linear_tokens.weight"].shape == (35, 35)
@@ -268,19 +268,19 @@ def test_images_that_are_no_squares_convert_too():
     assert model(toy_images(model.settings)).shape == (3, 7)
 
 
-def test_the_command_needs_neither_fairseq_nor_timm_nor_torchvision(tmp_path):
+def test_conversion_needs_no_fairseq_timm_or_torchvision(tmp_path):
     torch.save(deit_state(), tmp_path / "weights.pth")
     program = (
         "import sys; from resmlp_mt.cli.main import main; status = main(sys.argv[1:]); "
         "print(sorted({'fairseq', 'timm', 'torchvision'} & set(sys.modules))); sys.exit(status)"
     )
-    words = ["vision", "convert", str(tmp_path / "weights.pth"), str(tmp_path / "ours")]
-    said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "[]"
+    args = ["vision", "convert", str(tmp_path / "weights.pth"), str(tmp_path / "ours")]
+    message = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=True).stdout
+    assert message.splitlines()[-1] == "[]"
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["settings"]["depth"] == 2
 
 
-def test_every_subcommand_for_images_says_how_it_is_used(capsys):
+def test_vision_help(capsys):
     for name in SUBCOMMANDS:
         with pytest.raises(SystemExit) as ended:
             main(["vision", name, "--help"])

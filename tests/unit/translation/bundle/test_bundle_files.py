@@ -1,4 +1,4 @@
-"""A bundle that is damaged or hostile is refused in one line, and nothing in it is run."""
+"""Damaged and hostile bundles are refused with one line, and no code in them is run."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def change_config(bundle, **changes):
 
 
 def sign(bundle, name):
-    """Makes the configuration agree with a file that was changed."""
+    """Updates the digest of a changed file in the configuration."""
     config = json.loads((bundle / "config.json").read_text())
     config["digests"][name] = files.file_digest(bundle / name)
     (bundle / "config.json").write_text(json.dumps(config))
@@ -57,7 +57,7 @@ FILES = ["model.safetensors", "sentencepiece.model", "vocabulary.txt"]
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_missing_cut_or_altered_is_refused(bundle, name):
+def test_missing_or_altered_file_is_refused(bundle, name):
     content = (bundle / name).read_bytes()
     for altered in (content[:-1], content[:10], b"", content[:-1] + bytes([content[-1] ^ 1])):
         (bundle / name).write_bytes(altered)
@@ -67,7 +67,7 @@ def test_a_file_that_is_missing_cut_or_altered_is_refused(bundle, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_refused_even_if_its_digest_was_forged(bundle, name):
+def test_damaged_file_with_forged_digest_is_refused(bundle, name):
     content = (bundle / name).read_bytes()
     for altered in (
         content[: len(content) // 2],
@@ -101,18 +101,18 @@ def test_a_damaged_file_is_refused_even_if_its_digest_was_forged(bundle, name):
         {"about": 3},
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(bundle, changes):
+def test_invalid_settings_are_refused(bundle, changes):
     change_config(bundle, **changes)
     refusal(bundle)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", "{", "[" * 100_000, '{"format": 1}', "\x00"])
-def test_a_configuration_that_is_none_is_refused(bundle, content):
+def test_invalid_configuration_file_is_refused(bundle, content):
     (bundle / "config.json").write_text(content)
     refusal(bundle)
 
 
-def test_parameters_of_another_shape_are_refused(bundle):
+def test_wrong_parameters_are_refused(bundle):
     parameters = load_file(bundle / "model.safetensors")
     name = "encoder.layers.0.channels.sublayer.fc1.weight"
     save_file({**parameters, name: torch.zeros(3, 5)}, bundle / "model.safetensors")
@@ -127,7 +127,7 @@ def test_parameters_of_another_shape_are_refused(bundle):
     assert f"the parameter {name} must be of shape [40, 24], but is missing" in refusal(bundle)
 
 
-def test_a_checkpoint_that_asks_to_run_code_is_refused(tmp_path):
+def test_hostile_checkpoint_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):
             return print, ("run!",)
@@ -138,7 +138,7 @@ def test_a_checkpoint_that_asks_to_run_code_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+def test_other_folder_is_not_overwritten(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious.txt").write_text("mine")
@@ -147,7 +147,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious.txt"]
 
 
-def test_measured_scores_appear_on_the_model_card_once(bundle):
+def test_model_card_shows_each_score_once(bundle):
     for value in (12.0, 34.5):
         add_scores(bundle, [{"test_set": "toy test", "metric": "BLEU", "score": value, "signature": "a|b"}])
     card = (bundle / "README.md").read_text()
@@ -164,7 +164,7 @@ def numbered_checkpoints(folder, losses):
         torch.save(content, path)
 
 
-def test_an_average_has_the_mean_of_every_parameter_and_shares_what_the_model_shares(tmp_path):
+def test_average_is_the_mean_and_keeps_shared_parameters(tmp_path):
     numbered_checkpoints(tmp_path, [3.0, 1.0, 2.0])
     assert [path.name for path in last_checkpoints(tmp_path, 2)] == ["checkpoint2.pt", "checkpoint3.pt"]
     assert [path.name for path in best_checkpoints(tmp_path, 2)] == ["checkpoint2.pt", "checkpoint3.pt"]
@@ -182,7 +182,7 @@ def test_an_average_has_the_mean_of_every_parameter_and_shares_what_the_model_sh
     assert len(Translator.from_pretrained(tmp_path / "model").translate(raw_lines())) == 20
 
 
-def test_too_few_checkpoints_and_other_models_are_refused(tmp_path):
+def test_invalid_averages_are_refused(tmp_path):
     numbered_checkpoints(tmp_path, [3.0, 1.0])
     with pytest.raises(ResMLPError, match="only 2 numbered checkpoints, not 3"):
         last_checkpoints(tmp_path, 3)

@@ -12,7 +12,7 @@ MEMORY = MemoryModel(beam_size=4, vocab_size=32_000, dim=512, layers=6, max_targ
 
 
 @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 20), st.integers(1, 200))
-def test_batches_partition_the_sentences_within_the_limits(lengths, sentences, megabytes):
+def test_batches_partition_sentences_within_limits(lengths, sentences, megabytes):
     batches = make_batches(lengths, BatchLimits(sentences, megabytes), MEMORY)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
@@ -31,7 +31,7 @@ def test_batches_partition_the_sentences_within_the_limits(lengths, sentences, m
         ),
     ],
 )
-def test_batches_are_halved_until_they_fit(error):
+def test_batches_are_halved_when_out_of_memory(error):
     sizes = []
 
     def run(items):
@@ -43,9 +43,9 @@ def test_batches_are_halved_until_they_fit(error):
     assert run_halving(range(11), run) == [item * 10 for item in range(11)]
     assert max(sizes) == 11
     with pytest.raises(ResMLPError, match="lower the beam size"):
-        run_halving([1, 2], lambda items: (_ for _ in ()).throw(error))
+        run_halving([1, 2], lambda _items: (_ for _ in ()).throw(error))
 
 
 def test_other_errors_are_raised():
     with pytest.raises(RuntimeError, match="shape"):
-        run_halving([1, 2], lambda items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))
+        run_halving([1, 2], lambda _items: (_ for _ in ()).throw(RuntimeError("shape mismatch")))

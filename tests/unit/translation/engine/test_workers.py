@@ -78,10 +78,10 @@ def test_batches_run_in_parallel_with_one_thread_each(several, monkeypatch):
     assert used == [1, 1, 1]
 
 
-def test_the_thread_count_is_restored():
+def test_thread_count_is_restored():
     torch.set_num_threads(2)
     try:
-        run_batches(lambda batch, stop: batch, [1, 2, 3], workers=2)
+        run_batches(lambda batch, _stop: batch, [1, 2, 3], workers=2)
         assert torch.get_num_threads() == 2
         assert torch.ones(1).add(1).item() == 2
     finally:
@@ -101,12 +101,12 @@ def test_one_batch_runs_in_the_main_thread(several, monkeypatch):
     assert names == [threading.main_thread()]
 
 
-def test_the_error_of_the_first_failed_batch_is_raised(several):
+def test_error_of_first_failed_batch_is_raised(several):
     settings = replace(several.config.decoding, min_len=12, max_len_a=1.0, max_len_b=0)
     with pytest.raises(ResMLPError, match="min_len 12 is greater than the maximum length"):
         several.translate(raw_lines(), settings=settings)
 
-    def fail(batch, stop):
+    def fail(batch, _stop):
         raise ValueError(batch)
 
     for _ in range(9):
@@ -114,7 +114,7 @@ def test_the_error_of_the_first_failed_batch_is_raised(several):
             run_batches(fail, ["first", "second", "third"], workers=3)
 
 
-def test_an_error_stops_the_other_batches():
+def test_error_stops_other_batches():
     waits, ended = threading.Event(), []
 
     def function(batch, stop):
@@ -131,14 +131,14 @@ def test_an_error_stops_the_other_batches():
     assert "waits" in ended
 
 
-def test_a_search_stops_at_its_next_step(one):
+def test_search_stops_at_next_step(one):
     stop = threading.Event()
     stop.set()
     with pytest.raises(StoppedError):
         BeamSearch(one.models, SearchSettings(max_len_b=15)).search([Source([5, 6, 2])], stop)
 
 
-def test_an_interrupt_stops_the_workers_and_the_command(model, monkeypatch, tmp_path, capsys):
+def test_interrupt_stops_workers_and_command(model, monkeypatch, tmp_path, capsys):
     """The interrupt comes while the main thread waits for results."""
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     source = tmp_path / "in.txt"
@@ -153,15 +153,15 @@ def test_an_interrupt_stops_the_workers_and_the_command(model, monkeypatch, tmp_
         return original(self, sources, stop)
 
     monkeypatch.setattr(BeamSearch, "search", search)
-    words = ["translate", model, "--input", source, "--output", tmp_path / "out.txt", "--batch-size", 3, "--workers", 2]
-    assert main([str(word) for word in words]) == 130
+    args = ["translate", model, "--input", source, "--output", tmp_path / "out.txt", "--batch-size", 3, "--workers", 2]
+    assert main([str(arg) for arg in args]) == 130
     assert capsys.readouterr().err == "resmlp-mt translate: interrupted\n"
     assert not (tmp_path / "out.txt").exists()
     assert len(searching) <= 2
 
 
 @pytest.mark.parametrize(
-    ("words", "variables", "workers", "count"),
+    ("args", "variables", "workers", "count"),
     [
         ([], {}, 2, 1),
         ([], {"OMP_NUM_THREADS": "2"}, 1, 2),
@@ -172,27 +172,27 @@ def test_an_interrupt_stops_the_workers_and_the_command(model, monkeypatch, tmp_
         (["--workers", "1", "--threads", "2"], {}, 1, 2),
     ],
 )
-def test_options_choose_workers_and_threads(model, monkeypatch, words, variables, workers, count):
+def test_worker_and_thread_options(model, monkeypatch, args, variables, workers, count):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     monkeypatch.setattr(os, "environ", variables)
     try:
-        translator = load(model, words)
+        translator = load(model, args)
         assert (translator.workers, torch.get_num_threads()) == (workers, count)
     finally:
         torch.set_num_threads(1)
 
 
-def load(model, words, **options):
+def load(model, args, **options):
     parser = argparse.ArgumentParser()
     decoding.add_model_arguments(parser)
-    return decoding.load_translator(parser.parse_args([str(model), *words]), **options)
+    return decoding.load_translator(parser.parse_args([str(model), *args]), **options)
 
 
-def test_line_by_line_a_large_model_gets_the_idle_cpus(model, monkeypatch):
+def test_line_by_line_mode_uses_idle_cpus(model, monkeypatch):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 3)
     monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(threads, "_WEIGHTS_PER_THREAD", 100)
-    monkeypatch.setattr(threads.LoadOfOthers, "sample", lambda self: 1.0)
+    monkeypatch.setattr(threads.LoadOfOthers, "sample", lambda _self: 1.0)
     try:
         translator = load(model, [], line_by_line=True)
         assert torch.get_num_threads() == 1
@@ -209,7 +209,7 @@ def test_threads_and_workers_exclude_each_other(model, monkeypatch, capsys):
     assert "--threads must be 1 with several --workers, not 2; leave one of the two out" in capsys.readouterr().err
 
 
-def test_a_baseline_is_translated_with_the_same_workers(model, monkeypatch, tmp_path):
+def test_baseline_uses_the_same_workers(model, monkeypatch, tmp_path):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     text = tmp_path / "test.txt"
     text.write_text("".join(f"{line}\n" for line in raw_lines()))
@@ -221,6 +221,6 @@ def test_a_baseline_is_translated_with_the_same_workers(model, monkeypatch, tmp_
         return original(self, *args, **options)
 
     monkeypatch.setattr(Translator, "translate_requests", translate_requests)
-    words = ["evaluate", model, "--source", text, "--reference", text, "--baseline", model, "--workers", 2]
-    assert main([str(word) for word in [*words, "--resamples", 2, "--trials", 2]]) == 0
+    args = ["evaluate", model, "--source", text, "--reference", text, "--baseline", model, "--workers", 2]
+    assert main([str(arg) for arg in [*args, "--resamples", 2, "--trials", 2]]) == 0
     assert workers == [2, 2]

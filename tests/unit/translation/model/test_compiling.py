@@ -1,4 +1,4 @@
-"""`--compile-layers` changes how fast a model trains, and nothing else."""
+"""`--compile-layers` changes the speed of training only."""
 
 import pytest
 import torch
@@ -10,9 +10,9 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.model.compiling import compiled
 
 
-def build(*words: str):
-    arguments = [str(data_folder()), "--task", "translation", "--arch", "resmlp_tiny", "--share-all-embeddings", *words]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), arguments))
+def build(*args: str):
+    command = [str(data_folder()), "--task", "translation", "--arch", "resmlp_tiny", "--share-all-embeddings", *args]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), command))
     task = tasks.setup_task(cfg.task)
     task.load_dataset("train")
     torch.manual_seed(1)
@@ -27,26 +27,26 @@ def logits_and_gradients(model, batch):
 
 
 @pytest.mark.slow
-def test_compiled_training_gives_the_same_outputs_and_gradients_at_every_size():
+def test_compiled_equals_eager_in_outputs_and_gradients():
     small = ("--encoder-layers", "1", "--decoder-layers", "1")
     dataset, plain = build(*small)
     _, compiled_model = build(*small, "--compile-layers")
     assert list(plain.state_dict()) == list(compiled_model.state_dict())
     for numbers in (range(5), range(20, 31)):
         batch = dataset.collater([dataset[number] for number in numbers])
-        expected, found = (logits_and_gradients(model, batch) for model in (plain, compiled_model))
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        expected, result = (logits_and_gradients(model, batch) for model in (plain, compiled_model))
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_trained_compiled_is_run_plainly(monkeypatch):
+def test_evaluation_runs_uncompiled(monkeypatch):
     dataset, model = build("--compile-layers")
     for part in (model.encoder, model.decoder):
-        monkeypatch.setattr(part, "compiled_core", lambda *inputs: pytest.fail("compiled"))
+        monkeypatch.setattr(part, "compiled_core", lambda *_inputs: pytest.fail("compiled"))
     model.eval()
     model(**dataset.collater([dataset[0]])["net_input"])
 
 
-def test_without_a_compiler_the_option_says_so(monkeypatch, tmp_path):
+def test_missing_compiler_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ResMLPError, match=r"--compile-layers requires a C\+\+ compiler"):

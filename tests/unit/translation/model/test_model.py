@@ -1,4 +1,4 @@
-"""The laws of the encoder and decoder: batches, padding, causality, steps, folding, gradients."""
+"""Encoder and decoder: batch and padding invariance, causality, steps, folding, gradients."""
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_step_is_close_to_sequence_in_bfloat16():
     state = decoder.start(memory, torch.arange(2))
     for step in range(11):
         logits, _ = decoder.step(targets[:, step], state)
-        # bfloat16 has 8 bits of mantissa: roundings of 1/256 add up over three layers of three sublayers
+        # bfloat16 has 8 bits of mantissa: rounding errors of 1/256 accumulate over three layers of three sublayers
         assert (logits.float() - whole[:, step]).abs().max() < 0.04 * whole.std()
         state.reorder(torch.arange(2))
 
@@ -141,7 +141,7 @@ def test_every_parameter_gets_a_gradient(changes):
     logits.square().sum().backward()
     for module in (encoder, decoder):
         for name, parameter in module.named_parameters():
-            if not name.endswith("k_proj.bias"):  # adds the same to every score of a query, which softmax ignores
+            if not name.endswith("k_proj.bias"):  # adds a constant to the scores of a query; softmax is invariant to it
                 assert parameter.grad is not None, name
                 assert parameter.grad.abs().sum() > 0, name
 
@@ -157,7 +157,7 @@ def test_layer_scale_zero_leaves_the_embeddings():
     assert torch.equal(decoder(tokens, memory)[0], embedded)
 
 
-def test_attention_refers_to_the_positions_of_the_padded_source():
+def test_attention_indexes_the_padded_source():
     encoder, decoder = make_model()
     rows = sentences([3, 7])
     targets = pad(sentences([5, 5]))
@@ -169,7 +169,7 @@ def test_attention_refers_to_the_positions_of_the_padded_source():
     torch.testing.assert_close(left[1], right[1], **CLOSE)
 
 
-def test_length_beyond_the_positions_is_refused():
+def test_too_long_sequence_is_refused():
     encoder, decoder = make_model(max_len=5)
     with pytest.raises(ResMLPError, match="a sentence of 6 tokens is longer than the 5 positions"):
         encode(encoder, sentences([6]))

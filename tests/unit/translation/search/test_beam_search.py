@@ -1,6 +1,7 @@
 """Our search returns the hypotheses of fairseq's search, for every option."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from resmlp_mt.translation.search.beam_search import BeamSearch, Source
 from resmlp_mt.translation.search.settings import SearchSettings
 
 LENGTHS = [7, 3, 11, 2, 5]
-GRID = {
+GRID: dict[str, dict[str, Any]] = {
     "greedy": {"beam_size": 1},
     "beam": {"beam_size": 5},
     "wide beam": {"beam_size": 13},
@@ -41,7 +42,7 @@ def sources_of(lengths=LENGTHS, seed=5) -> list[Source]:
 
 
 def search(models, settings, sources):
-    return BeamSearch([ours(model) for model in models], settings).search(sources)
+    return BeamSearch([ours(model) for model in models], settings).search(sources)  # type: ignore[misc]  # step takes a DecoderState
 
 
 def assert_same(hypotheses, expected):
@@ -61,7 +62,7 @@ def test_equals_fairseq(name, seed):
     assert_same(search([model], settings, sources_of()), fairseq_search([model], task, settings, sources_of()))
 
 
-def test_nbest_is_the_head_of_all_hypotheses():
+def test_nbest_are_the_first_of_all_hypotheses():
     model, _ = make_fairseq_model()
     everything = search([model], SearchSettings(beam_size=5, nbest=5), sources_of())
     assert_same(
@@ -99,14 +100,14 @@ def test_prefixes_equal_fairseq(min_len):
         assert_same([hypotheses[number]], fairseq_search([model], task, settings, [source]))
 
 
-def test_prefix_is_cut_at_the_maximum_length():
+def test_prefix_is_truncated_at_maximum_length():
     model, task = make_fairseq_model()
     settings = with_all(SearchSettings(max_len_b=3))
     sources = [Source(s.tokens, (8, 9, 10, 11, 12)) for s in sources_of([5])]
     assert_same(search([model], settings, sources), fairseq_search([model], task, settings, sources))
 
 
-CONSTRAINTS = {
+CONSTRAINTS: dict[str, list[Any]] = {
     "one token": [[(9,)], [], [(22,)], [(4,)], [(30,)]],
     "phrases": [[(9, 10)], [(5, 6, 7), (8,)], [(22, 21), (11, 12)], [], [(30,), (29,)]],
     "shared tokens": [[(9, 10), (9, 11)], [(9, 9)], [(12, 12, 13), (12, 12)], [(7,), (7,)], [(8, 9), (8, 9)]],
@@ -131,7 +132,7 @@ def test_constraints_equal_fairseq(name, order, seed):
             assert all(" ".join(map(str, constraint)) in text for constraint in source.constraints)
 
 
-def test_constraints_beyond_the_maximum_length_still_translate():
+def test_constraints_longer_than_maximum_length():
     model, _ = make_fairseq_model()
     sources = [Source(s.tokens, constraints=[(5, 6, 7, 8, 9)]) for s in sources_of([5, 3])]
     hypotheses = search([model], SearchSettings(max_len_b=3), sources)
@@ -172,7 +173,7 @@ def test_no_repeated_unigram():
         assert all(len(set(h.tokens)) == len(h.tokens) for h in of_sentence)
 
 
-def test_masking_everything_still_translates():
+def test_search_ends_when_all_tokens_are_masked():
     model, _ = make_fairseq_model(vocab_size=7)
     settings = SearchSettings(beam_size=2, no_repeat_ngram=1, min_len=30)
     sources = [Source([4, 5, 2]), Source([6, 2])]
@@ -227,7 +228,7 @@ def test_invalid_options_are_refused(changes, message):
         SearchSettings(**changes)
 
 
-def test_rows_grow_up_to_most_rows():
+def test_decoder_state_grows_to_beam_size():
     model, _ = make_fairseq_model()
     decoder = model.decoder.core
     tokens = pad(sentences([5, 3]))

@@ -1,4 +1,4 @@
-"""Beam search equals exhaustive search where the beam holds everything."""
+"""Beam search equals exhaustive search if the beam holds all hypotheses."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ class TableModel:
     def __init__(self, seed: int, tokens: tuple[int, ...]) -> None:
         self.seed, self.tokens = seed, tokens
 
-    def start(self, source, padding_mask, beam_size):
+    def start(self, source, padding_mask, beam_size):  # noqa: ARG002 - the step model's protocol
         rows = [row[~mask].tolist() for row, mask in zip(source, padding_mask, strict=True)]
         return TableState([(tuple(row), ()) for row in rows])
 
@@ -96,7 +96,7 @@ def test_full_beam_equals_exhaustive_search(
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), prefix=st.lists(st.sampled_from([4, 5]), max_size=3))
-def test_prefix_gives_the_best_with_that_prefix(seed, prefix):
+def test_prefix_search_equals_exhaustive_search(seed, prefix):
     model = TableModel(seed, (4, 5))
     options = SearchSettings(beam_size=39, max_len_b=4, length_penalty=0.0)
     source = Source([9, END], prefix=prefix)
@@ -108,7 +108,7 @@ def test_prefix_gives_the_best_with_that_prefix(seed, prefix):
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), order=st.sampled_from(["ordered", "unordered"]))
-def test_constraints_give_the_best_that_satisfies_them(seed, order):
+def test_constrained_search_equals_exhaustive_search(seed, order):
     model = TableModel(seed, (4, 5))
     options = SearchSettings(beam_size=39, max_len_b=4, length_penalty=0.0, constraint_order=order)
     (hypotheses,) = BeamSearch([model], options).search([Source([9, END], constraints=[(5,), (4,)])])

@@ -1,4 +1,4 @@
-"""Selectors and logits processors: laws of one step, without a model."""
+"""Selectors and logits processors: one step, without a model."""
 
 import math
 
@@ -67,7 +67,7 @@ def test_candidates_are_continuations(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_finished_neighbours_change_nothing(kind):
+def test_finished_sentences_do_not_affect_others(kind):
     whole, pruned = make_selector(kind), make_selector(kind)
     scores = take_first_step(whole)
     take_first_step(pruned)
@@ -83,13 +83,13 @@ def test_finished_neighbours_change_nothing(kind):
         whole.reorder(chosen, range(SENTENCES))
 
 
-def test_constraints_with_another_kind_of_search_are_refused():
+def test_constraints_with_sampling_are_refused():
     settings = SearchSettings(beam_size=BEAMS, sampling=True)
     with pytest.raises(ResMLPError, match="cannot be combined with sampling; leave one of them out"):
         build_selector(settings, BEAMS, [[(5,)]], [0], END, CPU)
 
 
-def test_missing_constraints_mask_the_end_until_the_limit():
+def test_unmet_constraints_mask_eos_before_the_limit():
     for at_limit, ends in (((), False), ((0,), True)):
         log_probs = random_log_probs(1)[:1]
         make_selector("constraints").select(log_probs, torch.zeros(1, 1), SearchStep(0, [0], at_limit))
@@ -99,12 +99,12 @@ def test_missing_constraints_mask_the_end_until_the_limit():
 @given(seed=st.integers(0, 10_000), width=st.sampled_from([7, 640, 641, 1_999]), count=st.integers(1, 7))
 def test_topk_of_rows_equals_topk(seed, width, count):
     values = torch.rand(3, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    for found, expected in zip(topk_of_rows(values, count), values.topk(count, dim=1), strict=True):
-        assert torch.equal(found, expected)
+    for result, expected in zip(topk_of_rows(values, count), values.topk(count, dim=1), strict=True):
+        assert torch.equal(result, expected)
 
 
 def process(settings: SearchSettings, step: SearchStep, tokens: torch.Tensor | None = None, prefixes=((), ())):
-    """Which tokens are left to two sentences of three beams, (2, 3, vocab_size)."""
+    """Log-probabilities after processing, for two sentences of three beams: (2, 3, vocab_size)."""
     log_probs = torch.zeros(2, 3, VOCAB_SIZE)
     if tokens is None:
         tokens = torch.full((2, 3, step.index + 1), END)
@@ -129,7 +129,7 @@ def test_min_and_max_length():
     assert (log_probs[..., END] == 0).all()
 
 
-def test_a_prefix_stays_with_its_sentence_and_gives_way_to_the_limit():
+def test_prefix_is_forced_before_the_limit():
     settings, prefixes = SearchSettings(min_len=0), [(9, 8, 7), (), (5,), (6, 4)]
     log_probs = process(settings, SearchStep(0, [3, 1]), prefixes=prefixes)
     assert [(beam == 0).nonzero().flatten().tolist() for beam in log_probs[0]] == [[6]] * 3
@@ -139,7 +139,7 @@ def test_a_prefix_stays_with_its_sentence_and_gives_way_to_the_limit():
     assert [(beam == 0).nonzero().flatten().tolist() for beam in log_probs[1]] == [[END]] * 3
 
 
-def test_no_ngram_occurs_twice():
+def test_no_repeated_ngram():
     tokens = torch.tensor([[END, 7, 8, 7], [END, 7, 7, 7], [END, END, 5, END]]).expand(2, 3, 4)
     log_probs = process(SearchSettings(no_repeat_ngram=2), SearchStep(3, [0, 1]), tokens)
     masked = [set((beam == -math.inf).nonzero().flatten().tolist()) - {PADDING} for beam in log_probs[0]]

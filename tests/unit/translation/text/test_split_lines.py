@@ -1,4 +1,4 @@
-"""Splitting, joining and reading lose nothing, whatever the text."""
+"""Splitting, joining and reading lose no text."""
 
 import gzip
 import io
@@ -16,18 +16,18 @@ TEXT = st.one_of(st.text(MARKS, max_size=60), st.text(max_size=60))
 
 
 @given(TEXT, st.integers(1, 9))
-def test_pieces_of_a_text_fit_and_give_it_back(text, most):
+def test_pieces_fit_and_concatenate_to_the_text(text, most):
     pieces = split_to_fit(text, lambda piece: len(piece) <= most)
     assert "".join(pieces) == text
     assert all(0 < len(piece) <= most for piece in pieces if text)
 
 
 @given(TEXT)
-def test_a_text_that_fits_is_left_as_it_is(text):
-    assert split_to_fit(text, lambda piece: True) == [text]
+def test_short_text_is_not_split(text):
+    assert split_to_fit(text, lambda _piece: True) == [text]
 
 
-def test_long_text_is_split_at_sentence_ends_then_clauses_then_spaces():
+def test_split_at_sentences_then_clauses_then_spaces():
     def fits(piece):
         return len(piece.split()) <= 4
 
@@ -50,7 +50,7 @@ def test_east_asian_text_is_split_without_spaces():
     ]
 
 
-def test_translations_are_joined_by_what_the_language_has_between_sentences():
+def test_translations_are_joined_with_the_sentence_separator():
     assert join_translations(["A. ", "B."], ["X.", "Y."], " ") == "X. Y."
     assert join_translations(["A. ", "B."], ["X.", "Y."], "") == "X.Y."
     assert join_translations(["abc", "def"], ["xyz", "uvw"], " ") == "xyzuvw"
@@ -60,28 +60,28 @@ def test_translations_are_joined_by_what_the_language_has_between_sentences():
 @given(
     st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=12), st.booleans(), st.data()
 )
-def test_every_line_feed_ends_a_line_and_nothing_else_does(lines, ends_in_line_feed, data):
+def test_only_line_feeds_end_lines(lines, ends_in_line_feed, data):
     content = b"\n".join(lines) + b"\n" * (ends_in_line_feed and bool(lines))
     expected = content.split(b"\n")[:-1] if content.endswith(b"\n") or not content else content.split(b"\n")
-    reader = LineReader(io.BufferedReader(io.BytesIO(content), buffer_size=3), "it", say=lambda said: None)
-    found = []
+    reader = LineReader(io.BufferedReader(io.BytesIO(content), buffer_size=3), "it", say=lambda _message: None)
+    lines_read = []
     while window := reader.read_window(data.draw(st.integers(1, 4)), wait=data.draw(st.booleans())):
-        found += window
+        lines_read += window
     decoded = [line.decode("utf-8", "replace") for line in expected]
-    assert found == [line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(decoded)]
+    assert lines_read == [line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(decoded)]
     assert reader.lines == len(expected)
 
 
-def test_a_line_that_is_not_utf8_is_named_or_an_error():
-    said = []
-    reader = LineReader(io.BytesIO(b"a\n\xff\xfeb\n"), "it", say=said.append)
+def test_invalid_utf8_is_reported_or_refused():
+    messages: list[str] = []
+    reader = LineReader(io.BytesIO(b"a\n\xff\xfeb\n"), "it", say=messages.append)
     assert reader.read_window(9) == ["a", "\ufffd\ufffdb"]
-    assert said == ["line 2 of it is not UTF-8 (byte 0xff): invalid bytes were replaced"]
+    assert messages == ["line 2 of it is not UTF-8 (byte 0xff): invalid bytes were replaced"]
     with pytest.raises(ResMLPError, match=r"line 2 of it is not UTF-8 \(byte 0xff\)"):
         LineReader(io.BytesIO(b"a\n\xff\n"), "it", errors="error").read_window(9)
 
 
-def test_packed_files_are_read_and_damaged_ones_refused(tmp_path):
+def test_gzip_is_read_and_damaged_files_are_refused(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(b"one\rline\nand two\x00\n\nlast"))
     assert read_lines(path) == ["one\rline", "and two\x00", "", "last"]
@@ -92,7 +92,7 @@ def test_packed_files_are_read_and_damaged_ones_refused(tmp_path):
         open_input(tmp_path / "missing")
 
 
-def test_a_window_of_long_lines_stays_small():
+def test_window_size_is_bounded():
     reader = LineReader(io.BytesIO(b"x" * 3_000_000 + b"\n" + b"y" * 3_000_000 + b"\n" + b"z\n"), "it")
     assert [len(line) for line in reader.read_window(2048)] == [3_000_000, 3_000_000]
     assert reader.read_window(2048) == ["z"]

@@ -1,4 +1,4 @@
-"""The tokenizer: preparing data, training and translating give a sentence the same tokens."""
+"""The tokenizer gives a sentence the same tokens in data preparation, training and translation."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def tokenizer():
     return Tokenizer.from_model(data_folder() / "spm.model", TextSettings(), "en")
 
 
-def test_arrays_hold_the_tokens_of_the_lists(tokenizer, sentences):
+def test_encode_prepared_equals_encode(tokenizer, sentences):
     text = tokenizer.encode_prepared([tokenizer.prepare(sentence) for sentence in sentences])
     lists = [part.tolist() for part in np.split(text.tokens, np.cumsum(text.sizes)[:-1])]
     assert lists == tokenizer.encode(sentences)
     assert [len(pieces) + 1 for pieces in text.pieces] == text.sizes.tolist()
 
 
-def test_the_order_of_the_dictionary_decides_the_tokens_alone(tokenizer, sentences):
+def test_pieces_are_independent_of_dictionary_order(tokenizer, sentences):
     data = data_folder()
     symbols = read_dictionary(data / "dict.src.txt")
     of_dictionary = Tokenizer((data / "spm.model").read_bytes(), symbols, TextSettings(), "en")
@@ -36,30 +36,30 @@ def test_the_order_of_the_dictionary_decides_the_tokens_alone(tokenizer, sentenc
     assert set(symbols) <= set(tokenizer.symbols)
 
 
-def test_known_sentences_are_decoded_as_they_were(tokenizer, sentences):
+def test_decode_inverts_encode(tokenizer, sentences):
     for sentence in sentences[:-1]:
         assert tokenizer.decode(tokenizer.encode([sentence])[0]) == sentence
 
 
-def test_a_loss_is_noticed(tokenizer, sentences):
+def test_lossy_encoding_is_detected(tokenizer, sentences):
     text = tokenizer.encode_prepared(sentences[:2])
     assert not tokenizer.is_lossy(sentences[0], text.pieces[0])
     assert tokenizer.is_lossy(sentences[0], text.pieces[1])
 
 
-def test_a_dictionary_survives_a_round_trip(tmp_path):
+def test_dictionary_round_trip(tmp_path):
     write_dictionary(tmp_path / "dict.en.txt", ["a", "b c"], [3, 0])
     assert read_dictionary(tmp_path / "dict.en.txt") == [*SPECIAL_TOKEN_NAMES, "a", "b c"]
 
 
 @pytest.mark.parametrize("content", ["a\n", "a x\n", " 3\n"])
-def test_a_file_that_is_no_dictionary_is_one_line(tmp_path, content):
+def test_invalid_dictionary_is_refused(tmp_path, content):
     path = tmp_path / "dict.en.txt"
     path.write_text(f"b 1\n{content}")
     with pytest.raises(ResMLPError, match="is not a fairseq dictionary: line 2 does not have the form SYMBOL COUNT"):
         read_dictionary(path)
 
 
-def test_a_model_of_another_vocabulary_is_refused():
+def test_vocabulary_mismatch_is_refused():
     with pytest.raises(ResMLPError, match="have no piece in common; use the model"):
         Tokenizer((data_folder() / "spm.model").read_bytes(), [*SPECIAL_TOKEN_NAMES, "other"], TextSettings(), "en")

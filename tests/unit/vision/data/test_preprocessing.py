@@ -1,4 +1,4 @@
-"""Pictures become tensors in the paper's way."""
+"""Preprocessing of images as in the paper."""
 
 import math
 
@@ -14,59 +14,59 @@ from resmlp_mt.vision.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Pre
 PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 
 
-def picture(height, width, seed=1):
+def random_image(height, width, seed=1):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def test_evaluation_sees_the_middle_nine_tenths():
-    # 97 / 0.97 = 100: the picture is not resized, so that the crop's pixels are its own
-    pixels = np.asarray(picture(100, 130))
-    images = Preprocessing(97, crop=0.97, **PLAIN).evaluation_transform()(picture(100, 130))
+def test_evaluation_uses_the_centre_crop():
+    # 97 / 0.97 = 100: the image is not resized, so the crop keeps its pixels
+    pixels = np.asarray(random_image(100, 130))
+    images = Preprocessing(97, crop=0.97, **PLAIN).evaluation_transform()(random_image(100, 130))
     expected = pixels[2:99, 16:113]  # round((100 - 97) / 2) = 2, round((130 - 97) / 2) = 16
     np.testing.assert_allclose(images.numpy(), expected.transpose(2, 0, 1) / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(31, 47), (301, 203), (1, 1), (2, 199)])
-def test_every_picture_gets_the_same_size(size):
-    assert Preprocessing(29).evaluation_transform()(picture(*size)).shape == (3, 29, 29)
+def test_output_size_is_fixed(size):
+    assert Preprocessing(29).evaluation_transform()(random_image(*size)).shape == (3, 29, 29)
     with seeded_generators(1):
-        assert Preprocessing(29).training_transform(Augmentation())(picture(*size)).shape == (3, 29, 29)
+        assert Preprocessing(29).training_transform(Augmentation())(random_image(*size)).shape == (3, 29, 29)
 
 
-def test_the_shorter_side_is_resized_to_the_size_divided_by_the_crop():
-    # a white stripe as wide as what the crop leaves over vanishes: floor(90 / 0.9) = 100, so 5 of 100 on each side
+def test_shorter_side_is_resized_to_size_over_crop():
+    # white stripes within the cropped-off margin vanish: floor(90 / 0.9) = 100, so 5 of 100 on each side
     pixels = np.zeros((200, 200, 3), dtype=np.uint8)
     pixels[:8] = pixels[-8:] = 255
-    seen = Preprocessing(90, crop=0.9, interpolation="nearest", **PLAIN).evaluation_transform()
-    assert seen(Image.fromarray(pixels)).max() == 0
+    transform = Preprocessing(90, crop=0.9, interpolation="nearest", **PLAIN).evaluation_transform()
+    assert transform(Image.fromarray(pixels)).max() == 0
     pixels[:12] = 255
-    assert seen(Image.fromarray(pixels)).max() == 1
+    assert transform(Image.fromarray(pixels)).max() == 1
 
 
-def test_a_picture_of_the_mean_becomes_zero_and_one_deviation_above_becomes_one():
+def test_normalisation_by_mean_and_std():
     for shift in (0, 1):
         colour = tuple(round(255 * (m + shift * s)) for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))
         images = Preprocessing(17).evaluation_transform()(Image.new("RGB", (23, 19), colour))
         torch.testing.assert_close(images, torch.full((3, 17, 17), float(shift)), atol=0.01, rtol=0)
 
 
-def test_grey_and_colour_pictures_meet_either_number_of_channels():
+def test_grey_and_rgb_images_fit_any_channel_count():
     for mode in ("L", "RGB"):
-        image = picture(20, 20).convert(mode)
+        image = random_image(20, 20).convert(mode)
         assert Preprocessing(13).evaluation_transform()(image).shape[0] == 3
         assert Preprocessing(13).with_channels(1).evaluation_transform()(image).shape[0] == 1
 
 
-def test_changing_the_channels_there_and_back_keeps_the_average():
+def test_with_channels_keeps_the_average():
     there = Preprocessing(13).with_channels(1)
-    assert there.mean == (pytest.approx(sum(IMAGENET_MEAN) / 3),)
+    assert there.mean == (pytest.approx(sum(IMAGENET_MEAN) / 3),)  # type: ignore[comparison-overlap]  # pytest.approx
     back = there.with_channels(3)
     assert back.mean == pytest.approx((there.mean[0],) * 3)
     assert there.with_channels(1) is there
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"image_size": 0}, "image size must be a whole number from 1"),
         ({"channels": 2}, "channels must be 1"),
@@ -80,14 +80,14 @@ def test_changing_the_channels_there_and_back_keeps_the_average():
         ({"std": (0.1, 0.1, 0.0)}, "std must be above 0"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(settings, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_invalid_settings_are_refused(settings, message):
+    with pytest.raises(ResMLPError, match=message):
         Preprocessing(**settings)
 
 
-def test_training_without_any_change_only_resizes():
+def test_training_without_augmentation_equals_evaluation():
     still = Augmentation(flip=0.0, crop_scale=1.0)
-    image = picture(21, 21)
+    image = random_image(21, 21)
     with seeded_generators(3):
         trained = Preprocessing(21, crop=1.0).training_transform(still)(image)
     torch.testing.assert_close(trained, Preprocessing(21, crop=1.0).evaluation_transform()(image))
@@ -104,10 +104,10 @@ def test_random_erasing_fills_a_rectangle():
     assert (erased != 0).all(dim=0).sum() == area
 
 
-def test_randaugment_survives_every_strength_of_posterising():
-    # at full strength timm asks to keep no bit at all, which Pillow refuses
+def test_randaugment_at_full_posterize_strength():
+    # at full strength timm requests 0 bits, which Pillow refuses
     strong = Preprocessing(16).training_transform(Augmentation(rand_augment="rand-m10-n15-inc1"))
-    image = picture(16, 16)
+    image = random_image(16, 16)
     for number in range(40):
         with seeded_generators(number):
             assert torch.isfinite(strong(image)).all()

@@ -1,4 +1,4 @@
-"""The weighted k-NN: equal to the formula worked out directly, however the work is cut into blocks."""
+"""Weighted k-NN equals brute force for every block size."""
 
 import math
 
@@ -29,24 +29,24 @@ def brute_force(query: list[float], bank: list[list[float]], labels: list[int], 
     return votes.index(max(votes))
 
 
-def test_the_classes_are_those_of_the_formula_worked_out_in_plain_python(features):
+def test_classes_equal_brute_force(features):
     queries, bank, labels = features
-    found = classify(queries, bank, labels, CLASSES, (1, K, BANK))
-    for k, classes in found.items():
+    result = classify(queries, bank, labels, CLASSES, (1, K, BANK))
+    for k, classes in result.items():
         expected = [brute_force(query, bank.tolist(), labels.tolist(), k) for query in queries.tolist()]
         assert classes.tolist() == expected, k
 
 
 @pytest.mark.parametrize(("query_block", "bank_block"), [(1, 1), (3, 2), (13, 53), (5, 17), (100, 1000)])
-def test_blocks_of_any_size_find_the_same_neighbours(features, query_block, bank_block):
+def test_block_size_invariance(features, query_block, bank_block):
     queries, bank, _ = features
-    similarities, places = nearest(queries, bank, K, query_block, bank_block)
+    similarities, indices = nearest(queries, bank, K, query_block, bank_block)
     expected, order = torch.nn.functional.cosine_similarity(queries[:, None], bank, dim=2).topk(K, dim=1)
-    assert torch.equal(places, order)
+    assert torch.equal(indices, order)
     assert torch.allclose(similarities, expected, atol=1e-6)
 
 
-def test_the_length_of_a_feature_does_not_matter(features):
+def test_feature_norm_invariance(features):
     queries, bank, labels = features
     lengths = torch.rand(BANK, 1) * 10 + 0.1
     assert torch.equal(
@@ -54,7 +54,7 @@ def test_the_length_of_a_feature_does_not_matter(features):
     )
 
 
-def test_near_neighbours_outweigh_many_far_ones():
+def test_votes_are_weighted_by_similarity():
     # exp(1 / 0.07) against twice exp(0.9 / 0.07): 1 > 2 exp(-0.1 / 0.07) = 0.48
     similarities, labels = torch.tensor([[1.0, 0.9, 0.9]]), torch.tensor([[2, 0, 0]])
     shares = vote(similarities, labels, 3)
@@ -62,7 +62,7 @@ def test_near_neighbours_outweigh_many_far_ones():
     assert torch.allclose(shares, torch.tensor([[weight / (1 + weight), 0.0, 1 / (1 + weight)]]))
 
 
-def test_more_neighbours_than_features_are_refused_in_one_line(features):
+def test_k_larger_than_the_bank_is_refused(features):
     queries, bank, labels = features
     with pytest.raises(
         ResMLPError, match=f"k must be between 1 and the {BANK} features in the bank, but is {BANK + 1}"

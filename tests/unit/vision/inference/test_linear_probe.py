@@ -1,4 +1,4 @@
-"""The linear probe: learns what a line can part, chooses its rate on held-out features, changes no backbone."""
+"""The linear probe: separable features, choice of the learning rate, unchanged backbone."""
 
 import pytest
 import torch
@@ -14,32 +14,32 @@ from resmlp_mt.vision.inference.linear_probe import ProbeSettings, train_probe
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-PICTURES, DIM, CLASSES = 211, 7, 3
+IMAGES, DIM, CLASSES = 211, 7, 3
 QUICK = ProbeSettings(epochs=20, batch_size=32)
 
 
 def separable(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Features in which each class has its own mean, on scales a thousand times apart, and labels."""
     generator = torch.Generator().manual_seed(seed)
-    targets = torch.arange(PICTURES) % CLASSES
-    features = torch.randn(1, PICTURES, DIM, generator=generator) * 0.1
+    targets = torch.arange(IMAGES) % CLASSES
+    features = torch.randn(1, IMAGES, DIM, generator=generator) * 0.1
     features[0, :, :CLASSES] += torch.nn.functional.one_hot(targets, CLASSES)
     return features * torch.logspace(-1, 2, DIM) + 5.0, targets
 
 
-def test_it_learns_what_a_line_can_part_whatever_the_features_scales_are():
+def test_separable_features_are_learned_at_any_scale():
     views, targets = separable()
     probe = train_probe(views, targets, CLASSES, QUICK)
     assert probe.head(views[0]).argmax(1).eq(targets).float().mean() > 0.99
 
 
-def test_it_cannot_learn_labels_that_have_nothing_to_do_with_the_features():
+def test_random_labels_are_not_learned():
     views, targets = separable()
-    shuffled = targets[torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))]
+    shuffled = targets[torch.randperm(IMAGES, generator=torch.Generator().manual_seed(1))]
     assert train_probe(views, shuffled, CLASSES, QUICK).held_out_accuracy < 0.6
 
 
-def test_the_same_seed_gives_the_same_layer_and_the_generators_are_left_alone():
+def test_same_seed_gives_the_same_probe():
     views, targets = separable()
     before = torch.get_rng_state()
     first, second = (train_probe(views, targets, CLASSES, QUICK) for _ in range(2))
@@ -47,14 +47,14 @@ def test_the_same_seed_gives_the_same_layer_and_the_generators_are_left_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_rate_is_chosen_among_those_given_and_a_hopeless_one_is_not():
+def test_best_learning_rate_is_chosen():
     views, targets = separable()
     chosen = train_probe(views, targets, CLASSES, ProbeSettings(epochs=5, batch_size=32, rates=(1e-7, 0.1)))
     assert chosen.rate == 0.1
     assert train_probe(views, targets, CLASSES, ProbeSettings(rates=(0.03,), epochs=1)).held_out_accuracy is None
 
 
-def test_every_view_is_trained_on():
+def test_all_views_are_used():
     views, targets = separable()
     settings = ProbeSettings(epochs=2, batch_size=32, rates=(0.1,))
     other = torch.cat((views, -views))
@@ -62,7 +62,7 @@ def test_every_view_is_trained_on():
     assert not torch.allclose(alone, both)
 
 
-def test_too_few_pictures_to_hold_some_out_are_refused():
+def test_too_few_images_are_refused():
     with pytest.raises(ResMLPError, match="requires at least 10 training images"):
         train_probe(torch.randn(1, 7, DIM), torch.zeros(7, dtype=torch.long), CLASSES, QUICK)
 
@@ -73,7 +73,7 @@ def classifier():
     return ClassifierModel(ClassifierConfig(8, 2, 1, dim=11, depth=2, num_classes=10, norm="batchnorm", drop_path=0.5))
 
 
-def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(classifier):
+def test_backbone_and_its_mode_are_unchanged(classifier):
     digits = load_dataset("digits", ".", "valid")
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     classifier.train()
@@ -84,7 +84,7 @@ def test_features_leave_the_backbone_as_it_was_bit_for_bit_and_in_its_mode(class
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
-def test_every_picture_gives_its_own_features_in_order_whatever_the_batch(classifier):
+def test_batch_invariance_of_features(classifier):
     digits = load_dataset("digits", ".", "valid")
     transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).evaluation_transform()
     whole = extract_features(classifier, digits, transform, batch_size=19, indices=range(53))
@@ -94,7 +94,7 @@ def test_every_picture_gives_its_own_features_in_order_whatever_the_batch(classi
     assert torch.allclose(one.vectors[0], whole.vectors[52], atol=1e-6)
 
 
-def test_views_are_drawn_from_their_seed_whatever_the_batch(classifier):
+def test_views_depend_on_the_seed_not_the_batch(classifier):
     digits = load_dataset("digits", ".", "valid")
     transform = Preprocessing(8, 1, (0.3,), (0.4,), 1.0).training_transform(Augmentation())
     draws = [(5, 1), (2, 1), (5, 2)]
@@ -106,7 +106,7 @@ def test_views_are_drawn_from_their_seed_whatever_the_batch(classifier):
     assert not torch.allclose(first, other, atol=1e-3)
 
 
-def test_a_picture_that_cannot_be_read_is_named_or_left_out(classifier, tmp_path):
+def test_corrupt_image_is_named_or_skipped(classifier, tmp_path):
     for name in ("a", "b", "c"):
         Image.new("L", (8, 8), ord(name)).save(tmp_path / f"{name}.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
@@ -119,7 +119,7 @@ def test_a_picture_that_cannot_be_read_is_named_or_left_out(classifier, tmp_path
     assert len(kept.vectors) == 2
 
 
-def test_of_several_labels_any_counts_as_right():
+def test_any_of_several_labels_is_correct():
     features = Features(torch.zeros(3, 2), [(1, 4), 2, (0,)])
     assert features.count_correct(torch.tensor([4, 2, 1])) == 2
     assert features.targets().tolist() == [1, 2, 0]

@@ -1,4 +1,4 @@
-"""The registered image architectures: the paper's sizes, worked out by formula."""
+"""Parameter counts of the registered image architectures, against a formula and the paper."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ PAPER = {
     "resmlp_s24_class_mlp": 32.4,
     "resmlp_s36_class_mlp": 47.1,
 }
-# arXiv:2105.03404, table 4: S12 with something else in the place of the mixing matrix
+# arXiv:2105.03404, table 4: S12 with another layer instead of the mixing matrix
 ABLATIONS = {"none": 14.9, "mlp": 18.6, "conv": 30.8, "depthwise": 14.9, "separable": 16.7}
 
 
@@ -30,7 +30,7 @@ def count(settings: ClassifierConfig) -> int:
 
 
 def expected(settings: ClassifierConfig) -> int:
-    """By hand: a linear layer from m to n has m * n + n, an Affine in front of a sublayer 2 * d, LayerScale d."""
+    """By formula: m * n + n for a linear layer from m to n, 2 * d for an Affine before a sublayer, d for LayerScale."""
 
     def linear(inputs, outputs):
         return inputs * outputs + outputs
@@ -45,17 +45,17 @@ def expected(settings: ClassifierConfig) -> int:
 
 
 @pytest.mark.parametrize("name", VISION_ARCHITECTURES)
-def test_parameters_are_as_many_as_the_formula_says(name):
+def test_parameter_count_equals_formula(name):
     settings = ClassifierConfig(**VISION_ARCHITECTURES[name])
     assert count(settings) == expected(settings)
 
 
 @pytest.mark.parametrize(("name", "millions"), PAPER.items())
-def test_parameters_are_as_many_as_the_paper_says(name, millions):
+def test_parameter_count_equals_paper(name, millions):
     assert round(count(ClassifierConfig(**VISION_ARCHITECTURES[name])) / 1e6, 1) == millions
 
 
-def test_s12_has_the_parameters_that_deit_and_timm_agree_on():
+def test_s12_parameter_count_equals_deit_and_timm():
     # Patches 3 * 16 * 16 * 384 + 384 = 295,296; each layer 196 * 196 + 196 + 1,181,568 + 6 * 384 = 1,222,484;
     # last Affine 768; head 384 * 1000 + 1000 = 385,000.
     assert 295_296 + 12 * 1_222_484 + 768 + 385_000 == 15_350_872
@@ -63,12 +63,12 @@ def test_s12_has_the_parameters_that_deit_and_timm_agree_on():
 
 
 @pytest.mark.parametrize(("mixing", "millions"), ABLATIONS.items())
-def test_parameters_of_the_ablations_are_as_many_as_the_paper_says(mixing, millions):
+def test_ablation_parameter_count_equals_paper(mixing, millions):
     assert round(count(ClassifierConfig(mixing=mixing)) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize("name", VISION_ARCHITECTURES)
-def test_layer_scale_starts_by_depth_as_the_authors_have_it(name):
+def test_layer_scale_init_by_depth(name):
     settings = ClassifierConfig(**VISION_ARCHITECTURES[name])
     by_depth = {4: 0.1, 12: 0.1, 24: 1e-5, 36: 1e-6}
     assert settings.layer_scale == (1e-6 if settings.dim == 768 else by_depth[settings.depth])

@@ -1,4 +1,4 @@
-"""The laws of the classifier: what it computes, what each setting changes, and that folding changes nothing."""
+"""The classifier: equations, settings, folding, batch invariance, other image sizes."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import POOLINGS, ClassifierConfig
 
 
-def test_the_classifier_is_the_papers_equations_written_out():
+def test_classifier_equals_the_papers_equations():
     model = toy_classifier(post_bias=True)
     images = toy_images(model.settings)
     convolution = model.patch_embed.proj.weight.view(11, 2, 3, 3)
@@ -35,7 +35,7 @@ def test_the_classifier_is_the_papers_equations_written_out():
 @pytest.mark.parametrize("norm", IMAGE_NORMS)
 @pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_folding_changes_no_output(norm, mixing, pooling):
+def test_folded_equals_unfolded(norm, mixing, pooling):
     model = toy_classifier(norm=norm, mixing=mixing, pooling=pooling)
     images = toy_images(model.settings)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def test_folding_changes_no_output(norm, mixing, pooling):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_folding_changes_no_output_whatever_the_activation(activation):
+def test_folded_equals_unfolded_for_every_activation(activation):
     model = toy_classifier(activation=activation, post_bias=True)
     images = toy_images(model.settings)
     with torch.no_grad():
@@ -68,15 +68,15 @@ def test_every_parameter_gets_a_gradient(norm, mixing, pooling):
 
 @pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_an_images_logits_do_not_depend_on_its_batch(mixing, pooling):
+def test_batch_invariance(mixing, pooling):
     model = toy_classifier(mixing=mixing, pooling=pooling)
     images = toy_images(model.settings, batch=5)
     alone = torch.cat([model(image[None]) for image in images])
     torch.testing.assert_close(model(images), alone, atol=1e-5, rtol=1e-5)
 
 
-def test_only_the_mixing_carries_what_one_patch_holds_to_others():
-    """A change of one patch reaches: itself without mixing, its neighbours with a convolution, all with a matrix."""
+def test_receptive_field_of_mixing():
+    """A changed patch affects itself without mixing, its neighbours with a convolution, all patches with a matrix."""
     reached = {}
     for mixing in MIXINGS:
         model = toy_classifier(mixing=mixing, depth=1)
@@ -91,7 +91,8 @@ def test_only_the_mixing_carries_what_one_patch_holds_to_others():
     assert len(reached["linear"]) == len(reached["mlp"]) == 35
 
 
-def test_class_layers_update_the_class_embedding_alone_and_gather_every_patch():
+def test_class_layer_equals_equation():
+    """The layer updates the class embedding only; it mixes all patches and leaves them unchanged."""
     torch.manual_seed(1)
     layer = toy_classifier(pooling="class_mlp").class_layers[0]
     embedding, patches = torch.randn(1, 3, 11), torch.randn(35, 3, 11)
@@ -104,7 +105,7 @@ def test_class_layers_update_the_class_embedding_alone_and_gather_every_patch():
     assert layer.weight.shape == (36,)
 
 
-def test_layers_start_as_the_authors_have_them():
+def test_initialisation_equals_the_authors():
     torch.manual_seed(1)
     model = ClassifierModel(ClassifierConfig(image_size=64, dim=96, depth=2, num_classes=50, layer_scale=1e-5))
     for name, value in model.named_parameters():
@@ -116,20 +117,20 @@ def test_layers_start_as_the_authors_have_them():
             assert value.eq(0).all(), name
         elif not name.startswith("patch_embed"):
             assert 0.016 < value.std().item() < 0.022, name
-    bound = (3 * 16 * 16) ** -0.5  # torch's own start of a convolution, which deit leaves as it is
+    bound = (3 * 16 * 16) ** -0.5  # torch's default init of a convolution, which deit keeps
     assert 0.9 * bound < model.patch_embed.proj.weight.abs().max().item() <= bound
 
 
-def test_stochastic_depth_leaves_out_sublayers_for_single_images_in_training_only():
+def test_stochastic_depth_skips_sublayers_per_image():
     model = toy_classifier(drop_path=0.5, depth=1)
     images = toy_images(model.settings, batch=1).expand(29, -1, -1, -1)
     torch.testing.assert_close(model(images), model(images[:1]).expand(29, -1), atol=1e-5, rtol=1e-5)
     torch.manual_seed(1)
     distinct = model.train()(images).mul(1000).round().unique(dim=0)
-    assert len(distinct) == 4  # each of the two sublayers is left out or not
+    assert len(distinct) == 4  # each of the two sublayers is skipped or not
 
 
-def test_a_new_head_leaves_the_features_as_they_were():
+def test_new_head_keeps_the_features():
     model = toy_classifier()
     images = toy_images(model.settings)
     features = model.features(images)
@@ -142,13 +143,13 @@ def test_a_new_head_leaves_the_features_as_they_were():
     assert torch.equal(model(images), features)
 
 
-def test_an_affine_before_pooling_gives_the_mean_of_what_it_gives():
+def test_norm_is_applied_before_pooling():
     model = toy_classifier()
     images = toy_images(model.settings)
     torch.testing.assert_close(model.features(images), model.norm(model._patches(images)).mean(0))
 
 
-def test_mixing_matrices_are_those_of_the_layers_in_their_order_and_apart_from_gradients():
+def test_mixing_matrices_are_detached_and_in_layer_order():
     model = toy_classifier()
     matrices = model.mixing_matrices()
     assert [tuple(matrix.shape) for matrix in matrices] == [(35, 35)] * 2
@@ -158,19 +159,19 @@ def test_mixing_matrices_are_those_of_the_layers_in_their_order_and_apart_from_g
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ((3, 2, 15, 15), r"images of shape \(2, 15, 21\) \(channels, height, width\), not \(2, 15, 15\)"),
         ((3, 3, 15, 21), "resize"),
     ],
 )
-def test_images_of_another_size_are_refused(shape, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_wrong_image_shape_is_refused(shape, message):
+    with pytest.raises(ResMLPError, match=message):
         toy_classifier()(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"image_size": 225}, "image_size must be a multiple of patch_size 16, but is 225"),
         ({"image_size": 0}, "image_size must be"),
@@ -194,15 +195,15 @@ def test_images_of_another_size_are_refused(shape, said):
         ({"activation": "tanh"}, "gelu, relu, silu, hardswish"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_in_one_sentence(changes, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_invalid_settings_are_refused(changes, message):
+    with pytest.raises(ResMLPError, match=message):
         ClassifierConfig(**changes)
 
 
 @pytest.mark.parametrize("mixing", [kind for kind in MIXINGS if kind != "mlp"])
 @pytest.mark.parametrize("norm", ["affine", "batchnorm"])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_features_at_another_size_are_those_of_a_copy_made_for_it(mixing, norm, pooling):
+def test_features_at_any_size_equal_resized_model(mixing, norm, pooling):
     model = toy_classifier(mixing=mixing, norm=norm, pooling=pooling)
     copy = model.at_image_size((9, 24))
     images = toy_images(copy.settings)
@@ -213,7 +214,7 @@ def test_features_at_another_size_are_those_of_a_copy_made_for_it(mixing, norm, 
     assert copy.settings == replace(model.settings, image_size=(9, 24))
 
 
-def test_images_of_another_size_train_the_same_parameters():
+def test_images_of_another_size_train_all_parameters():
     model = toy_classifier(pooling="class_mlp", norm="batchnorm").train()
     statistics = model.norm.running_mean.clone()
     model.features_at_any_size(torch.randn(3, 2, 9, 12)).square().sum().backward()
@@ -222,6 +223,6 @@ def test_images_of_another_size_train_the_same_parameters():
     assert not torch.equal(model.norm.running_mean, statistics)
 
 
-def test_an_mlp_over_patches_is_tied_to_their_number():
+def test_token_mlp_cannot_change_image_size():
     with pytest.raises(ResMLPError, match="mixing mlp .* cannot change the image size"):
         toy_classifier(mixing="mlp").at_image_size((9, 12))

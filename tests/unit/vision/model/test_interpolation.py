@@ -1,4 +1,4 @@
-"""The laws of mixing matrices on other grids: convolutions remain such, sums and places stay."""
+"""Interpolated mixing matrices: shift equivariance, row sums, centre of mass, gradients."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ GRIDS = [(14, 10), (11, 8), (13, 5), (5, 3), (4, 4), (3, 9)]
 
 
 def convolution(grid, kernel):
-    """A of a convolution with zeros around: A[i, k] = kernel[k - i], (patches, patches)."""
+    """The matrix of a zero-padded convolution: A[i, k] = kernel[k - i], (patches, patches)."""
     rows, columns = grid
     half = kernel.size(0) // 2
     matrix = torch.zeros(rows, columns, rows, columns, dtype=kernel.dtype)
@@ -28,11 +28,11 @@ def random_kernel(seed=1):
 
 
 @pytest.mark.parametrize("to_grid", [(16, 17), (13, 12), (12, 13)])
-def test_a_shift_of_the_image_remains_a_shift_of_the_response(to_grid):
+def test_shift_equivariance(to_grid):
     weight, _ = interpolate_mixing(convolution((9, 9), random_kernel()), None, (9, 9), to_grid)
     rows, columns = to_grid
     image = torch.zeros(rows, columns, dtype=torch.float64)
-    # All that a patch of this small object reaches lies within the grid, before the shift and after it.
+    # The receptive field of this small object lies within the grid, before and after the shift.
     image[rows // 2 - 1 : rows // 2 + 1, columns // 2] = torch.tensor([1.0, -2.0], dtype=torch.float64)
     response = (weight @ image.flatten()).view(to_grid)
     assert response.abs().max() > 0.1
@@ -41,9 +41,9 @@ def test_a_shift_of_the_image_remains_a_shift_of_the_response(to_grid):
         torch.testing.assert_close(shifted, response.roll(shift, (0, 1)), atol=1e-12, rtol=1e-12)
 
 
-def test_on_twice_the_grid_the_identity_becomes_the_blur_worked_by_hand():
-    # Along one axis a patch took all from itself; now it takes from places 0 and +-1 of a triangle 2 wide:
-    # 1/2, 1/4, 1/4. In two axes: the products.
+def test_identity_becomes_blur_on_doubled_grid():
+    # Along one axis, the identity becomes a triangle filter of half-width 2 at offsets 0 and +-1: weights 1/2, 1/4,
+    # 1/4. In two axes: their products.
     weight, _ = interpolate_mixing(torch.eye(35, dtype=torch.float64), None, FROM, (14, 10))
     response = weight.view(14, 10, 14, 10)[6, 4]
     blur = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
@@ -51,7 +51,7 @@ def test_on_twice_the_grid_the_identity_becomes_the_blur_worked_by_hand():
     assert response.count_nonzero() == 9
 
 
-def test_on_its_own_grid_a_matrix_remains_itself():
+def test_same_grid_changes_nothing():
     weight, bias = torch.randn(35, 35), torch.randn(35)
     same_weight, same_bias = interpolate_mixing(weight, bias, FROM, FROM)
     assert torch.equal(same_weight, weight)
@@ -60,7 +60,7 @@ def test_on_its_own_grid_a_matrix_remains_itself():
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_the_mean_over_the_image_remains_the_mean(to_grid):
+def test_image_mean_is_preserved(to_grid):
     patches = to_grid[0] * to_grid[1]
     weight, bias = interpolate_mixing(torch.full((35, 35), 1 / 35), torch.full((35,), 0.3), FROM, to_grid)
     assert weight.shape == (patches, patches)
@@ -70,7 +70,7 @@ def test_the_mean_over_the_image_remains_the_mean(to_grid):
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_sums_of_rows_stay_between_those_of_the_old_rows(to_grid):
+def test_row_sums_stay_in_range(to_grid):
     weight = torch.randn(35, 35, generator=torch.Generator().manual_seed(2))
     sums, new_sums = weight.sum(1), interpolate_mixing(weight, None, FROM, to_grid)[0].sum(1)
     assert new_sums.max() <= sums.max() + 1e-5
@@ -79,28 +79,28 @@ def test_sums_of_rows_stay_between_those_of_the_old_rows(to_grid):
 
 
 @pytest.mark.parametrize("to_grid", GRIDS)
-def test_gathering_keeps_the_sum_and_the_place(to_grid):
+def test_class_weights_keep_sum_and_centre_of_mass(to_grid):
     weight = torch.zeros(7, 5)
-    weight[5, 1] = 3.0  # low in the picture, at its left
+    weight[5, 1] = 3.0  # at the lower left of the image
     moved = interpolate_class_weights(weight.flatten(), FROM, to_grid).view(to_grid)
     assert moved.sum().item() == pytest.approx(3.0, abs=1e-5)
     rows, columns = to_grid
-    # Centre of mass, in shares of the picture; an edge may hold it back by less than a patch.
+    # Centre of mass, as a fraction of the image; an edge may shift it by less than a patch.
     low = (moved.sum(1) * (torch.arange(rows) + 0.5)).sum() / 3 / rows
     left = (moved.sum(0) * (torch.arange(columns) + 0.5)).sum() / 3 / columns
     assert low.item() == pytest.approx(5.5 / 7, abs=0.3 / rows)
     assert left.item() == pytest.approx(1.5 / 5, abs=0.3 / columns)
 
 
-def test_rows_and_columns_are_not_confused():
+def test_rows_and_columns_are_not_swapped():
     below = torch.zeros(3, 3, dtype=torch.float64)
-    below[2, 1] = 1.0  # every patch takes from the one below
+    below[2, 1] = 1.0  # every patch reads the one below it
     weight, _ = interpolate_mixing(convolution(FROM, below), None, FROM, (14, 10))
     response = weight.view(14, 10, 14, 10)[6, 4]
-    assert response[8, 4] == response.max()  # one old patch below is two new ones
+    assert response[8, 4] == response.max()  # one patch of the old grid is two of the new grid
 
 
-def test_every_old_weight_gets_its_gradient():
+def test_every_weight_gets_a_gradient():
     weight, bias = torch.randn(35, 35, requires_grad=True), torch.randn(35, requires_grad=True)
     new_weight, new_bias = interpolate_mixing(weight, bias, FROM, (4, 3))
     (new_weight.square().sum() + new_bias.square().sum()).backward()

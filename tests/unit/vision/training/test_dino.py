@@ -1,4 +1,4 @@
-"""The laws of DINO's parts: schedules, head, centring and sharpening, loss, teacher, centre over processes."""
+"""Parts of DINO: schedules, centring and sharpening, loss, head, entropy."""
 
 import math
 
@@ -23,31 +23,31 @@ def one_hot(*numbers: int) -> torch.Tensor:
     return F.one_hot(torch.tensor(numbers), OUT).float()
 
 
-def test_the_momentum_begins_at_its_start_is_halfway_in_the_middle_and_ends_at_one():
+def test_cosine_schedule():
     assert cosine_schedule(0.996, 1.0, 0, 100) == pytest.approx(0.996)
     assert cosine_schedule(0.996, 1.0, 50, 100) == pytest.approx(0.998)
     assert cosine_schedule(0.996, 1.0, 25, 100) == pytest.approx(1 - 0.004 * (1 + math.cos(math.pi / 4)) / 2)
     assert cosine_schedule(0.996, 1.0, 100, 100) == cosine_schedule(0.996, 1.0, 170, 100) == 1.0
 
 
-def test_the_teachers_temperature_rises_on_a_line_and_then_stays():
+def test_linear_warmup():
     assert [linear_warmup(0.04, 0.07, step, 3) for step in range(5)] == pytest.approx([0.04, 0.05, 0.06, 0.07, 0.07])
     assert linear_warmup(0.04, 0.07, 0, 0) == 0.07
 
 
-def test_centring_and_sharpening_by_hand():
+def test_centring_and_sharpening():
     # (2 - 1, 0 - 0) / 0.5 = (2, 0), so that the first has e^2 / (e^2 + 1)
-    found = teacher_probabilities(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0]), 0.5)
+    probabilities = teacher_probabilities(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0]), 0.5)
     first = math.exp(2) / (math.exp(2) + 1)
-    assert torch.allclose(found, torch.tensor([first, 1 - first]))
+    assert torch.allclose(probabilities, torch.tensor([first, 1 - first]))
 
 
-def test_a_centre_equal_to_the_output_leaves_the_uniform_distribution():
+def test_centre_equal_to_output_gives_uniform_distribution():
     logits = torch.randn(OUT)
     assert torch.allclose(teacher_probabilities(logits, logits, 0.04), torch.full((OUT,), 1 / OUT))
 
 
-def test_the_loss_is_zero_where_the_student_equals_a_one_hot_teacher_and_larger_elsewhere():
+def test_loss_is_zero_for_equal_one_hot_outputs():
     teacher = torch.stack([one_hot(1, 4, 2, 2, 6)] * 2)
     sure = 1e3 * torch.stack([teacher[0]] * CROPS)
     assert torch.equal(dino_loss(sure, teacher, 0.1), torch.zeros(BATCH))
@@ -58,7 +58,7 @@ def test_the_loss_is_zero_where_the_student_equals_a_one_hot_teacher_and_larger_
     assert loss[[0, 1, 2, 4]].eq(0).all()
 
 
-def test_no_student_has_a_lower_loss_than_the_teachers_own_distribution():
+def test_teacher_distribution_minimises_the_loss():
     torch.manual_seed(0)
     teacher = torch.randn(1, BATCH, OUT).softmax(-1).expand(2, -1, -1)
     equal = (0.1 * teacher[0].log()).expand(CROPS, -1, -1)
@@ -68,7 +68,7 @@ def test_no_student_has_a_lower_loss_than_the_teachers_own_distribution():
         assert (dino_loss(moved, teacher, 0.1) > entropy(teacher[0])).all()
 
 
-def test_the_loss_is_the_mean_over_pairs_of_different_crops():
+def test_loss_is_the_mean_over_pairs_of_different_crops():
     torch.manual_seed(1)
     student, teacher = torch.randn(CROPS, BATCH, OUT), torch.randn(2, BATCH, OUT).softmax(-1)
     expected = torch.zeros(BATCH)
@@ -77,7 +77,7 @@ def test_the_loss_is_the_mean_over_pairs_of_different_crops():
     assert torch.allclose(dino_loss(student, teacher, 0.1), expected, atol=1e-5)
 
 
-def test_a_crop_is_never_compared_with_itself():
+def test_crop_is_not_compared_with_itself():
     student = torch.randn(2, BATCH, OUT)
     teacher = torch.stack([one_hot(1, 1, 1, 1, 1), one_hot(2, 2, 2, 2, 2)])
     student[0] = 1e3 * teacher[1]
@@ -85,12 +85,12 @@ def test_a_crop_is_never_compared_with_itself():
     assert dino_loss(student, teacher, 0.1).eq(0).all()
 
 
-def test_a_single_crop_is_refused():
+def test_single_crop_is_refused():
     with pytest.raises(ResMLPError, match="different crops of an image and requires at least 2, but got 1"):
         dino_loss(torch.randn(1, BATCH, OUT), torch.rand(1, BATCH, OUT), 0.1)
 
 
-def test_the_heads_logits_are_cosines_and_know_nothing_of_the_lengths_of_directions():
+def test_head_logits_are_cosine_similarities():
     torch.manual_seed(0)
     head = DinoHead(11, OUT, 13, 3)
     features = torch.randn(BATCH, 11)
@@ -104,6 +104,6 @@ def test_the_heads_logits_are_cosines_and_know_nothing_of_the_lengths_of_directi
     assert torch.allclose(head(features), logits, atol=1e-6)
 
 
-def test_the_entropy_tells_a_collapse_to_one_output_from_a_collapse_to_all():
+def test_entropy_of_one_hot_and_uniform():
     assert entropy(one_hot(3)).item() == 0
     assert entropy(torch.full((OUT,), 1 / OUT)).item() == pytest.approx(math.log(OUT))

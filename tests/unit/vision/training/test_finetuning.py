@@ -1,4 +1,4 @@
-"""The laws of beginning with a trained classifier: what is taken, what is new, what is refused."""
+"""Initialisation from a trained classifier: head, interpolation, mismatched architectures."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def trained(tmp_path):
     return classifier, folder
 
 
-def test_with_the_same_classes_the_whole_network_is_taken(trained):
+def test_same_classes_keep_the_head(trained):
     old, folder = trained
     new = make(2)
     assert initialise_from(new, folder, NAMES) == f"2 layers and head from {folder}"
@@ -40,7 +40,7 @@ def test_with_the_same_classes_the_whole_network_is_taken(trained):
 
 
 @pytest.mark.parametrize("names", [["cat", "dog", "emu"], NAMES[::-1]], ids=["fewer", "another order"])
-def test_with_other_classes_the_head_is_new_and_the_rest_is_taken(trained, names):
+def test_other_classes_get_a_new_head(trained, names):
     old, folder = trained
     new = make(2, num_classes=len(names))
     head = new.head.weight.clone()
@@ -50,16 +50,16 @@ def test_with_other_classes_the_head_is_new_and_the_rest_is_taken(trained, names
     assert torch.equal(new.features(images), old.features(images))
 
 
-def test_at_another_size_the_mixing_matrices_are_interpolated_on_both_grids(trained):
+def test_another_image_size_interpolates_mixing(trained):
     old, folder = trained
     new = make(2, image_size=21)
-    said = initialise_from(new, folder, NAMES)
-    assert said == f"2 layers, mixing interpolated from 5 x 5 to 7 x 7 patches, and head from {folder}"
+    message = initialise_from(new, folder, NAMES)
+    assert message == f"2 layers, mixing interpolated from 5 x 5 to 7 x 7 patches, and head from {folder}"
     images = torch.randn(3, 1, 21, 21)
     assert torch.allclose(new(images), old.at_image_size(21)(images), atol=1e-6)
 
 
-def test_how_training_disturbs_the_network_is_the_new_ones_own(trained):
+def test_drop_path_of_the_new_model_is_kept(trained):
     _, folder = trained
     new = make(2, drop_path=0.5, layer_scale=1e-6)
     initialise_from(new, folder, NAMES)
@@ -68,7 +68,7 @@ def test_how_training_disturbs_the_network_is_the_new_ones_own(trained):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"dim": 11}, "--dim is 11, but 7 in "),
         ({"depth": 3}, "--depth is 3, but 2 in"),
@@ -77,17 +77,17 @@ def test_how_training_disturbs_the_network_is_the_new_ones_own(trained):
         ({"pooling": "class_mlp"}, "--pooling is class_mlp, but average in"),
     ],
 )
-def test_another_architecture_is_refused_in_one_line_that_names_the_option(trained, changes, said):
+def test_architecture_mismatch_is_refused(trained, changes, message):
     _, folder = trained
     new = make(2, **changes)
     before = {name: value.clone() for name, value in new.state_dict().items()}
-    with pytest.raises(ResMLPError, match=said) as raised:
+    with pytest.raises(ResMLPError, match=message) as raised:
         initialise_from(new, folder, NAMES)
     assert "\n" not in str(raised.value)
     assert all(torch.equal(value, before[name]) for name, value in new.state_dict().items())
 
 
-def test_a_file_that_asks_to_run_code_is_refused(tmp_path):
+def test_hostile_file_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):
             return print, ("this runs",)
@@ -97,6 +97,6 @@ def test_a_file_that_asks_to_run_code_is_refused(tmp_path):
         initialise_from(make(2), tmp_path / "hostile.pt", NAMES)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(ResMLPError, match="no.pt"):
         initialise_from(make(2), tmp_path / "no.pt", NAMES)

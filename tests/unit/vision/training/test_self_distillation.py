@@ -1,6 +1,7 @@
-"""The laws of student and teacher: the average, the centre over batches and processes, gradients, smaller crops."""
+"""Student and teacher: moving average, centre over batches and processes, gradients, small crops."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -27,20 +28,20 @@ def large_and_small() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def step(pair: SelfDistillation) -> None:
-    """Moves the student as an update would."""
+    """Changes the student's parameters, as an update does."""
     with torch.no_grad():
         for parameter in (*pair.student.parameters(), *pair.student_head.parameters()):
             parameter.add_(torch.randn_like(parameter))
 
 
-def test_the_student_sees_all_crops_and_the_teacher_the_large_ones():
+def test_student_sees_all_crops_and_teacher_large_ones():
     views = make_pair()(*large_and_small())
     assert views.student.shape == (2 + 3, BATCH, OUT)
     assert views.teacher.shape == (2, BATCH, OUT)
-    assert torch.allclose(views.student[:2], views.teacher, atol=1e-6)  # at the start they are the same network
+    assert torch.allclose(views.student[:2], views.teacher, atol=1e-6)  # initially they are the same network
 
 
-def test_crops_keep_their_place_and_their_picture():
+def test_crop_and_image_order_is_kept():
     pair = make_pair().eval()
     large, small = large_and_small()
     views = pair(large, small)
@@ -49,9 +50,9 @@ def test_crops_keep_their_place_and_their_picture():
     assert torch.allclose(views.student[4, 3], alone[1, 0], atol=1e-6)
 
 
-def test_after_n_updates_the_teacher_is_the_average_of_the_formula():
+def test_teacher_is_the_exponential_moving_average():
     pair, momenta = make_pair(), (0.9, 0.5, 0.97)
-    expected = copy.deepcopy(dict(pair.core.named_parameters()))
+    expected: dict[str, Any] = copy.deepcopy(dict(pair.core.named_parameters()))
     for momentum in momenta:
         step(pair)
         pair.update_teacher(momentum)
@@ -63,7 +64,7 @@ def test_after_n_updates_the_teacher_is_the_average_of_the_formula():
     assert not torch.equal(head.directions, pair.teacher_head.directions)
 
 
-def test_a_momentum_of_one_keeps_the_teacher_and_zero_makes_it_the_student():
+def test_momentum_one_and_zero():
     pair = make_pair()
     before = copy.deepcopy(pair.core.state_dict())
     step(pair)
@@ -73,7 +74,7 @@ def test_a_momentum_of_one_keeps_the_teacher_and_zero_makes_it_the_student():
     assert all(torch.allclose(a, b) for a, b in zip(pair.core.parameters(), pair.student.parameters(), strict=True))
 
 
-def test_the_teacher_gets_no_gradient_and_every_parameter_of_the_student_does():
+def test_only_the_student_gets_gradients():
     pair = make_pair(norm="layernorm", layer_scale=1.0)
     pair(*large_and_small()).student.mul(torch.randn(OUT)).sum().backward()
     assert all(
@@ -84,7 +85,7 @@ def test_the_teacher_gets_no_gradient_and_every_parameter_of_the_student_does():
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_small_crops_alone_give_every_row_and_column_of_the_mixing_matrices_a_gradient():
+def test_small_crops_train_all_rows_and_columns_of_mixing():
     pair = make_pair(layer_scale=1.0)
     small = large_and_small()[1]
     pair.student_head(pair.student.features_at_any_size(small[0])).pow(3).sum().backward()
@@ -95,7 +96,7 @@ def test_small_crops_alone_give_every_row_and_column_of_the_mixing_matrices_a_gr
         assert gradient.abs().sum(1).gt(0).all()
 
 
-def test_small_crops_go_through_matrices_interpolated_on_both_grids():
+def test_small_crops_use_interpolated_matrices():
     pair = make_pair().eval()
     with torch.no_grad():
         small = large_and_small()[1][0]
@@ -104,12 +105,12 @@ def test_small_crops_go_through_matrices_interpolated_on_both_grids():
         own, moved = pair.student.mixing_matrices()[0], resized.mixing_matrices()[0]
     assert moved.shape == (9, 9)
     assert torch.allclose(moved, interpolate_mixing(own, None, (5, 5), (3, 3))[0])
-    # A constant picture of what each patch takes stays constant: rows keep their sums.
+    # Row sums are kept: a constant matrix has row sums 25 * 0.5.
     even = torch.full((25, 25), 0.5)
     assert torch.allclose(interpolate_mixing(even, None, (5, 5), (3, 3))[0].sum(1), torch.full((9,), 12.5), atol=1e-4)
 
 
-def test_stochastic_depth_makes_noise_in_the_student_only():
+def test_stochastic_depth_in_the_student_only():
     pair = make_pair(drop_path=0.5, layer_scale=1.0)
     crops = large_and_small()
     first, second = (pair(*crops) for _ in range(2))
@@ -118,7 +119,7 @@ def test_stochastic_depth_makes_noise_in_the_student_only():
     assert not pair.core.training
 
 
-def test_running_statistics_of_a_batch_norm_reach_the_teacher():
+def test_teacher_gets_batch_norm_statistics():
     pair = make_pair(norm="batchnorm")
     pair(*large_and_small())
     pair.update_teacher(0.9)
@@ -127,7 +128,7 @@ def test_running_statistics_of_a_batch_norm_reach_the_teacher():
     assert any(value.abs().sum() > 0 for name, value in pair.core.named_buffers() if name.endswith("running_mean"))
 
 
-def test_the_centre_is_the_average_of_the_mean_outputs_by_hand():
+def test_centre_is_the_moving_average_of_outputs():
     pair = make_pair()
     pair.accumulate_centre(torch.full((2, 3, OUT), 4.0))
     pair.update_centre(0.75)
@@ -137,7 +138,7 @@ def test_the_centre_is_the_average_of_the_mean_outputs_by_hand():
     assert torch.equal(pair.centre, torch.full((OUT,), 0.75 * 1.0 + 0.25 * 9.0))
 
 
-def test_an_update_over_several_batches_moves_the_centre_as_one_over_all():
+def test_centre_is_invariant_to_batch_splits():
     outputs = torch.randn(2, 7, OUT)
     whole, parts = make_pair(), make_pair()
     whole.accumulate_centre(outputs)
@@ -145,7 +146,7 @@ def test_an_update_over_several_batches_moves_the_centre_as_one_over_all():
         parts.accumulate_centre(part)
     for pair in (whole, parts):
         pair.update_centre(0.9)
-        pair.update_centre(0.9)  # nothing observed since: nothing happens
+        pair.update_centre(0.9)  # without new outputs, nothing changes
     assert torch.allclose(whole.centre, parts.centre, atol=1e-6)
     assert torch.allclose(whole.centre, 0.1 * outputs.mean((0, 1)), atol=1e-6)
 
@@ -160,28 +161,30 @@ def _one_of_two(rank: int, meeting: str, outputs: torch.Tensor, folder: str) -> 
 
 
 @pytest.mark.slow
-def test_two_processes_move_the_centre_as_one_does(tmp_path):
+def test_centre_of_two_processes_equals_one(tmp_path):
     outputs = torch.randn(2, 7, OUT)
     alone = make_pair()
     alone.accumulate_centre(outputs)
     alone.update_centre(0.9)
-    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path / "meeting"), outputs, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path / "meeting"), outputs, str(tmp_path)), nprocs=2)  # type: ignore[attr-defined]  # torch's stubs lack it
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(first, second)
     assert torch.allclose(first, alone.centre, atol=1e-6)
 
 
-def test_what_a_training_needs_to_go_on_is_in_the_state_and_nothing_else():
+def test_state_dict_contents():
+    """The state holds all that resuming needs, and nothing else."""
     names = make_pair().state_dict()
     assert {name.split(".")[0] for name in names} == {"core", "student", "teacher_head", "student_head", "centre"}
 
 
-def test_parameters_of_16_bits_are_refused_since_the_average_would_stand_still():
+def test_16_bit_parameters_are_refused():
+    """In 16 bits, the small steps of the moving average would be rounded away."""
     pair = make_pair().to(torch.bfloat16)
     with pytest.raises(ResMLPError, match="--amp"):
         pair.update_teacher(0.996)
 
 
-def test_a_student_with_a_head_is_refused():
+def test_student_with_head_is_refused():
     with pytest.raises(ResMLPError, match="num_classes must be 0"):
         make_pair(num_classes=3)
