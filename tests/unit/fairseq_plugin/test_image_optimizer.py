@@ -1,4 +1,4 @@
-"""Matrices decay, vectors do not, whatever the optimiser."""
+"""Weight decay applies to matrices and not to vectors, with every optimizer."""
 
 import copy
 
@@ -28,10 +28,10 @@ def build(name, model, **settings):
 
 @pytest.mark.parametrize("pooling", ["average", "class_mlp"])
 @pytest.mark.parametrize("norm", ["affine", "layernorm"])
-def test_only_weights_of_linear_layers_decay(pooling, norm):
+def test_only_linear_weights_decay(pooling, norm):
     model = classifier(pooling=pooling, norm=norm, post_bias=True)
-    decaying, still = decay_groups(list(model.parameters()), 0.2)
-    assert (decaying["weight_decay"], still["weight_decay"]) == (0.2, 0.0)
+    decaying, not_decaying = decay_groups(list(model.parameters()), 0.2)
+    assert (decaying["weight_decay"], not_decaying["weight_decay"]) == (0.2, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     linear = {
         id(module.weight)
@@ -39,11 +39,11 @@ def test_only_weights_of_linear_layers_decay(pooling, norm):
         if isinstance(getattr(module, "weight", None), torch.Tensor) and module.weight.dim() > 1
     }
     assert {names[id(p)] for p in decaying["params"]} == {names[i] for i in linear if i in names}
-    assert len(decaying["params"]) + len(still["params"]) == len(names)
+    assert len(decaying["params"]) + len(not_decaying["params"]) == len(names)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_gradients_matrices_shrink_and_vectors_stay(name):
+def test_zero_gradient_shrinks_only_matrices(name):
     model = classifier()
     optimizer = build(name, model, weight_decay=0.5)
     before = copy.deepcopy(model.state_dict())
@@ -57,7 +57,8 @@ def test_without_gradients_matrices_shrink_and_vectors_stay(name):
             assert torch.equal(parameter, before[key]), key
 
 
-def test_lamb_is_timms_with_the_papers_weight_decay():
+def test_lamb_equals_timm():
+    """With the weight decay of the paper."""
     from timm.optim import Lamb
 
     ours, theirs = classifier(), classifier()
@@ -77,14 +78,14 @@ def test_lamb_is_timms_with_the_papers_weight_decay():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_scheduler_sets_the_rate_of_both_groups(name):
+def test_set_lr_applies_to_both_groups(name):
     optimizer = build(name, classifier())
     optimizer.set_lr(0.3)
     assert [group["lr"] for group in optimizer.param_groups] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_optimiser_goes_on_from_its_saved_state(name, tmp_path):
+def test_resume_from_saved_state(name, tmp_path):
     def step(model, optimizer, number):
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
@@ -107,5 +108,6 @@ def test_an_optimiser_goes_on_from_its_saved_state(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_flattened_parameters_are_refused_since_they_could_not_be_told_apart(name):
+def test_flat_parameters_are_unsupported(name):
+    """Matrices and vectors cannot be distinguished in a flat parameter."""
     assert not build(name, classifier()).supports_flat_params

@@ -1,4 +1,4 @@
-"""A training that asks for what is not there is refused before anything is loaded."""
+"""A training without its requirements is refused before anything is loaded."""
 
 import pytest
 from fairseq.dataclass.configs import FairseqConfig
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
         ("distributed_training", "ddp_backend", "fully_sharded", "used with the package fairscale, which is not inst"),
     ],
 )
-def test_a_training_without_its_requirements_is_refused(section, option, value, message, monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+def test_missing_requirement_is_refused(section, option, value, message, monkeypatch):
+    monkeypatch.setattr(requirements, "find_spec", lambda _name: None)
     monkeypatch.setattr(requirements.torch.cuda, "is_available", lambda: False)
     cfg = OmegaConf.structured(FairseqConfig)
     cfg[section][option] = value
@@ -30,5 +30,5 @@ def test_a_training_without_its_requirements_is_refused(section, option, value, 
     with pytest.raises(ResMLPError, match=message):
         Trainer(cfg, None, None, None)
     called = []
-    distributed_utils.call_main(cfg, called.append)  # another command than a training
+    distributed_utils.call_main(cfg, called.append)  # a command other than a training
     assert called == [cfg]
