@@ -1,4 +1,4 @@
-"""Settings of all tests: one thread per process, the same Hypothesis examples every time, SIGINT for child processes."""
+"""Settings of all tests: one thread per process, fixed Hypothesis examples, and SIGINT for child processes."""
 
 import os
 import signal

@@ -21,6 +21,8 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import own_config, plugin_config
 from resmlp_mt.translation.bundle import format
 from resmlp_mt.translation.model.config import ModelConfig
+from resmlp_mt.translation.search.settings import SearchSettings
+from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.vision.model.config import ClassifierConfig
 
 CONFIGS = [ModelConfig, ClassifierConfig]
@@ -61,8 +63,8 @@ def test_new_option_round_trip_and_default_in_old_files(monkeypatch):
     assert format.BundleConfig.from_json(newer.as_json()).options == newer.options
 
 
-def stored_settings():
-    return format.TextSettings(), format.SearchSettings()
+def stored_settings() -> tuple[TextSettings, SearchSettings]:
+    return TextSettings(), SearchSettings()
 
 
 def test_unknown_option_in_bundle_is_named():

@@ -89,8 +89,9 @@ class TestCheckpoints:
 
             def __reduce__(self):
                 dtype = np.dtype("O", False, True)
-                dtype.__setstate__((3, "|", None, None, None, -1, -1, 0))
-                return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), dtype, False, b"\1" * 8)
+                dtype.__setstate__((3, "|", None, None, None, -1, -1, 0))  # type: ignore[attr-defined] # not in the stubs
+                reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined] # not in the stubs
+                return reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), dtype, False, b"\1" * 8)
 
         path = tmp_path / "forged.pt"
         torch.save({"x": Forged()}, path)

@@ -113,7 +113,7 @@ def test_load_is_unknown_without_clocks(monkeypatch):
 def test_threads_follow_idle_cpus(monkeypatch):
     monkeypatch.setattr(threads, "usable_cpus", lambda: 4)
     samples = iter([None, 0.0, 1.1, 4.0, None, 0.1])
-    used = []
+    used: list[int] = []
     by_load = ThreadsByLoad(3, SimpleNamespace(sample=lambda: next(samples)), used.append)
     assert used == [1]  # until the load is known
     for _ in range(6):
@@ -169,7 +169,7 @@ def test_training_work_counts_tokens_or_sample_rows():
     model = torch.nn.Linear(3, 5)
     assert multiply_adds(model, SimpleNamespace(max_tokens=7, batch_size=None)) == 7 * 15
     assert multiply_adds(model, SimpleNamespace(max_tokens=None, batch_size=2)) == 2 * 30 * 15
-    model.rows_per_sample = 11
+    model.rows_per_sample = 11  # type: ignore[assignment] # torch types attributes as tensors or modules
     assert multiply_adds(model, SimpleNamespace(max_tokens=None, batch_size=2)) == 2 * 11 * 15
 
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.formats.blocks import Block, training_chunks
-from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT, key_table, normal_form
+from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT, key_table
 from data_prep.stages import selection as select
 from data_prep.stages.selection import REASON, Selection
+from resmlp_mt.translation.text.normalization import normal_form
 
 SENTENCES = st.sampled_from(["Yes.", "yes", "Yes!", "No.", "no", "Go on", "Go on.", "...", "!"])
 

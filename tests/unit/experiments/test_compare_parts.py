@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_folder_of_other_training_is_refused(tmp_path):
         compare_runs.claim(tmp_path, ["--lr", "2"])
 
 
-def run_of(seed: int, translations: list[str], bleu: float) -> dict:
+def run_of(seed: int, translations: list[str], bleu: float) -> dict[str, Any]:
     scores = [
         {"metric": "BLEU", "score": bleu, "interval": 1.5, "signature": "b"},
         {"metric": "chrF", "score": 50.0, "interval": 0.5, "signature": "c"},

@@ -284,7 +284,7 @@ def slurm(data, tmp_path) -> Bench:
     return Bench(bench.folder, {**bench.environment, **variables})
 
 
-def start_batch_script(bench: Bench, *args: str) -> subprocess.Popen:
+def start_batch_script(bench: Bench, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["bash", SCRIPTS / "slurm" / "train.sbatch", *args],
         env=dict(bench.environment),

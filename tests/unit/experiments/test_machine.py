@@ -139,7 +139,7 @@ def called_names(script: Path) -> set[str]:
     return {
         call.id if isinstance(call, ast.Name) else call.attr
         for call in calls
-        if hasattr(call, "id") or hasattr(call, "attr")
+        if isinstance(call, ast.Name | ast.Attribute)
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from bench import recording_bench
@@ -23,7 +24,7 @@ def make_data(pairs: int, joint: bool = True, pieces: int = 16_000) -> Data:
     return Data(pairs, pairs * TOKENS_PER_PAIR, joint, max_subwords=250, pieces=pieces)
 
 
-def recommended_settings(pairs: int, device: str = "gpu", joint: bool = True) -> dict:
+def recommended_settings(pairs: int, device: str = "gpu", joint: bool = True) -> dict[str, Any]:
     recommendation = recommend(make_data(pairs, joint), device)
     return {**recommendation.settings, "batch": recommendation.batch}
 

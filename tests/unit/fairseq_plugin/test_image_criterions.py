@@ -2,6 +2,7 @@
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ class TestLosses:
 
     def test_mixed_targets_equal_timm(self):
         from timm.data.mixup import mixup_target
-        from timm.loss import SoftTargetCrossEntropy
+        from timm.loss.cross_entropy import SoftTargetCrossEntropy
 
         logits, labels = torch.randn(BATCH, CLASSES), sample()["target"]
         expected = SoftTargetCrossEntropy()(logits, mixup_target(labels, CLASSES, 0.3, smoothing=0.1))
@@ -236,7 +237,7 @@ class TestTeachers:
 
         def published(_name, pretrained, **_kwargs):
             assert pretrained
-            model = Linear()
+            model: Any = Linear()
             model.num_classes, model.pretrained_cfg = CLASSES, {"mean": (0.5,) * 3, "std": (0.25,) * 3}
             return model
 

@@ -1,17 +1,18 @@
 """Weight decay applies to matrices and not to vectors, with every optimizer."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from fairseq import optim
 from omegaconf import OmegaConf
 
-from resmlp_mt.fairseq_plugin.image_optimizer import OPTIMIZER_REGISTRY, decay_groups
+from resmlp_mt.fairseq_plugin.image_optimizer import decay_groups
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
+NAMES = [name for name in optim.OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
 
 
 def classifier(**settings):
@@ -21,8 +22,9 @@ def classifier(**settings):
 
 
 def build(name, model, **settings):
-    cfg = OmegaConf.structured(optim.OPTIMIZER_DATACLASS_REGISTRY[name])
-    cfg = OmegaConf.create({**OmegaConf.to_container(cfg, resolve=False), "_name": name, "lr": [0.1], **settings})
+    structured = OmegaConf.structured(optim.OPTIMIZER_DATACLASS_REGISTRY[name])
+    defaults: Any = OmegaConf.to_container(structured, resolve=False)
+    cfg = OmegaConf.create({**defaults, "_name": name, "lr": [0.1], **settings})
     return optim.build_optimizer(cfg, list(model.parameters()))
 
 
@@ -59,7 +61,7 @@ def test_zero_gradient_shrinks_only_matrices(name):
 
 def test_lamb_equals_timm():
     """With the weight decay of the paper."""
-    from timm.optim import Lamb
+    from timm.optim.lamb import Lamb
 
     ours, theirs = classifier(), classifier()
     matrices = [p for p in theirs.parameters() if p.dim() > 1]

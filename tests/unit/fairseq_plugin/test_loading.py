@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 SECONDS = 120  # time limit for the end of a thread
 
 
-class Numbers(Dataset):
+class Numbers(Dataset[int]):
     def __len__(self):
         return 1000
 

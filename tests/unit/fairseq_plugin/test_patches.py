@@ -95,7 +95,7 @@ class TestBfloat16:
             pass
 
         class Module(torch.nn.Linear):
-            def to(self, device=None, dtype=None):  # noqa: ARG002 - signature of torch.nn.Module.to
+            def to(self, device=None, dtype=None):  # type: ignore[override] # noqa: ARG002 - part of Module.to's signature
                 if device is None:
                     return self
                 raise MovedError(torch.device(device).type)
@@ -200,16 +200,16 @@ class TestDiverseBeams:
         return step(diverse, 1, lprobs[1, kept], scores[kept].unsqueeze(-1), None, sentences[kept])
 
     def test_penalties_do_not_depend_on_sentence_ids(self):
-        expected = self.penalised(search.DiverseBeamSearch.step, torch.tensor([0, 1, 2]))
+        expected = self.second_step(search.DiverseBeamSearch.step, torch.tensor([0, 1, 2]))
         for sentences in ([7, 9, 4], [2, 0, 1]):
             for actual, desired in zip(
-                self.penalised(search.DiverseBeamSearch.step, torch.tensor(sentences)), expected, strict=True
+                self.second_step(search.DiverseBeamSearch.step, torch.tensor(sentences)), expected, strict=True
             ):
                 assert torch.equal(actual, desired)
 
     def test_unpatched_depends_on_sentence_ids(self):
         with pytest.raises(IndexError):
-            self.penalised(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
+            self.second_step(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
 
 
 class TestBlockedNgrams:

@@ -1,6 +1,9 @@
 """A training without its requirements is refused before anything is loaded."""
 
+from typing import Any
+
 import pytest
+import torch
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
@@ -22,13 +25,13 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 )
 def test_missing_requirement_is_refused(section, option, value, message, monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda _name: None)
-    monkeypatch.setattr(requirements.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = OmegaConf.structured(FairseqConfig)
     cfg[section][option] = value
     with pytest.raises(ResMLPError, match=message):
         distributed_utils.call_main(cfg, train.main)
     with pytest.raises(ResMLPError, match=message):
         Trainer(cfg, None, None, None)
-    called = []
+    called: list[Any] = []
     distributed_utils.call_main(cfg, called.append)  # a command other than a training
     assert called == [cfg]

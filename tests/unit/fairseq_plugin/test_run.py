@@ -1,6 +1,7 @@
 """State for restarts that checkpoints hold in addition to fairseq's own, and validation samples."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -76,7 +77,7 @@ def test_training_out_of_patience_does_not_resume(trainer, tmp_path):
     assert not (tmp_path / "run.json").exists()
 
 
-ENDS = {
+ENDS: dict[str, dict[str, float]] = {
     "--max-update 11": {"optimization.max_update": 11},
     "--stop-time-hours 0.002": {"optimization.stop_time_hours": 0.002},  # 7.2 seconds
     "--patience 3": {},
@@ -128,7 +129,7 @@ def test_unfinished_training_records_no_end(trainer, run_of_two_epochs):
 
 def test_finished_training_is_not_resumed_or_recorded(trainer, monkeypatch, tmp_path):
     trainer.cfg.optimization.max_epoch = 2
-    result = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
+    result: tuple[dict[str, Any], SimpleNamespace] = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
     monkeypatch.setattr(checkpoint_utils, "load_checkpoint", lambda _cfg, _trainer: result)
     stop_finished_training()
     assert checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer) is result
@@ -139,7 +140,8 @@ def test_finished_training_is_not_resumed_or_recorded(trainer, monkeypatch, tmp_
 
 def test_validation_samples_are_evenly_spaced():
     task = ResMLPTranslationTask.__new__(ResMLPTranslationTask)
-    for count, expected in ((0, []), (3, [0, 1, 2]), (11, [0, 2, 4, 6, 8])):
+    cases: list[tuple[int, list[Any]]] = [(0, []), (3, [0, 1, 2]), (11, [0, 2, 4, 6, 8])]
+    for count, expected in cases:
         task._samples = list(range(count))
         assert task.take_samples() == expected
         assert len(expected) <= SAMPLES

@@ -1,6 +1,7 @@
 """`NonFiniteInspector` names the first layer with a non-finite output or gradient, and changes nothing."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ class TestBackward:
         stack = nn.Sequential(*(nn.Sequential(nn.Linear(5, 5), nn.GELU()) for _ in range(3)))
         for number in range(3):
             broken = copy.deepcopy(stack)
-            linear = broken[number][0]
+            linear: Any = broken.get_submodule(f"{number}.0")
             linear.forward = lambda x, linear=linear: Exploding.apply(nn.functional.linear(x, linear.weight))
             with NonFiniteInspector(broken) as inspector:
                 broken(torch.ones(2, 5, requires_grad=True)).sum().backward()

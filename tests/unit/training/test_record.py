@@ -3,13 +3,15 @@
 import json
 import subprocess
 from argparse import Namespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from fairseq.logging.meters import AverageMeter
 
-from resmlp_mt.training import provenance, run_record
+from resmlp_mt.common.versions import versions
+from resmlp_mt.training import run_record
 from resmlp_mt.training.provenance import RunFile, data_state, differences, git_state, plain_settings, read_run
 from resmlp_mt.training.run_record import TRAIN, VALID, RunRecord, plain_number, read_records
 
@@ -105,7 +107,7 @@ class TestRunFile:
 
     def test_hardware_and_versions_are_recorded(self, tmp_path):
         run = self.start_run(tmp_path / "run.json", 0, {})
-        assert run["versions"]["torch"] == provenance.versions()["torch"]
+        assert run["versions"]["torch"] == versions()["torch"]
         assert run["hardware"]["cpus"] > 0
         assert run["hardware"]["memory_bytes"] > 2**28
 
@@ -119,6 +121,10 @@ class TestRunFile:
 
 
 class TestGit:
+    @staticmethod
+    def state(package) -> Any:
+        return git_state(package)
+
     @pytest.fixture
     def package(self, tmp_path):
         folder = tmp_path / "tree" / "package"
@@ -135,10 +141,10 @@ class TestGit:
         return folder
 
     def test_commit_and_changes_are_recorded(self, package):
-        state = git_state(package)
+        state = self.state(package)
         assert (len(state["commit"]), state["dirty"]) == (40, False)
         (package.parent / "untracked").write_text("")
-        assert not git_state(package)["dirty"]
+        assert not self.state(package)["dirty"]
         (package / "__init__.py").write_text("changed = True\n")
         assert git_state(package) == {**state, "dirty": True}
 
