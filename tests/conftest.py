@@ -1,4 +1,4 @@
-"""What all tests share: one thread per process, so that they run alike beside others, and Ctrl-C for their children."""
+"""Settings of all tests: one thread per process, fixed Hypothesis examples, and SIGINT for child processes."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-import resmlp_mt  # before fairseq, beside which it would register itself
+import resmlp_mt  # before fairseq: after it, the import would register the package
 
-# The same examples in every run, and no failure because the machine is busy.
+# The same examples in every run, and no deadline, since the machine may be busy.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -20,18 +20,18 @@ settings.load_profile("steady")
 
 torch.set_num_threads(1)
 
-# A shell that starts the tests in the background has them, and all that they start, ignore SIGINT.
+# Tests that a shell runs in the background ignore SIGINT, and so do their child processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def fairseq_plugin() -> None:
-    """fairseq, patched, with everything of this package registered."""
+    """Patches fairseq and registers this package with it."""
     resmlp_mt.register_with_fairseq()
 
 
 def pytest_collection_finish() -> None:
-    """Refuses test modules that patch fairseq when they are imported: what then passes alone may fail beside others."""
+    """Refuses test modules that patch fairseq at import: their tests may pass alone and fail together with others."""
     if hasattr(sys.excepthook, "patches"):
         raise pytest.UsageError("a test module patches fairseq at import; let it use the fixture fairseq_plugin")

@@ -1,4 +1,4 @@
-"""Kept memory: freed buffers stay with the process until it has grown by a tenth; then what lies unused goes back."""
+"""Memory allocator: freed memory is kept until the process has grown by a tenth; then unused memory is returned."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ unused = UnusedMemory()
 print(any(unused.give_back() for _ in range(30)))
 start = mebibytes()
 large, small = [], []
-for _ in range(200):  # a small buffer behind each large one keeps the gaps apart
+for _ in range(200):  # a small buffer after each large one separates the gaps
     large.append(torch.ones(2**20))
     small.append(torch.ones(64))
 print(round((mebibytes() - start) / 400))
@@ -35,30 +35,32 @@ assert all(bool((buffer == 1).all()) for buffer in small)
 """
 
 
-KEPT = ["True", "False", "2", "2", "True", "0", "False"]
+EXPECTED_OUTPUT = ["True", "False", "2", "2", "True", "0", "False"]
 
 
-def said(**more: str) -> list[str]:
-    words = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env={**environment(), **more}, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
-def test_freed_memory_is_kept_and_given_back_once_the_process_has_grown():
-    assert said() == KEPT
-
-
-def test_what_the_user_has_set_stays():
-    assert said(MALLOC_TRIM_THRESHOLD_="131072")[:2] == ["False", "False"]
-    assert said(MALLOC_TRIM_THRESHOLD_="131072")[4] == "False"
-    assert said(GLIBC_TUNABLES="glibc.malloc.top_pad=131072")[0] == "False"
+def program_output(**variables: str) -> list[str]:
+    args = [sys.executable, "-c", PROGRAM]
+    result = subprocess.run(
+        args, capture_output=True, text=True, cwd=ROOT, env={**environment(), **variables}, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
 
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
-def test_memory_is_kept_without_the_cache_of_threads_too():
-    assert said(**NO_THREAD_CACHE) == KEPT
+def test_freed_memory_is_returned_after_growth():
+    assert program_output() == EXPECTED_OUTPUT
+
+
+def test_user_settings_are_kept():
+    assert program_output(MALLOC_TRIM_THRESHOLD_="131072")[:2] == ["False", "False"]
+    assert program_output(MALLOC_TRIM_THRESHOLD_="131072")[4] == "False"
+    assert program_output(GLIBC_TUNABLES="glibc.malloc.top_pad=131072")[0] == "False"
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
+def test_memory_is_kept_without_thread_cache():
+    assert program_output(**NO_THREAD_CACHE) == EXPECTED_OUTPUT
 
 
 ARENAS = """
@@ -78,7 +80,7 @@ library.fflush(None)
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="glibc alone keeps freed memory")
 @pytest.mark.parametrize(("kind", "several"), [("shared", False), ("apart", True)])
-def test_threads_that_share_memory_have_one_arena(kind, several):
-    words = [sys.executable, "-c", ARENAS, kind]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=300, check=True)
-    assert (done.stdout.count("<heap nr=") > 1) == several
+def test_shared_memory_uses_one_arena(kind, several):
+    args = [sys.executable, "-c", ARENAS, kind]
+    result = subprocess.run(args, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=300, check=True)
+    assert (result.stdout.count("<heap nr=") > 1) == several

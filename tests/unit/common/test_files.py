@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Atomic file writes: a file is complete or absent."""
 
 import os
 import stat
@@ -12,14 +12,14 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import check_outputs, whole_file, write_text
 
 
-def test_a_place_below_a_file_is_named_in_one_line(tmp_path):
+def test_path_below_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(ResMLPError, match=r"file/new\.txt cannot be written"):
         write_text(tmp_path / "file" / "new.txt", "text")
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_what_fails_in_the_middle_leaves_the_old_file_and_no_part_of_the_new(tmp_path):
+def test_failed_write_keeps_old_file(tmp_path):
     path = tmp_path / "kept.txt"
     path.write_text("old")
 
@@ -36,20 +36,22 @@ def test_what_fails_in_the_middle_leaves_the_old_file_and_no_part_of_the_new(tmp
 
 @pytest.fixture
 def umask():
+    """A umask that differs from the usual one."""
     before = os.umask(0o027)
     yield 0o027
     os.umask(before)
 
 
-def test_permissions_follow_the_umask(tmp_path, umask):
+@pytest.mark.usefixtures("umask")
+def test_permissions_follow_umask(tmp_path):
     path = tmp_path / "file"
     with whole_file(path) as partial:
-        partial.unlink()  # as safetensors does: it renames a file of its own onto this name
+        partial.unlink()  # like safetensors, which renames another file to this name
         partial.touch(mode=0o600)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_symbolic_link_stays_and_what_it_names_is_replaced(tmp_path):
+def test_symlink_is_kept_and_target_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     target, link, chain = tmp_path / "folder" / "target.txt", tmp_path / "link.txt", tmp_path / "chain.txt"
     link.symlink_to("folder/target.txt")
@@ -61,7 +63,7 @@ def test_a_symbolic_link_stays_and_what_it_names_is_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chain.txt", "folder", "link.txt"]
 
 
-def test_a_device_and_a_pipe_are_written_and_stay(tmp_path):
+def test_device_and_pipe_are_written_in_place(tmp_path):
     pipe, received = tmp_path / "pipe", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
@@ -75,7 +77,7 @@ def test_a_device_and_a_pipe_are_written_and_stay(tmp_path):
     assert null.is_char_device()
 
 
-def test_standard_output_by_name_goes_on_where_it_stands(capfd):
+def test_standard_output_by_path_appends(capfd):
     print("before")
     write_text(Path("/dev/stdout"), "between\n")
     write_text(Path("/dev/fd/1"), "between\n")
@@ -83,12 +85,12 @@ def test_standard_output_by_name_goes_on_where_it_stands(capfd):
     assert capfd.readouterr().out == "before\nbetween\nbetween\nafter\n"
 
 
-def test_a_full_device_is_one_line(tmp_path):
+def test_full_device_is_one_line(tmp_path):
     with pytest.raises(ResMLPError, match=r"full cannot be written \(No space left on device\)"):
         write_text(device(tmp_path, "full"), "text")
 
 
-def test_outputs_overwrite_neither_inputs_nor_one_another(tmp_path):
+def test_output_must_not_overwrite_input_or_other_output(tmp_path):
     source, hard, soft, other = (tmp_path / name for name in ("in.txt", "hard.txt", "soft.txt", "other.txt"))
     source.write_text("text")
     hard.hardlink_to(source)
@@ -109,19 +111,19 @@ def test_outputs_overwrite_neither_inputs_nor_one_another(tmp_path):
     check_outputs({"--output": Path("/dev/null"), "--html": Path("/dev/null")}, {"--input": Path("/dev/null")})
 
 
-def test_what_cannot_be_written_is_noticed_before_the_work(tmp_path, monkeypatch):
+def test_unwritable_output_is_reported_before_work(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("text")
     (tmp_path / "loop").symlink_to("loop")
-    for path, said in (
+    for path, message in (
         (tmp_path, "is a folder"),
         (tmp_path / "file" / "a" / "b", "is a file"),
         (tmp_path / "loop", "back to itself"),
     ):
-        with pytest.raises(ResMLPError, match=f"--output .* {said}"):
+        with pytest.raises(ResMLPError, match=f"--output .* {message}"):
             check_outputs({"--output": path}, {})
-    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)
+    monkeypatch.setattr(os, "access", lambda file, _mode: Path(file) != tmp_path)
     with pytest.raises(ResMLPError, match="the folder .* is write-protected"):
         check_outputs({"--output": tmp_path / "a" / "b"}, {})
-    monkeypatch.setattr(os, "access", lambda place, mode: Path(place).name != "file")
+    monkeypatch.setattr(os, "access", lambda file, _mode: Path(file).name != "file")
     with pytest.raises(ResMLPError, match="file is write-protected"):
         check_outputs({"--output": tmp_path / "file"}, {})

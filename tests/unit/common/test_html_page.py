@@ -1,4 +1,4 @@
-"""The builder of the HTML reports: whole pages that load nothing and escape what others wrote."""
+"""HTML report builder: pages are complete, load nothing and escape foreign text."""
 
 import re
 from html.parser import HTMLParser
@@ -21,11 +21,14 @@ HOSTILE = '<script>alert("x")</script> & <b>'
 
 
 class Checker(HTMLParser):
-    """Collects tags, texts and attributes, and notices tags that are not closed in order."""
+    """Collects tags, texts and attributes. Fails on tags that are not closed in order."""
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.texts, self.attributes = [], [], [], []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -52,36 +55,36 @@ def hostile_page():
     return page(HOSTILE, content, "p { color: red; }")
 
 
-def test_a_page_is_whole_and_escapes_everything():
-    found = Checker(hostile_page())
-    assert "script" not in found.tags
-    assert "b" not in found.tags
-    assert found.texts.count(HOSTILE) == 7  # title, heading, section, note, head of the column, two cells
-    assert found.attributes.count(("aria-label", HOSTILE)) == found.attributes.count(("alt", HOSTILE)) == 1
+def test_page_is_well_formed_and_escaped():
+    checker = Checker(hostile_page())
+    assert "script" not in checker.tags
+    assert "b" not in checker.tags
+    assert checker.texts.count(HOSTILE) == 7  # title, heading, section, note, column head, two cells
+    assert checker.attributes.count(("aria-label", HOSTILE)) == checker.attributes.count(("alt", HOSTILE)) == 1
 
 
-def test_a_page_loads_nothing():
-    found = Checker(hostile_page())
-    assert all(value.startswith("data:") for name, value in found.attributes if name in ("src", "href"))
+def test_page_loads_nothing():
+    checker = Checker(hostile_page())
+    assert all(value.startswith("data:") for name, value in checker.attributes if name in ("src", "href"))
     assert re.search(r"url\(|@import", hostile_page()) is None
 
 
-def test_a_page_can_be_written_piece_by_piece():
+def test_page_in_parts_equals_whole_page():
     assert page_start("a", "p { }") + "<p>1</p>" + "<p>2</p>" + PAGE_END == page("a", ["<p>1</p>", "<p>2</p>"], "p { }")
 
 
-def test_markup_is_not_escaped_again():
+def test_markup_is_not_escaped_twice():
     assert to_html(Markup("<i>a</i>")) == "<i>a</i>"
     assert to_html(to_html("<")) == to_html("<") == "&lt;"
     assert "<td><i>a</i></td>" in table(["head"], [[Markup("<i>a</i>")]])
 
 
-def test_columns_of_numbers_and_heads_of_rows_are_marked():
+def test_number_columns_and_row_heads_are_marked():
     text = table(["name", "count"], [["a", "3"]], numbers=(1,), row_heads=True)
     assert '<th scope="col">name</th><th scope="col" class="number">count</th>' in text
     assert '<th scope="row">a</th><td class="number">3</td>' in text
 
 
-def test_a_row_of_another_length_is_an_error():
+def test_row_of_wrong_length_is_an_error():
     with pytest.raises(ValueError, match="zip"):
         table(["one", "two"], [["a"]])

@@ -1,4 +1,4 @@
-"""fairseq's binary files, written without fairseq."""
+"""fairseq's binary index format, written without fairseq."""
 
 from itertools import chain
 
@@ -21,7 +21,7 @@ def _write(prefix, vocab_size, sentences, cut=2):
 
 @pytest.mark.parametrize("vocab_size", [31, 65499, 65500, 80000])
 @pytest.mark.parametrize("sentences", [SENTENCES, []], ids=["text", "empty"])
-def test_files_equal_fairseqs_byte_for_byte_for_every_id_type(tmp_path, vocab_size, sentences):
+def test_files_equal_fairseq_byte_for_byte(tmp_path, vocab_size, sentences):
     ours, theirs = tmp_path / "ours.en", tmp_path / "theirs.en"
     _write(ours, vocab_size, sentences)
     builder = make_builder(str(bin_path(theirs)), "mmap", vocab_size)
@@ -32,27 +32,27 @@ def test_files_equal_fairseqs_byte_for_byte_for_every_id_type(tmp_path, vocab_si
     assert idx_path(ours).read_bytes() == idx_path(theirs).read_bytes()
 
 
-def test_fairseq_reads_the_sentences_back(tmp_path):
+def test_fairseq_reads_our_files(tmp_path):
     _write(tmp_path / "text", 31, SENTENCES)
     dataset = MMapIndexedDataset(str(tmp_path / "text"))
     assert [dataset[number].tolist() for number in range(len(dataset))] == SENTENCES
 
 
-def test_we_read_the_sizes_and_ids_back(tmp_path):
+def test_round_trip(tmp_path):
     _write(tmp_path / "text", 31, SENTENCES)
     text = read_indexed(tmp_path / "text")
     assert read_sizes(tmp_path / "text").tolist() == text.sizes.tolist() == [len(ids) for ids in SENTENCES]
     assert text.tokens.tolist() == list(chain.from_iterable(SENTENCES))
 
 
-def test_an_empty_text_is_read_back(tmp_path):
+def test_round_trip_of_empty_text(tmp_path):
     _write(tmp_path / "text", 31, [])
     text = read_indexed(tmp_path / "text")
     assert len(text.sizes) == len(text.tokens) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
-def test_the_signed_types_of_fairseq_preprocess_are_read(tmp_path, dtype):
+def test_signed_types_of_fairseq_preprocess_are_read(tmp_path, dtype):
     builder = make_builder(str(bin_path(tmp_path / "text")), "mmap", 31)
     builder._dtype = dtype
     builder.add_item(torch.tensor([5, 7, 2]))
@@ -62,7 +62,7 @@ def test_the_signed_types_of_fairseq_preprocess_are_read(tmp_path, dtype):
     assert read_indexed(tmp_path / "text").tokens.tolist() == [5, 7, 2]
 
 
-def test_nothing_is_left_of_a_text_whose_writing_failed(tmp_path):
+def test_failed_write_leaves_no_files(tmp_path):
     def fail(writer):
         writer.add(np.array([2]), np.array([1]))
         raise KeyboardInterrupt
@@ -73,14 +73,14 @@ def test_nothing_is_left_of_a_text_whose_writing_failed(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"TNTIDX\x00\x00" + bytes(40)])
-def test_a_file_of_another_kind_is_refused(tmp_path, content):
+def test_other_file_format_is_refused(tmp_path, content):
     idx_path(tmp_path / "text").write_bytes(content)
     with pytest.raises(ResMLPError, match="is not an index of binarised text: it is not in fairseq's mmap format"):
         read_sizes(tmp_path / "text")
 
 
 @pytest.mark.parametrize("path", [idx_path, bin_path])
-def test_a_truncated_and_a_missing_file_are_one_line(tmp_path, path):
+def test_truncated_or_missing_file_is_one_line(tmp_path, path):
     _write(tmp_path / "text", 31, SENTENCES)
     damaged = path(tmp_path / "text")
     damaged.write_bytes(damaged.read_bytes()[:-1])

@@ -1,4 +1,4 @@
-"""Files that are opened for writing follow links, keep devices, and report a full disk, as all others."""
+"""`open_whole_file` follows symlinks, keeps devices and reports a full disk."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def write(path: Path) -> None:
         file.write(b"text")
 
 
-def test_a_link_stays_and_its_target_is_written(tmp_path):
+def test_symlink_is_kept_and_target_written(tmp_path):
     link, target = tmp_path / "link", tmp_path / "target"
     link.symlink_to(target)
     write(link)
@@ -22,7 +22,7 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
     assert target.read_text() == "text"
 
 
-def test_a_device_stays_and_a_full_one_is_one_line(tmp_path):
+def test_device_is_kept_and_full_device_is_one_line(tmp_path):
     null = device(tmp_path, "null")
     write(null)
     assert null.is_char_device()

@@ -1,6 +1,6 @@
-"""A checkpoint is read with everything that fairseq stores, and nothing in it is ever run.
+"""Checkpoints load with everything that fairseq stores, and their code never runs.
 
-`inspect.unwrap` gives fairseq's own function back from a repaired one.
+`inspect.unwrap` returns fairseq's original function from a patched one.
 """
 
 import ast
@@ -26,16 +26,16 @@ FAIRSEQ = Path(fairseq.__file__).parent
 
 
 @pytest.fixture
-def _as_torch_comes():
-    """Takes away the classes that the repairs allow, for one test."""
+def _default_safe_globals():
+    """Removes the classes that the patches allow, for one test."""
     allowed = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     yield
     torch.serialization.add_safe_globals(allowed)
 
 
-class RunsACommand:
-    """A pickle that creates a file when it is loaded."""
+class HostilePickle:
+    """A pickle that runs a command, which creates a file, when it is loaded."""
 
     def __init__(self, canary):
         self.canary = canary
@@ -54,7 +54,7 @@ class TestCheckpoints:
         }
         return {"cfg": {"model": Namespace(arch="x", layers=[1, 2])}, "counts": counts, "w": torch.ones(3), **more}
 
-    def test_what_fairseq_stores_comes_back(self, tmp_path):
+    def test_round_trip(self, tmp_path):
         path = tmp_path / "checkpoint.pt"
         torch.save(self.state(), path)
         for _ in range(2):  # read, written and read again, as when a run resumes
@@ -67,37 +67,38 @@ class TestCheckpoints:
         stored = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         assert not [name for name in stored if "resmlp" in name]
 
-    @pytest.mark.usefixtures("_as_torch_comes")
+    @pytest.mark.usefixtures("_default_safe_globals")
     @pytest.mark.parametrize("value", [Namespace(), np.array([1])])
-    def test_unrepaired_torch_refuses_what_fairseq_stores(self, value, tmp_path):
+    def test_unpatched_torch_refuses_fairseq_types(self, value, tmp_path):
         torch.save({"value": value}, tmp_path / "checkpoint.pt")
         with pytest.raises(Exception, match="Unsupported global"):
             torch.load(tmp_path / "checkpoint.pt")
 
     @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: Namespace(model=x), lambda x: np.array([x], dtype=object)])
     @pytest.mark.parametrize("zipped", [True, False])
-    def test_code_is_refused_wherever_it_hides(self, wrap, zipped, tmp_path):
+    def test_code_is_refused(self, wrap, zipped, tmp_path):
         canary, path = tmp_path / "canary", tmp_path / "hostile.pt"
-        torch.save(self.state(x=wrap(RunsACommand(canary))), path, _use_new_zipfile_serialization=zipped)
+        torch.save(self.state(x=wrap(HostilePickle(canary))), path, _use_new_zipfile_serialization=zipped)
         with pytest.raises(ResMLPError, match=r"hostile.pt asks for \S+, which was not run"):
             checkpoint_utils.load_checkpoint_to_cpu(str(path))
         assert not canary.exists()
 
-    def test_a_forged_array_cannot_point_into_memory(self, tmp_path):
+    def test_forged_array_is_refused(self, tmp_path):
         class Forged:
-            """NumPy believes a pickled dtype that says it holds no objects, and reads the bytes as their addresses."""
+            """A pickled dtype of objects that claims to hold none: NumPy would read the bytes as addresses."""
 
             def __reduce__(self):
                 dtype = np.dtype("O", False, True)
-                dtype.__setstate__((3, "|", None, None, None, -1, -1, 0))
-                return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), dtype, False, b"\1" * 8)
+                dtype.__setstate__((3, "|", None, None, None, -1, -1, 0))  # type: ignore[attr-defined] # not in the stubs
+                reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined] # not in the stubs
+                return reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), dtype, False, b"\1" * 8)
 
         path = tmp_path / "forged.pt"
         torch.save({"x": Forged()}, path)
         with pytest.raises(ResMLPError, match="numpy.dtype"):
             checkpoint_utils.load_checkpoint_to_cpu(str(path))
 
-    def test_a_damaged_file_is_named_in_one_line(self, tmp_path):
+    def test_damaged_file_is_one_line(self, tmp_path):
         whole = tmp_path / "whole.pt"
         torch.save(self.state(), whole)
         content = whole.read_bytes()
@@ -111,13 +112,13 @@ class TestCheckpoints:
             b"some text\n" * 40,
         ):
             damaged.write_bytes(piece)
-            with pytest.raises(ResMLPError, match="damaged.pt .* copy it again") as caught:
+            with pytest.raises(ResMLPError, match="damaged.pt .* copy it again") as error:
                 checkpoint_utils.load_checkpoint_to_cpu(str(damaged))
-            assert "\n" not in str(caught.value)
+            assert "\n" not in str(error.value)
             with pytest.raises((EOFError, LookupError, OSError, RuntimeError)):
                 inspect.unwrap(checkpoint_utils.load_checkpoint_to_cpu)(str(damaged))
 
-    def test_other_errors_stay_what_they_are(self, tmp_path):
+    def test_other_errors_are_unchanged(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "missing.pt"))
         torch.save({"no": "checkpoint"}, tmp_path / "other.pt")
@@ -126,7 +127,7 @@ class TestCheckpoints:
 
 
 class TestSettings:
-    def test_settings_have_the_values_that_python_gives_them(self):
+    def test_literals_evaluate_as_in_python(self):
         for setting in (
             "[(512, 3)] * 9 + [(768, 3)] * 4",
             " (0.9, 0.98)",
@@ -145,11 +146,11 @@ class TestSettings:
     @pytest.mark.parametrize(
         "setting", ["open", "abs(-1)", "[x for x in (1,)]", "().__class__", "1 if 2 else 3", "(", ""]
     )
-    def test_anything_but_values_is_refused(self, setting):
+    def test_non_literals_are_refused(self, setting):
         with pytest.raises(ResMLPError, match="contains something other than literals"):
             utils.eval_str_list(setting)
 
-    def test_no_module_of_fairseq_is_left_with_pythons_eval(self):
+    def test_no_fairseq_module_calls_python_eval(self):
         for path in FAIRSEQ.rglob("*.py"):
             name = ".".join(path.relative_to(FAIRSEQ.parent).with_suffix("").parts).removesuffix(".__init__")
             if name in sys.modules and "eval(" in (source := path.read_text()):
@@ -157,7 +158,7 @@ class TestSettings:
                 if any(isinstance(node, ast.Name) and node.id == "eval" for node in nodes):
                     assert sys.modules[name].eval.__module__ == "resmlp_mt.common.safe_checkpoint", name
 
-    def test_building_a_model_runs_no_setting(self, monkeypatch, tmp_path):
+    def test_building_a_model_runs_no_code(self, monkeypatch, tmp_path):
         task = Namespace(source_dictionary=Dictionary(), target_dictionary=Dictionary())
         canary = tmp_path / "canary"
         setting = f"__import__('pathlib').Path({str(canary)!r}).touch() or [(8, 3)]"

@@ -1,4 +1,4 @@
-"""Which pairs the rules remove, and which they leave."""
+"""Cleaning rules: which pairs they remove and which they keep."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def _cleaner(src="en", tgt="de", **changes):
         (clean.SCRIPT, "狗看见", "Ein Hund"),
     ],
 )
-def test_a_bad_pair_is_removed_by_its_rule(rule, src, tgt):
+def test_bad_pair_is_removed_by_its_rule(rule, src, tgt):
     assert _cleaner().broken_rule(src, tgt) == rule
 
 
@@ -47,11 +47,11 @@ def test_a_bad_pair_is_removed_by_its_rule(rule, src, tgt):
         ("π is α", "π ist ein α"),
     ],
 )
-def test_a_good_pair_is_kept_up_to_the_very_limits(src, tgt):
+def test_pair_within_limits_is_kept(src, tgt):
     assert _cleaner().broken_rule(src, tgt) is None
 
 
-def test_a_skipped_rule_removes_nothing():
+def test_skipped_rule_removes_nothing():
     assert _cleaner(skip_rules=(clean.IDENTICAL,)).broken_rule("Windows", "Windows") is None
 
 
@@ -75,11 +75,11 @@ def test_languages_without_spaces_are_measured_in_characters():
         ("漢字", "zh", True),
     ],
 )
-def test_at_least_half_of_the_letters_must_be_of_the_languages_script(text, lang, expected):
+def test_half_of_letters_must_be_in_expected_script(text, lang, expected):
     assert in_expected_script(text, lang) is expected
 
 
-def test_language_identification_finds_a_sentence_in_another_language():
+def test_language_identification_removes_other_languages():
     pytest.importorskip("py3langid")
     cleaner = _cleaner(language_id=True)
     french = "Le chien regarde la nouvelle maison de mes parents depuis ce matin."
@@ -89,13 +89,13 @@ def test_language_identification_finds_a_sentence_in_another_language():
     assert cleaner.broken_rule(*GOOD) is None
 
 
-def test_a_language_that_cannot_be_identified_is_named():
+def test_unsupported_language_is_named():
     pytest.importorskip("py3langid")
     with pytest.raises(ResMLPError, match="does not support the language tlh"):
         _cleaner("en", "tlh", language_id=True)
 
 
-def test_every_removed_pair_is_counted_once_and_the_rest_is_kept_in_order():
+def test_removed_pairs_are_counted_and_order_is_kept():
     pairs = [GOOD, ("", ""), ("same", "same"), ("A cat.", "Eine Katze."), ("", "x")]
     chunk = Chunk("part", 41, [src for src, _ in pairs], [tgt for _, tgt in pairs])
     result = _cleaner().clean(chunk)

@@ -1,4 +1,4 @@
-"""Laws of the demo corpus as a whole: reproducible, without repetition or leak, and well-formed."""
+"""Demo corpus: reproducible, well-formed, without duplicates or leaks between splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from data_prep.corpora.demo_language import adverbials, lexicon, verbs
 from data_prep.corpora.demo_language.meaning import PLACES
 from resmlp_mt.common.errors import ResMLPError
 
-# Changes whenever a word, a rule or a probability does; numbers measured on the demo corpus are then out of date.
+# Changes with every word, rule or probability. Numbers measured on the demo corpus are then out of date.
 SAMPLE_SHA256 = "f02387cd0d61902ddf964cd6a742d2c843c5f2d1591d2bc4cbfa0ccdbac6352d"
 
 
@@ -35,11 +35,11 @@ def all_pairs(corpus):
     return [pair for pairs in corpus.values() for pair in pairs]
 
 
-def test_the_default_corpus_has_the_promised_sizes(corpus):
+def test_default_sizes(corpus):
     assert {split: len(pairs) for split, pairs in corpus.items()} == {"train": 24_000, "valid": 500, "test": 500}
 
 
-def test_no_sentence_of_either_language_occurs_twice_in_whatever_split(all_pairs):
+def test_no_duplicate_sentences_across_splits(all_pairs):
     for side in (0, 1):
         forms = [plain_form(pair[side]) for pair in all_pairs]
         assert len(set(forms)) == len(forms) == 25_000
@@ -49,23 +49,23 @@ def test_plain_form_ignores_case_and_punctuation():
     assert plain_form("Do  you see it, Anna?") == plain_form("do you see it anna") == "do you see it anna"
 
 
-def test_the_same_seed_gives_the_same_bytes_on_every_machine():
+def test_same_seed_gives_same_bytes_on_every_machine():
     sample = "\n".join(f"{source}\t{target}" for source, target in islice(generate_pairs(1), 300))
     assert hashlib.sha256(sample.encode()).hexdigest() == SAMPLE_SHA256
 
 
-def test_another_seed_gives_other_sentences():
+def test_other_seed_gives_other_sentences():
     first, second = (set(islice(generate_pairs(seed), 200)) for seed in (1, 2))
     assert len(first & second) < 10
 
 
-def test_the_german_is_a_function_of_the_english():
+def test_each_english_sentence_has_one_translation():
     translations: dict[str, str] = {}
     for source, target in islice(generate_pairs(3), 6_000):
         assert translations.setdefault(plain_form(source), target) == target
 
 
-def test_every_sentence_is_well_formed(all_pairs):
+def test_sentences_are_well_formed(all_pairs):
     for sentence in (sentence for pair in all_pairs for sentence in pair):
         assert re.fullmatch(r"[A-ZÄÖÜ][^.?!]*[.?!]", re.sub(r"(?<=\d)\.(?=\d| )", "", sentence)), sentence
         assert "  " not in sentence
@@ -74,24 +74,24 @@ def test_every_sentence_is_well_formed(all_pairs):
         assert not re.search(r",[.?!]$", sentence)
 
 
-def test_both_sides_end_with_the_same_mark(all_pairs):
+def test_both_sides_end_with_same_punctuation(all_pairs):
     assert all(source[-1] == target[-1] for source, target in all_pairs)
 
 
-def test_no_english_word_stands_twice_in_a_row(all_pairs):
+def test_no_english_word_is_repeated_in_a_row(all_pairs):
     for source, _ in all_pairs:
         words = source.lower().split()
         assert all(word != following for word, following in pairwise(words)), source
 
 
-def test_sentences_are_of_the_promised_length(all_pairs):
+def test_sentence_lengths(all_pairs):
     for side in (0, 1):
         lengths = [len(pair[side].split()) for pair in all_pairs]
         assert max(lengths) <= MOST_WORDS
         assert 6 <= sum(lengths) / len(lengths) <= 14
 
 
-def test_german_letters_and_capital_nouns_occur(all_pairs):
+def test_german_letters_and_capitalized_nouns_occur(all_pairs):
     german_text = " ".join(target for _, target in all_pairs)
     assert all(letter in german_text for letter in "äöüßÄÜ")
     nouns = {noun.german for noun in lexicon.NOUNS.values()}
@@ -99,7 +99,7 @@ def test_german_letters_and_capital_nouns_occur(all_pairs):
     assert all(re.search(rf"\b{noun}", german_text) for noun in nouns)
 
 
-def test_every_english_noun_and_verb_occurs_often_enough_to_be_learnt(corpus):
+def test_every_noun_and_verb_is_frequent(corpus):
     counts = Counter(plain_form(" ".join(source for source, _ in corpus["train"])).split())
     for noun in lexicon.NOUNS.values():
         assert counts[noun.english.split()[-1]] + counts[noun.plural] >= 30, noun.english
@@ -107,7 +107,7 @@ def test_every_english_noun_and_verb_occurs_often_enough_to_be_learnt(corpus):
         assert counts[verb.english.base] + counts[verb.english.past] >= 30, verb.name
 
 
-def test_the_lexicon_has_at_least_350_english_words():
+def test_lexicon_has_at_least_350_english_words():
     invariable = (
         *adverbials.MANNERS,
         *adverbials.FREQUENCIES,
@@ -117,32 +117,32 @@ def test_the_lexicon_has_at_least_350_english_words():
     assert len({*lexicon.NOUNS, *lexicon.ADJECTIVES, *bases, *(adverbial.english for adverbial in invariable)}) >= 350
 
 
-def test_every_kind_that_a_verb_or_place_names_has_nouns():
-    named = {kind for verb in verbs.VERBS.values() for kind in verb.subjects + verb.objects}
-    named |= {kind for rows in PLACES.values() for _, kinds in rows for kind in kinds}
-    assert named <= set(lexicon.NOUNS_OF)
+def test_every_kind_of_verb_or_place_has_nouns():
+    kinds_in_use = {kind for verb in verbs.VERBS.values() for kind in verb.subjects + verb.objects}
+    kinds_in_use |= {kind for rows in PLACES.values() for _, kinds in rows for kind in kinds}
+    assert kinds_in_use <= set(lexicon.NOUNS_OF)
     assert {verb.place for verb in verbs.VERBS.values()} - {""} <= set(PLACES)
 
 
-def test_every_noun_has_adjectives_and_every_adjective_a_use():
+def test_every_noun_has_adjectives_and_all_are_used():
     assert set(lexicon.ADJECTIVES_OF) == set(lexicon.NOUNS_OF)
     used = {adjective for adjectives in lexicon.ADJECTIVES_OF.values() for adjective in adjectives}
     weather = {lexicon.ADJECTIVES[word] for word in ("sunny", "foggy", "windy", "stormy")}
     assert used | weather == set(lexicon.ADJECTIVES.values())
 
 
-def test_written_files_hold_the_corpus_line_by_line(tmp_path):
-    written = write_demo_corpus(tmp_path / "new", seed=5, train=40, valid=7, test=5)
-    assert written == build_demo_corpus(seed=5, train=40, valid=7, test=5)
+def test_written_files_equal_corpus(tmp_path):
+    corpus = write_demo_corpus(tmp_path / "new", seed=5, train=40, valid=7, test=5)
+    assert corpus == build_demo_corpus(seed=5, train=40, valid=7, test=5)
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["test.de", "test.en", "train.de", "train.en", "valid.de", "valid.en"]
-    for split, pairs in written.items():
+    for split, pairs in corpus.items():
         for side, language in enumerate(("en", "de")):
             text = (tmp_path / "new" / f"{split}.{language}").read_bytes().decode()
             assert text == "".join(pair[side] + "\n" for pair in pairs)
 
 
-def test_writing_twice_gives_the_same_bytes(tmp_path):
+def test_writing_twice_gives_same_bytes(tmp_path):
     for folder in ("first", "second"):
         write_demo_corpus(tmp_path / folder, seed=2, train=30, valid=3, test=3)
     for path in (tmp_path / "first").iterdir():
@@ -150,7 +150,7 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("sizes", [{"train": -1}, {"valid": -5}, {"train": MOST_PAIRS + 1}])
-def test_impossible_sizes_are_refused_in_one_line(sizes):
-    with pytest.raises(ResMLPError, match="pairs") as refusal:
+def test_invalid_sizes_are_one_line(sizes):
+    with pytest.raises(ResMLPError, match="pairs") as error:
         build_demo_corpus(**sizes)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)

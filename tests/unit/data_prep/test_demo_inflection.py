@@ -1,4 +1,4 @@
-"""Hand-worked forms of nouns, determiners, adjectives, verbs and numbers of the demo corpus's little language."""
+"""Inflected forms of the demo corpus's language, worked out by hand: nouns, determiners, adjectives, verbs, numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ME, YOU, HE, SHE, WE, THEY = PERSONAL_PRONOUNS
 OUR = POSSESSIVES[4]
 
 
-def test_nouns_decline_as_worked_by_hand():
+def test_noun_declension():
     cases = ("nom", "acc", "dat", "gen")
     assert [noun_form(NOUNS["house"], case) for case in cases] == ["Haus", "Haus", "Haus", "Hauses"]
     assert [noun_form(NOUNS["boy"], case) for case in cases] == ["Junge", "Jungen", "Jungen", "Jungen"]
@@ -33,14 +33,14 @@ def test_nouns_decline_as_worked_by_hand():
     ]
 
 
-def test_determiners_decline_as_worked_by_hand():
+def test_determiner_declension():
     assert [determiner_form(THE, "dat", column) for column in "mfnp"] == ["dem", "der", "dem", "den"]
     assert [determiner_form(OUR, "acc", column) for column in "mfnp"] == ["unseren", "unsere", "unser", "unsere"]
     assert [determiner_form(THIS, "gen", column) for column in "mfnp"] == ["dieses", "dieser", "dieses", "dieser"]
     assert determiner_form(HOW_MANY, "dat", "p") == "wie vielen"
 
 
-def test_adjectives_decline_as_worked_by_hand():
+def test_adjective_declension():
     red = ADJECTIVES["red"]
     assert [adjective_form(red, THE, "nom", column) for column in "mfnp"] == ["rote", "rote", "rote", "roten"]
     assert [adjective_form(red, A, "nom", column) for column in "mfn"] == ["roter", "rote", "rotes"]
@@ -67,7 +67,7 @@ def test_adjectives_decline_as_worked_by_hand():
         ("drive", "fahre fährst fährt fahren", "gefahren"),
     ],
 )
-def test_german_verbs_conjugate_as_worked_by_hand(name, present, participle):
+def test_german_verb_conjugation(name, present, participle):
     verb = VERBS[name].german
     assert [finite_form(verb, subject) for subject in (ME, YOU, HE, WE)] == present.split()
     assert [finite_form(verb, THEY)] == present.split()[-1:]
@@ -75,11 +75,11 @@ def test_german_verbs_conjugate_as_worked_by_hand(name, present, participle):
 
 
 @pytest.mark.parametrize(
-    ("name", "order"),
+    ("name", "expected"),
     [("give", "gib"), ("eat", "iss"), ("read", "lies"), ("wait for", "warte"), ("carry", "trag"), ("smile", "lächle")],
 )
-def test_imperatives_are_as_worked_by_hand(name, order):
-    assert imperative(VERBS[name].german) == order
+def test_german_imperatives(name, expected):
+    assert imperative(VERBS[name].german) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,13 @@ def test_imperatives_are_as_worked_by_hand(name, order):
         ("catch", "catches", "caught", "catching"),
     ],
 )
-def test_english_verbs_inflect_as_worked_by_hand(verb, third, past, progressive):
-    told = [english.clause_words(Clause(HE, VERBS[verb], tense=tense)) for tense in ("present", "past", "progressive")]
-    assert told == [["he", third], ["he", past], ["he", "is", progressive]]
+def test_english_verb_inflection(verb, third, past, progressive):
+    clauses = [
+        english.clause_words(Clause(HE, VERBS[verb], tense=tense)) for tense in ("present", "past", "progressive")
+    ]
+    assert clauses == [["he", third], ["he", past], ["he", "is", progressive]]
 
 
-def test_german_numbers_put_the_ones_before_the_tens():
-    written = [german_number_in_words(number) for number in (2, 16, 17, 21, 30, 76, 99)]
-    assert written == ["zwei", "sechzehn", "siebzehn", "einundzwanzig", "dreißig", "sechsundsiebzig", "neunundneunzig"]
+def test_german_number_words():
+    words = [german_number_in_words(number) for number in (2, 16, 17, 21, 30, 76, 99)]
+    assert words == ["zwei", "sechzehn", "siebzehn", "einundzwanzig", "dreißig", "sechsundsiebzig", "neunundneunzig"]

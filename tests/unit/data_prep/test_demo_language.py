@@ -1,4 +1,4 @@
-"""Hand-worked sentences for every phenomenon of the demo corpus's little language."""
+"""Sentences of the demo corpus's language for every phenomenon, worked out by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NEAR = Preposition("near", "in der Nähe", "gen")
 
 
 def phrase(determiner: Determiner, words: str, plural: bool = False, number: int | None = None) -> NounPhrase:
-    """ "small old house" -> the noun house with its adjectives."""
+    """Returns the noun phrase of words such as "small old house"."""
     *adjectives, noun = words.split()
     return NounPhrase(determiner, NOUNS[noun], plural, tuple(ADJECTIVES[word] for word in adjectives), number)
 
@@ -101,7 +101,7 @@ STATEMENTS = [
         "All good cooks need an expensive knife.",
         "Alle guten Köche brauchen ein teures Messer.",
     ),
-    # dative, with -n in the plural, and its order before the accusative
+    # dative: -n in the plural, before the accusative
     (
         clause(HE, "give", phrase(A, "book"), recipient=phrase(THE, "child", plural=True)),
         "He gives the children a book.",
@@ -151,7 +151,7 @@ STATEMENTS = [
         "He repairs Anna's new car.",
         "Er repariert Annas neues Auto.",
     ),
-    # verb second: something other than the subject stands first
+    # verb second: the first constituent is not the subject
     (
         clause(MAN, "buy", phrase(A, "lamp"), tense="past", time=YESTERDAY, front="time"),
         "Yesterday the man bought a lamp.",
@@ -251,11 +251,11 @@ STATEMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("meaning", "said", "translated"), STATEMENTS, ids=[said for _, said, _ in STATEMENTS])
-def test_a_statement_is_said_as_worked_by_hand(meaning, said, translated):
+@pytest.mark.parametrize(("meaning", "source", "target"), STATEMENTS, ids=[source for _, source, _ in STATEMENTS])
+def test_statements(meaning, source, target):
     words, german_words = say(meaning)
-    assert spell(words, ".") == said
-    assert spell(german_words, ".") == translated
+    assert spell(words, ".") == source
+    assert spell(german_words, ".") == target
 
 
 QUESTIONS = [
@@ -289,10 +289,10 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("meaning", "order", "asked", "translated"), QUESTIONS, ids=[row[2] for row in QUESTIONS])
-def test_a_question_is_asked_as_worked_by_hand(meaning, order, asked, translated):
-    assert spell(english.clause_words(meaning, is_question=True), "?") == asked
-    assert spell(german.clause_words(meaning, order), "?") == translated
+@pytest.mark.parametrize(("meaning", "order", "source", "target"), QUESTIONS, ids=[row[2] for row in QUESTIONS])
+def test_questions(meaning, order, source, target):
+    assert spell(english.clause_words(meaning, is_question=True), "?") == source
+    assert spell(german.clause_words(meaning, order), "?") == target
 
 
 SUBORDINATE = [
@@ -304,21 +304,21 @@ SUBORDINATE = [
 
 
 @pytest.mark.parametrize(("meaning", "words"), SUBORDINATE, ids=[words for _, words in SUBORDINATE])
-def test_a_subordinate_clause_ends_with_its_verb(meaning, words):
+def test_subordinate_clause_is_verb_final(meaning, words):
     assert " ".join(german.clause_words(meaning, "last")) == words
 
 
-def test_a_main_clause_after_a_subordinate_one_begins_with_its_verb():
+def test_main_clause_after_subordinate_is_verb_first():
     assert " ".join(german.clause_words(OPENS, "first")) == "macht der Mann die Tür auf"
 
 
-def test_a_separable_verb_takes_zu_between_its_parts():
+def test_infinitive_of_separable_verb():
     without_subject = clause(None, "open", phrase(THE, "door"))
     assert " ".join(german.infinitive_words(without_subject)) == "die Tür aufzumachen"
     assert " ".join(german.infinitive_words(clause(None, "buy", phrase(A, "hat")))) == "einen Hut zu kaufen"
 
 
-def test_an_order_has_no_subject_and_the_imperative():
+def test_imperative_has_no_subject():
     order = clause(None, "give", phrase(THE, "key"), recipient=ME)
     assert english.clause_words(order) == ["give", "me", "the", "key"]
     assert german.clause_words(order) == ["gib", "mir", "den", "Schlüssel"]
@@ -327,12 +327,12 @@ def test_an_order_has_no_subject_and_the_imperative():
     assert " ".join(german.clause_words(denied)) == "mach das Fenster nicht auf"
 
 
-def test_it_follows_the_gender_of_its_german_noun():
+def test_it_agrees_with_german_gender():
     forms = {noun: IT_OF_GENDER[NOUNS[noun].gender].accusative for noun in ("letter", "lamp", "book")}
     assert forms == {"letter": "ihn", "lamp": "sie", "book": "es"}
 
 
-def test_an_infinitive_follows_its_main_clause_behind_a_comma():
+def test_infinitive_clause_follows_comma():
     tries = next(verb for verb in INFINITIVE_VERBS if verb.english.base == "try")
     main = german.clause_words(Clause(SHE, tries, "past"))
     goal = german.infinitive_words(clause(None, "open", phrase(THE, "door")))

@@ -1,4 +1,4 @@
-"""Reading: every character but the line feed is text, and whatever is wrong is named."""
+"""Readers: only the line feed ends a line, and every defect of a file is reported."""
 
 import bz2
 import gzip
@@ -15,26 +15,26 @@ from data_prep.formats.tsv_tmx import read_tmx, read_tsv
 from resmlp_mt.common.errors import ResMLPError
 
 ODD_CHARACTERS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff ,äß字"
-PACKERS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+COMPRESSORS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
 @given(lines=st.lists(st.text(st.sampled_from("a" + ODD_CHARACTERS) | st.characters(codec="utf-8"), max_size=20)))
 @settings(max_examples=60, deadline=None)
-def test_lines_come_back_as_they_were_written_whatever_characters_they_hold(tmp_path_factory, lines):
+def test_round_trip_of_any_characters(tmp_path_factory, lines):
     lines = ["first", *(line.replace("\n", "") for line in lines)]
     path = tmp_path_factory.mktemp("read") / "text"
     path.write_bytes("".join(f"{line}\n" for line in lines).encode())
     assert list(read_lines(path)) == lines
 
 
-@pytest.mark.parametrize("ending", PACKERS)
-def test_every_compression_gives_the_same_lines(tmp_path, ending):
+@pytest.mark.parametrize("ending", COMPRESSORS)
+def test_compressed_files_give_same_lines(tmp_path, ending):
     path = tmp_path / f"text{ending}"
-    path.write_bytes(PACKERS[ending]("eins\r\nzwei\u2028drei\n".encode()))
+    path.write_bytes(COMPRESSORS[ending]("eins\r\nzwei\u2028drei\n".encode()))
     assert list(read_lines(path)) == ["eins\r", "zwei\u2028drei"]
 
 
-def test_zstandard_is_read_where_its_library_is_installed(tmp_path):
+def test_zstandard(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     path = tmp_path / "text.zst"
     path.write_bytes(zstandard.compress(b"one\ntwo\n"))
@@ -46,7 +46,7 @@ def test_zstandard_is_read_where_its_library_is_installed(tmp_path):
         list(read_lines(path))
 
 
-def test_lines_are_whole_where_blocks_of_the_file_end(tmp_path, monkeypatch):
+def test_lines_across_block_boundaries(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "_BLOCK_BYTES", 7)
     lines = ["ä" * length for length in range(40)]
     path = tmp_path / "text"
@@ -59,30 +59,30 @@ def test_lines_are_whole_where_blocks_of_the_file_end(tmp_path, monkeypatch):
 def test_other_encodings_are_named(tmp_path, encoding, errors):
     path = tmp_path / "text"
     path.write_bytes("\ufeffone\ntwo\n".encode(encoding))
-    said = f"text is not UTF-8: it begins with the byte-order mark of {encoding[:6].upper()}; convert it with"
-    with pytest.raises(ResMLPError, match=said):
+    message = f"text is not UTF-8: it begins with the byte-order mark of {encoding[:6].upper()}; convert it with"
+    with pytest.raises(ResMLPError, match=message):
         list(read_lines(path, errors))
 
 
-def test_a_last_line_without_a_line_feed_is_a_line(tmp_path):
+def test_last_line_needs_no_line_feed(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"one\ntwo")
     assert list(read_lines(path)) == ["one", "two"]
 
 
-def test_an_empty_file_has_no_lines(tmp_path):
+def test_empty_file_has_no_lines(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"")
     assert list(read_lines(path)) == []
 
 
-def test_a_byte_order_mark_at_the_start_is_dropped_and_elsewhere_kept(tmp_path):
+def test_only_leading_byte_order_mark_is_dropped(tmp_path):
     path = tmp_path / "text"
     path.write_bytes("\ufeffone\n\ufefftwo\n".encode())
     assert list(read_lines(path)) == ["one", "\ufefftwo"]
 
 
-def test_invalid_bytes_are_named_by_file_and_line(tmp_path, monkeypatch):
+def test_invalid_bytes_report_file_and_line(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "_BLOCK_BYTES", 10)
     path = tmp_path / "text"
     path.write_bytes(b"one\ntwo\nthree\nfour\nfi\xffve\nsix\n")
@@ -90,21 +90,21 @@ def test_invalid_bytes_are_named_by_file_and_line(tmp_path, monkeypatch):
         list(read_lines(path))
 
 
-def test_invalid_bytes_can_be_let_through_for_the_cleaning_to_remove(tmp_path):
+def test_invalid_bytes_pass_with_surrogateescape(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"one\nfi\xffve\n")
     assert list(read_lines(path, errors="surrogateescape")) == ["one", "fi\udcffve"]
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\nshort\n"])
-def test_a_line_of_ten_megabytes_is_refused_by_its_number(tmp_path, ending):
+def test_too_long_line_is_refused_by_number(tmp_path, ending):
     path = tmp_path / "text"
     path.write_bytes(b"one\n" + b"a" * 10_000_000 + ending)
     with pytest.raises(ResMLPError, match=r"line 2 is longer than 1,000,000 bytes"):
         list(read_lines(path))
 
 
-def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "ALWAYS_ALLOWED_BYTES", 1 << 20)
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"a\n" * 2_000_000))
@@ -113,15 +113,15 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(tmp_path, mo
 
 
 @pytest.mark.parametrize("ending", [".gz", ".xz", ".bz2"])
-def test_a_truncated_file_is_an_error_and_not_a_shorter_text(tmp_path, ending):
+def test_truncated_file_is_an_error(tmp_path, ending):
     path = tmp_path / f"text{ending}"
-    packed = PACKERS[ending]("".join(f"{number}\n" for number in range(99_999)).encode())
-    path.write_bytes(packed[: len(packed) // 2])
+    compressed = COMPRESSORS[ending]("".join(f"{number}\n" for number in range(99_999)).encode())
+    path.write_bytes(compressed[: len(compressed) // 2])
     with pytest.raises(ResMLPError, match="damaged or truncated"):
         list(read_lines(path))
 
 
-def test_files_of_different_lengths_are_named_with_their_numbers_of_lines(tmp_path):
+def test_different_line_counts_are_reported(tmp_path):
     (tmp_path / "a.en").write_bytes(b"1\n2\n3\n")
     (tmp_path / "a.de").write_bytes(b"1\n2\n3\n4\n5\n")
     with pytest.raises(ResMLPError, match=r"a\.en and .*a\.de have different numbers of lines, 3 and 5"):
@@ -130,7 +130,7 @@ def test_files_of_different_lengths_are_named_with_their_numbers_of_lines(tmp_pa
         list(read_line_pairs(tmp_path / "a.de", tmp_path / "a.en"))
 
 
-def test_tsv_gives_its_first_two_columns_and_names_a_line_without_a_tab(tmp_path):
+def test_tsv_reads_two_columns_and_requires_a_tab(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(b"one\teins\nthe two\tzwei\tanything\n")
     assert list(read_tsv(path)) == [("one", "eins"), ("the two", "zwei")]
@@ -148,20 +148,20 @@ Zeilen</seg></tuv><tuv lang="en"><seg>Two lines</seg></tuv></tu>
 </body></tmx>"""
 
 
-def test_tmx_gives_the_units_that_have_both_languages(tmp_path):
+def test_tmx_reads_units_with_both_languages(tmp_path):
     path = tmp_path / "a.tmx"
     path.write_text(TMX, encoding="utf-8")
     assert list(read_tmx(path, "en", "de")) == [("Save & bclose", "Sichern"), ("Two lines", "Zwei Zeilen")]
 
 
-def test_broken_tmx_is_an_error_that_says_where(tmp_path):
+def test_malformed_tmx_reports_line(tmp_path):
     path = tmp_path / "a.tmx"
     path.write_text(TMX.replace("</tu>", "", 1), encoding="utf-8")
     with pytest.raises(ResMLPError, match="is not well-formed TMX .*line 7"):
         list(read_tmx(path, "en", "de"))
 
 
-def test_tmx_entities_cannot_be_blown_up(tmp_path):
+def test_tmx_entity_expansion_is_refused(tmp_path):
     entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
     unit = '<tu><tuv lang="en"><seg>&e9;</seg></tuv></tu>'
     bomb = f'<!DOCTYPE tmx [<!ENTITY e0 "lol">{entities}]><tmx><body>{unit}</body></tmx>'
@@ -171,7 +171,7 @@ def test_tmx_entities_cannot_be_blown_up(tmp_path):
         list(read_tmx(path, "en", "de"))
 
 
-def test_a_test_set_reads_as_sacrebleu_reads_it(tmp_path):
+def test_sgm_equals_sacrebleu(tmp_path):
     from sacrebleu.dataset.fake_sgml import FakeSGMLDataset
 
     segments = '<seg id="1">One &amp; two,  three. </seg>\n<p>\n<seg id="2"> Vier\u00a0! </seg>\n'
@@ -183,14 +183,14 @@ def test_a_test_set_reads_as_sacrebleu_reads_it(tmp_path):
     assert [src for src, _ in read_sgm(path, path)] == expected == ["One &amp; two, three.", "Vier !"]
 
 
-def test_test_sets_of_different_sizes_are_refused(tmp_path):
+def test_sgm_of_different_sizes_is_refused(tmp_path):
     for name, count in (("src", 3), ("ref", 2)):
         (tmp_path / name).write_text("".join(f'<seg id="{n}">a</seg>\n' for n in range(count)), encoding="utf-8")
     with pytest.raises(ResMLPError, match="different numbers of segments, 3 and 2"):
         list(read_sgm(tmp_path / "src", tmp_path / "ref"))
 
 
-def test_talks_keep_titles_and_lose_addresses_and_keywords(tmp_path):
+def test_iwslt_keeps_titles_and_drops_metadata(tmp_path):
     for lang in ("en", "de"):
         metadata = "<url>http://x</url>\n<keywords>a, b</keywords>\n<talkid>1</talkid>\n"
         text = f"<title>Title {lang}</title>\n Line {lang} \n"

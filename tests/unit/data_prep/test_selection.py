@@ -1,4 +1,4 @@
-"""Duplicates, leaks, weights and the texts set aside: equal to what sets of strings would find."""
+"""Selection of pairs: duplicates, leaks, weights and held-out texts."""
 
 from itertools import chain
 
@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.formats.blocks import Block, training_chunks
-from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT, key_table, normal_form
+from data_prep.keys import NEAR_PAIR, PAIR, SRC, TGT, key_table
 from data_prep.stages import selection as select
 from data_prep.stages.selection import REASON, Selection
+from resmlp_mt.translation.text.normalization import normal_form
 
 SENTENCES = st.sampled_from(["Yes.", "yes", "Yes!", "No.", "no", "Go on", "Go on.", "...", "!"])
 
@@ -19,11 +20,11 @@ def _blocks(folder, pairs, cuts=(3,), weights=(1.0, 1.0)):
     blocks = []
     for number, part in enumerate(np.split(np.arange(len(pairs)), cuts)):
         block = Block(folder, number, f"part{number}", weights[number])
-        chosen = [pairs[place] for place in part]
+        block_pairs = [pairs[index] for index in part]
         for ending, side in (("src", 0), ("tgt", 1)):
-            block.path(ending).write_text("".join(f"{pair[side]}\n" for pair in chosen), encoding="utf-8")
-        np.save(block.path("keys.npy"), key_table([src for src, _ in chosen], [tgt for _, tgt in chosen]))
-        np.save(block.path("lines.npy"), np.arange(1, len(chosen) + 1))
+            block.path(ending).write_text("".join(f"{pair[side]}\n" for pair in block_pairs), encoding="utf-8")
+        np.save(block.path("keys.npy"), key_table([src for src, _ in block_pairs], [tgt for _, tgt in block_pairs]))
+        np.save(block.path("lines.npy"), np.arange(1, len(block_pairs) + 1))
         blocks.append(block)
     return blocks
 
@@ -31,7 +32,7 @@ def _blocks(folder, pairs, cuts=(3,), weights=(1.0, 1.0)):
 @pytest.mark.parametrize("keys_per_bucket", [2, 1000])
 @given(pairs=st.lists(st.tuples(SENTENCES, SENTENCES), min_size=3, max_size=20))
 @settings(max_examples=25, deadline=None)
-def test_of_equal_pairs_the_first_stays_and_of_nearly_equal_ones_too(tmp_path_factory, keys_per_bucket, pairs):
+def test_first_of_duplicates_and_near_duplicates_is_kept(tmp_path_factory, keys_per_bucket, pairs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "KEYS_PER_BUCKET", keys_per_bucket)
         selection = Selection(_blocks(tmp_path_factory.mktemp("blocks"), pairs))
@@ -46,7 +47,7 @@ def test_of_equal_pairs_the_first_stays_and_of_nearly_equal_ones_too(tmp_path_fa
         near.add(form)
 
 
-def test_a_pair_leaks_when_its_source_or_its_target_is_held_out_in_any_case_or_punctuation(tmp_path):
+def test_leak_of_either_side_ignores_case_and_punctuation(tmp_path):
     pairs = [("a dog", "x y"), ("A DOG!", "u v"), ("a cat", "Ein Hund"), ("a bird", "ein vogel"), ("...", "q")]
     selection = Selection(_blocks(tmp_path, pairs))
     keys = key_table(["A dog."], ["ein Hund?"])
@@ -55,7 +56,7 @@ def test_a_pair_leaks_when_its_source_or_its_target_is_held_out_in_any_case_or_p
 
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (0.5, 150, 250), (1.0, 400, 400), (2.5, 950, 1050)])
-def test_a_weight_repeats_or_thins_a_corpus(tmp_path, weight, least, most):
+def test_weight_repeats_or_samples_corpus(tmp_path, weight, least, most):
     pairs = [(f"one {number}", f"eins {number}") for number in range(403)]
     blocks = _blocks(tmp_path, pairs, cuts=(400,), weights=(weight, 1.0))
     _, part_pairs = Selection(blocks).write()
@@ -66,7 +67,7 @@ def test_a_weight_repeats_or_thins_a_corpus(tmp_path, weight, least, most):
     assert set(trained[-3:]) == set(pairs[400:])
 
 
-def test_shards_deal_out_every_pair_once_and_fairly(tmp_path):
+def test_shards_partition_pairs_evenly(tmp_path):
     pairs = [(f"one {number}", f"eins {number}") for number in range(47)]
     blocks = _blocks(tmp_path, pairs, cuts=(11,))
     Selection(blocks).write()
@@ -76,15 +77,15 @@ def test_shards_deal_out_every_pair_once_and_fairly(tmp_path):
     assert all(any(pair in shard for pair in pairs[:11]) for shard in shards)
 
 
-def test_texts_are_set_aside_by_lot_and_always_the_same_ones(tmp_path):
+def test_held_out_texts_are_random_and_reproducible(tmp_path):
     pairs = [(f"one {number}", f"eins {number}") for number in range(101)]
     blocks = _blocks(tmp_path, pairs, cuts=(50,))
     first, second, other = Selection(blocks), Selection(blocks), Selection(blocks)
-    places = first.set_aside(13, seed=1)
-    assert places.tolist() == second.set_aside(13, seed=1).tolist()
-    assert places.tolist() != other.set_aside(13, seed=2).tolist()
-    assert (places < 50).any()
-    assert (places >= 50).any()
+    indices = first.set_aside(13, seed=1)
+    assert indices.tolist() == second.set_aside(13, seed=1).tolist()
+    assert indices.tolist() != other.set_aside(13, seed=2).tolist()
+    assert (indices < 50).any()
+    assert (indices >= 50).any()
     assert first.left() == 88
-    expected = key_table([pairs[place][0] for place in places], [pairs[place][1] for place in places])
-    assert (first.keys_at(places) == expected).all()
+    expected = key_table([pairs[index][0] for index in indices], [pairs[index][1] for index in indices])
+    assert (first.keys_at(indices) == expected).all()

@@ -1,4 +1,4 @@
-"""Lets the tests import the benchmarks, and spares them the seconds in which a peak is measured."""
+"""Puts the benchmarks on the import path and replaces the measurement of a processor's peak."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3] / "scripts" / "benchmark
 
 @pytest.fixture(autouse=True)
 def quick_peak(request, monkeypatch):
-    """No processor's peak is measured, unless a test is marked `real_peak`."""
+    """Replaces the measured peak of the processor, unless a test is marked `real_peak`."""
     if "real_peak" not in request.keywords:
         peak = {"float32": {"MKL": 100.0, "oneDNN": 200.0}, "bfloat16": {"PyTorch": 300.0}}
-        monkeypatch.setattr("resmlp_mt.experiments.measure.machine.measure_peak", lambda *arguments, **options: peak)
+        monkeypatch.setattr("resmlp_mt.experiments.measure.machine.measure_peak", lambda *_args, **_kwargs: peak)

@@ -1,9 +1,10 @@
-"""What a comparison is made of: its systems, its runs, what it reads from logs, its table."""
+"""Parts of a comparison: systems, runs, training logs and table."""
 
 import argparse
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,19 +23,19 @@ from resmlp_mt.experiments.recipes.training_config import parse_options, read_co
 from resmlp_mt.experiments.systems import SYSTEMS, model_options, training_options
 
 
-def plan(folder, **changes) -> Plan:
+def make_plan(folder, **changes) -> Plan:
     data = folder / "data"
     if not data.exists():
         shutil.copytree(data_folder(), data)
     return replace(Plan(data, ("src", "tgt"), folder / "work", ("--max-update", "3"), resamples=20), **changes)
 
 
-def test_options_become_words():
+def test_options_become_arguments():
     options = {"optimizer": "adam", "no_post_bias": True, "share-all-embeddings": False, "lr": [1, 2], "seed": None}
     assert command_line(options) == ("--optimizer", "adam", "--no-post-bias", "--lr", "1", "2")
 
 
-def test_an_option_overrides_and_a_new_optimiser_takes_the_place_of_the_whole_schedule():
+def test_new_optimizer_replaces_whole_schedule():
     model, training = tuple(model_options("resmlp", "tiny")), tuple(training_options("resmlp", "tiny"))
     assert changed_system("resmlp", "tiny", {"dropout": 0.3}) == (*model, *training, "--dropout", "0.3")
     assert changed_system("resmlp", "tiny", {"optimizer": "adagrad"}) == (*model, "--optimizer", "adagrad")
@@ -42,17 +43,17 @@ def test_an_option_overrides_and_a_new_optimiser_takes_the_place_of_the_whole_sc
     assert of_lstm == (*model, *training_options("lstm", "tiny"))
 
 
-def test_custom_systems_from_a_file_join_those_of_the_table(tmp_path):
+def test_custom_systems_are_added_to_table(tmp_path):
     (tmp_path / "own.yaml").write_text("affine: {title: 'ResMLP, Affine', options: {norm: affine}}\n")
-    own = custom_systems(tmp_path / "own.yaml", "tiny")
-    chosen = choose(None, "tiny", own)
+    custom = custom_systems(tmp_path / "own.yaml", "tiny")
+    chosen = choose(None, "tiny", custom)
     assert [c.name for c in chosen] == [*SYSTEMS, "affine"]
     assert chosen[-1].title == "ResMLP, Affine"
     assert chosen[-1].options[-2:] == ("--norm", "affine")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("- a list", "must be a mapping"),
         ("a: {arch: x}", "must be one of title, base, options, not 'arch'"),
@@ -62,9 +63,9 @@ def test_custom_systems_from_a_file_join_those_of_the_table(tmp_path):
         ("../a: {}", "letters, digits"),
     ],
 )
-def test_a_wrong_file_of_custom_systems_is_refused(tmp_path, text, said):
+def test_invalid_custom_systems_file_is_refused(tmp_path, text, message):
     (tmp_path / "own.yaml").write_text(text)
-    with pytest.raises(ResMLPError, match=said):
+    with pytest.raises(ResMLPError, match=message):
         custom_systems(tmp_path / "own.yaml", "tiny")
 
 
@@ -81,20 +82,21 @@ def valid_line(update: int, perplexity: float, epoch: int = 1, **more) -> str:
 BEGIN = "| INFO | fairseq_cli.train | num. shared model params: 1,234 (num. trained: 1,234)\n"
 
 
-def test_a_log_tells_tokens_speed_and_curve_and_counts_what_a_resumed_training_did_twice_once():
+def test_log_of_resumed_training_counts_updates_once():
+    """Also reads parameters, target tokens, speed and validation curve."""
     first = log_line(10, 50, 7) + log_line(20, 100, 11) + valid_line(20, 9.0) + log_line(30, 999, 13)
     resumed = log_line(30, 110, 13) + valid_line(35, 5.0)
     log = training_log.read_log(BEGIN + first + BEGIN + resumed)
     assert log.parameters == 1234
     assert log.updates == 35
     assert log.target_tokens == 70 + 110 + 130 + 5 * 13
-    assert log.tokens_per_second == 105  # the median of 100 and 110: the first stretch does not count
+    assert log.tokens_per_second == 105  # the median of 100 and 110: the first interval does not count
     assert [point["target_tokens"] for point in log.validations] == [180, 375]
     assert log.validations[1] == {"updates": 35, "target_tokens": 375, "seconds": 375 / 105, "perplexity": 5.0}
     assert log.peak_gpu_mib is None
 
 
-def test_a_log_tells_the_peak_memory_of_a_gpu_and_pairs_left_out():
+def test_log_has_peak_gpu_memory_and_skipped_pairs():
     gpu = "rank   0: capabilities =  9.0  ; total memory = 79.100 GB ; name = x\n"
     left_out = "1,234 samples have invalid sizes and will be skipped, max_positions=(128, 128)\n"
     text = gpu + BEGIN + left_out + log_line(10, 1, 1, gb_free="70") + log_line(20, 1, 1, gb_free="69.1")
@@ -103,7 +105,7 @@ def test_a_log_tells_the_peak_memory_of_a_gpu_and_pairs_left_out():
     assert log.left_out == 1234
 
 
-def test_a_log_tells_epochs_validation_bleu_and_whether_patience_ended_the_training():
+def test_log_has_epochs_bleu_and_convergence():
     text = BEGIN + log_line(10, 1, 1) + valid_line(10, 2.0, valid_bleu="7.5") + valid_line(20, 2.0, 2, valid_bleu="7.1")
     assert not training_log.read_log(text).converged
     end = "| INFO | fairseq_cli.train | early stop since valid performance hasn't improved for last 1 runs\n"
@@ -112,36 +114,36 @@ def test_a_log_tells_epochs_validation_bleu_and_whether_patience_ended_the_train
     assert [point["bleu"] for point in log.validations] == [7.5, 7.1]
 
 
-def test_a_log_too_short_to_tell_a_speed_is_refused():
+def test_log_too_short_for_speed_is_refused():
     with pytest.raises(ResMLPError, match="at least ten updates"):
         training_log.read_log(BEGIN + valid_line(3, 2.0))
 
 
-def generated(lines: list[str]) -> str:
+def generate_log(lines: list[str]) -> str:
     return "".join(f"H-{number}\t-1.5\t{line}\n" for number, line in reversed(list(enumerate(lines))))
 
 
-def test_translations_are_raw_text_in_the_order_of_the_split(tmp_path):
+def test_translations_are_raw_text_in_split_order(tmp_path):
     pieces = (data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()
-    assert raw_translations(plan(tmp_path), generated(pieces)) == raw_lines("tgt")
+    assert raw_translations(make_plan(tmp_path), generate_log(pieces)) == raw_lines("tgt")
 
 
-def test_a_missing_translation_is_never_passed_over(tmp_path):
-    said = generated((data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()[:3])
+def test_missing_translation_is_an_error(tmp_path):
+    log = generate_log((data_folder() / "test.bpe.tgt").read_text(encoding="utf-8").splitlines()[:3])
     with pytest.raises(ResMLPError, match="wrote 2 translations of 3 sentences"):
-        raw_translations(plan(tmp_path), said.replace("H-1\t", "S-1\t"))
+        raw_translations(make_plan(tmp_path), log.replace("H-1\t", "S-1\t"))
 
 
-def test_tables_of_words_count_once_among_the_parameters_outside_the_layers(tmp_path):
-    made = plan(tmp_path)
-    words = len((made.data / "dict.tgt.txt").read_text(encoding="utf-8").splitlines()) + 4
-    table, other = torch.zeros(words, 3), torch.zeros(words, 5)
-    model = {"a": table, "b": table, "c": other, "d": torch.zeros(7, words), "e": torch.zeros(())}
+def test_shared_embeddings_count_once(tmp_path):
+    plan = make_plan(tmp_path)
+    vocab_size = len((plan.data / "dict.tgt.txt").read_text(encoding="utf-8").splitlines()) + 4
+    table, other = torch.zeros(vocab_size, 3), torch.zeros(vocab_size, 5)
+    model = {"a": table, "b": table, "c": other, "d": torch.zeros(7, vocab_size), "e": torch.zeros(())}
     torch.save({"model": model}, tmp_path / "averaged.pt")
-    assert compare_runs._vocabulary_parameters(made, tmp_path / "averaged.pt") == words * 8
+    assert compare_runs._vocabulary_parameters(plan, tmp_path / "averaged.pt") == vocab_size * 8
 
 
-def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_path):
+def test_last_checkpoints_are_averaged(tmp_path):
     def save(name: str, updates: int, value: float) -> None:
         model = {"weight": torch.full((2,), value)}
         torch.save({"model": model, "optimizer_history": [{"num_updates": updates}]}, tmp_path / name)
@@ -155,14 +157,14 @@ def test_the_end_of_a_training_and_the_checkpoints_before_it_are_averaged(tmp_pa
     assert torch.load(tmp_path / "averaged.pt")["model"]["weight"].tolist() == [4.0, 4.0]
 
 
-def test_a_folder_of_another_training_is_never_mixed_in(tmp_path):
+def test_folder_of_other_training_is_refused(tmp_path):
     compare_runs.claim(tmp_path, ["--lr", "1"])
     compare_runs.claim(tmp_path, ["--lr", "1"])
     with pytest.raises(ResMLPError, match=r"holds a training with other settings \(1 2\)"):
         compare_runs.claim(tmp_path, ["--lr", "2"])
 
 
-def run_of(seed: int, translations: list[str], bleu: float) -> dict:
+def run_of(seed: int, translations: list[str], bleu: float) -> dict[str, Any]:
     scores = [
         {"metric": "BLEU", "score": bleu, "interval": 1.5, "signature": "b"},
         {"metric": "chrF", "score": 50.0, "interval": 0.5, "signature": "c"},
@@ -174,36 +176,37 @@ def run_of(seed: int, translations: list[str], bleu: float) -> dict:
     return {**numbers, **rest, "seed": seed, "translations": translations, "scores": scores}
 
 
-def test_the_table_has_means_spreads_and_tests_and_says_what_was_not_measured_alone(tmp_path):
+def test_table_has_means_deviations_and_tests(tmp_path):
+    """The table also marks speeds that were not measured alone."""
     right, wrong = raw_lines("tgt"), raw_lines("src")
     results = [
         summarise(Contestant("resmlp", "ResMLP", ()), [run_of(s, right, 30.0 + s) for s in (1, 2)], [5.0, 9.0, 7.0]),
         summarise(Contestant("same", "Same", ()), [run_of(1, right, 20.0), run_of(2, wrong, 20.0)], []),
         summarise(Contestant("transformer", "T", ()), [run_of(s, wrong, 20.0) for s in (1, 2)], [6.0]),
     ]
-    report = describe_comparison(results, plan(tmp_path), "transformer")
+    report = describe_comparison(results, make_plan(tmp_path), "transformer")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in report["table"].splitlines()[2:5]]
     assert rows[0][:6] == ["ResMLP", "1,000", "700", "3 to 4", "3", "1.0 (s 0.0) *"]
     assert rows[0][6:9] == ["10 *", "7", "7"]
     assert rows[0][9:12] == ["31.50 (s 0.71)", "50.00 (s 0.00)", "33.50 (s 0.71)"]
     assert float(rows[0][12]) <= 1 / 20
-    assert rows[1][12:] == ["1.0000", "1.0000"]  # of the second seed, the same as the Transformer's
+    assert rows[1][12:] == ["1.0000", "1.0000"]  # the run of the second seed equals the Transformer's
     assert rows[2][12:] == ["-", "-"]
     assert "not measured alone" in report["table"]
     assert "BLEU: `b`" in report["table"]
     assert {test["metric"] for test in results[0]["tests"]} == {"BLEU", "chrF"}
 
 
-def test_a_training_that_the_cap_ended_is_not_called_converged(tmp_path):
+def test_capped_training_is_not_converged(tmp_path):
     runs = [run_of(seed, raw_lines("tgt"), 30.0) for seed in (1, 2)]
     results = [summarise(Contestant("resmlp", "ResMLP", ()), runs, [])]
-    assert "NOT CONVERGED: ResMLP" in describe_comparison(results, plan(tmp_path, patience=10), "none")["table"]
-    assert "NOT CONVERGED" not in describe_comparison(results, plan(tmp_path), "none")["table"]
+    assert "NOT CONVERGED: ResMLP" in describe_comparison(results, make_plan(tmp_path, patience=10), "none")["table"]
+    assert "NOT CONVERGED" not in describe_comparison(results, make_plan(tmp_path), "none")["table"]
 
 
-def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path):
-    made = plan(tmp_path, patience=7, budget=("--max-epoch", "200"))
-    options = made.training(choose(["lightconv"], "tiny", {})[0], 1)
+def test_convergence_validates_as_in_recipes(tmp_path):
+    plan = make_plan(tmp_path, patience=7, budget=("--max-epoch", "200"))
+    options = plan.training(choose(["lightconv"], "tiny", {})[0], 1)
     assert options[options.index("--task") + 1] == "resmlp_translation"
     assert options[options.index("--patience") + 1] == "7"
     parsed = parse_options(options)
@@ -216,7 +219,7 @@ def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path)
             "--maximize-best-checkpoint-metric",
         ):
             assert parsed[option] == in_recipe[option], recipe
-    other = plan(tmp_path).training(choose(["lightconv"], "tiny", {})[0], 1)
+    other = make_plan(tmp_path).training(choose(["lightconv"], "tiny", {})[0], 1)
     assert other[other.index("--task") + 1] == "translation"
     assert "--eval-bleu" not in other
 
@@ -229,7 +232,7 @@ def test_until_convergence_all_systems_are_validated_as_in_the_recipes(tmp_path)
         (["--until-converged", "--patience", "0"], "--patience must be more than 0"),
     ],
 )
-def test_patience_belongs_to_convergence(options, message):
+def test_patience_requires_until_converged(options, message):
     with pytest.raises(ResMLPError, match=message):
         compare.patience_of(parse("--data", "d", "--work", "w", "--output", "o.json", *options))
 
@@ -240,25 +243,26 @@ def parse(*args):
     return parser.parse_args(args)
 
 
-def test_outputs_of_a_comparison_overwrite_nothing(tmp_path):
-    given = ["--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
+def test_outputs_must_not_overwrite_inputs(tmp_path):
+    args = ["--data", str(tmp_path), "--work", "w", "--epochs", "1", "--own", str(tmp_path / "own.json")]
     for name, message in (("own.json", "which --own reads"), ("out.md", "which --output writes")):
         (tmp_path / "own.json").write_text("{}")
         with pytest.raises(ResMLPError, match=message):
-            compare.compare(parse(*given, "--output", str(tmp_path / name)))
+            compare.compare(parse(*args, "--output", str(tmp_path / name)))
 
 
-def test_scores_of_earlier_versions_gain_the_lower_cased_one_without_translating_again(tmp_path):
-    made, contestant = plan(tmp_path), Contestant("resmlp", "ResMLP", ())
-    kept = compare_runs.run_folder(made, contestant, 1) / "test.beam5.lenpen1.0.json"
+def test_old_scores_gain_lower_cased_bleu(tmp_path):
+    """Nothing is translated again: there are no commands to run."""
+    plan, contestant = make_plan(tmp_path), Contestant("resmlp", "ResMLP", ())
+    kept = compare_runs.run_folder(plan, contestant, 1) / "test.beam5.lenpen1.0.json"
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"scores": [{"metric": "BLEU"}], "translations": raw_lines("tgt")}))
-    result = compare_runs.translate(made, contestant, 1, commands=None)
+    result = compare_runs.translate(plan, contestant, 1, commands=None)
     assert [score["metric"] for score in result["scores"]] == ["BLEU", "chrF", "lower-cased tokenised BLEU"]
     assert result["scores"][-1]["score"] == pytest.approx(100)
 
 
-def test_a_comparison_without_timed_generation_is_drawn(tmp_path):
+def test_figure_without_timed_generation(tmp_path):
     curve = {"validations": [{"updates": 3, "seconds": 60.0, "perplexity": 9.0}]}
     results = [summarise(Contestant("resmlp", "ResMLP", ()), [run_of(1, [], 30.0) | curve], [])]
     draw_comparison(tmp_path / "out.svg", results)

@@ -1,4 +1,4 @@
-"""Options of the estimate that make no sense are refused in one line."""
+"""Invalid options of the cost estimate are reported in one line."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from resmlp_mt.experiments.estimate_cost import GPUS, parse_arguments
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["--price", "B200", "3"], "GPU must be one of T4, L4, V100, A100, H100, but is 'B200'"),
         (["--price", "T4", "cheap"], "DOLLARS must be a number from 0 on, but is 'cheap'"),
@@ -19,15 +19,15 @@ from resmlp_mt.experiments.estimate_cost import GPUS, parse_arguments
         (["--vocabulary", "3"], "argument --vocabulary: must be a whole number from 100 on, but is '3'"),
     ],
 )
-def test_a_wrong_option_is_one_line(words, message, capsys):
-    with pytest.raises(SystemExit) as ended:
-        parse_arguments(words)
+def test_invalid_option_is_one_line(args, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse_arguments(args)
     err = capsys.readouterr().err
-    assert ended.value.code == 2
+    assert error.value.code == 2
     assert message in err
     assert err.count("\n") == 1
 
 
-def test_a_price_that_is_given_replaces_the_round_figure():
+def test_price_option_replaces_default():
     _, prices = parse_arguments(["--price", "T4", "0.25", "--price", "H100", "0"])
     assert prices == {**{name: gpu.price for name, gpu in GPUS.items()}, "T4": 0.25, "H100": 0.0}

@@ -1,4 +1,4 @@
-"""Starting a training: precision, batch and command from what the machine has; signals; Slurm."""
+"""Launching a training: precision, batch and command for the hardware; signals; Slurm."""
 
 import itertools
 import os
@@ -20,12 +20,12 @@ RECIPES = ("wmt14_en_de", "wmt14_en_fr", "iwslt14", "mix", "multi30k", "own", "d
 BATCHES = (1024, 2048, 32768)
 
 
-def after(words: list[str], option: str) -> str:
-    return words[words.index(option) + 1]
+def value_of(args: list[str], option: str) -> str:
+    return args[args.index(option) + 1]
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "words"),
+    ("capabilities", "args"),
     [
         ([], []),
         ([(7, 0)], ["--fp16"]),  # V100
@@ -35,39 +35,41 @@ def after(words: list[str], option: str) -> str:
         ([(9, 0), (7, 5)], ["--fp16"]),  # the slowest decides
     ],
 )
-def test_the_precision_is_one_that_every_gpu_has(capabilities, words):
-    assert precision(capabilities) == words
+def test_precision_suits_every_gpu(capabilities, args):
+    assert precision(capabilities) == args
 
 
 @pytest.mark.parametrize(
     ("batch", "tokens", "processes"), itertools.product(BATCHES, (1000, 4096), (1, 2, 3, 6, 8, 64))
 )
-def test_shares_fit_and_together_make_the_batch(batch, tokens, processes):
+def test_batch_shares_fit_and_sum_to_batch(batch, tokens, processes):
     share, update_freq = share_batch(batch, tokens, processes)
     assert 1 <= share <= tokens
     assert update_freq >= 1
     assert 0 <= batch - share * update_freq * processes < update_freq * processes
-    assert update_freq == 1 or batch > tokens * processes * (update_freq - 1)  # no more updates than memory asks for
+    assert update_freq == 1 or batch > tokens * processes * (
+        update_freq - 1
+    )  # no more accumulation than memory requires
 
 
-def test_eight_gpus_need_no_accumulation_where_one_needs_eight():
+def test_accumulation_of_one_and_eight_gpus():
     assert share_batch(32768, 4096, 8) == (4096, 1)
     assert share_batch(32768, 4096, 1) == (4096, 8)
 
 
-def test_a_batch_smaller_than_the_processes_is_refused():
+def test_batch_smaller_than_processes_is_refused():
     with pytest.raises(ResMLPError, match="a batch of 7 tokens is too small for 8 processes"):
         share_batch(7, 4096, 8)
 
 
-def test_one_process_needs_no_launcher_but_under_slurm():
-    # fairseq takes a lone process in a Slurm job for one of several that were started together
+def test_single_process_uses_launcher_only_under_slurm():
+    # In a Slurm job fairseq takes a single process for one of several that were started together.
     assert launcher(Machines()) == launcher(Machines(capabilities=((8, 0),))) == ["fairseq-train"]
     assert launcher(Machines(is_slurm_job=True))[:2] == ["torchrun", "--standalone"]
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"NODES": "two"}, "NODES must be a whole number, not 'two'"),
         ({"NODES": "2", "NODE_RANK": "2", "HEAD": "a:29500"}, "NODE_RANK must be between 0 and 1 with NODES=2, not 2"),
@@ -75,8 +77,8 @@ def test_one_process_needs_no_launcher_but_under_slurm():
         ({"NODES": "2", "HEAD": "first:http"}, "HEAD must be the rendezvous endpoint HOST:PORT"),
     ],
 )
-def test_what_does_not_fit_together_is_named(variables, said):
-    with pytest.raises(ResMLPError, match=said):
+def test_inconsistent_variables_are_named(variables, message):
+    with pytest.raises(ResMLPError, match=message):
         find_machines(variables)
 
 
@@ -96,19 +98,17 @@ def test_what_does_not_fit_together_is_named(variables, said):
         ("2026-01-01 | INFO | fairseq_cli.train | {'_name': None}", None),
     ],
 )
-def test_the_terminal_shows_progress_and_errors(line, expected):
+def test_terminal_shows_progress_and_errors(line, expected):
     assert shown(line) == expected
 
 
-@pytest.mark.parametrize(("variables", "said"), [({}, "10000,none"), ({"OMP_WAIT_POLICY": "active"}, "none,active")])
-def test_waiting_threads_of_a_training_sleep_soon_unless_the_user_says_otherwise(
-    variables, said, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+@pytest.mark.parametrize(("variables", "output"), [({}, "10000,none"), ({"OMP_WAIT_POLICY": "active"}, "none,active")])
+def test_spin_count_of_training(variables, output, tmp_path, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda _number, _handler: None)
     monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], **variables})
     program = "echo ${GOMP_SPINCOUNT:-none},${OMP_WAIT_POLICY:-none},${OMP_NUM_THREADS:-none}"
     assert Training(["sh", "-c", program], tmp_path / "train.log").wait() == 0
-    assert (tmp_path / "train.log").read_text() == f"{said},none\n"
+    assert (tmp_path / "train.log").read_text() == f"{output},none\n"
 
 
 @pytest.fixture
@@ -119,24 +119,24 @@ def data(tmp_path):
     return folder
 
 
-def test_eight_gpus_of_one_machine_train_under_torchrun(data, tmp_path):
+def test_eight_gpus_train_under_torchrun(data, tmp_path):
     bench = recording_bench(tmp_path / "bench", gpus=8, capability=(8, 0))
-    finished = bench.recipe("wmt14_en_de", STEPS="train", DATA=data)
-    assert finished.returncode == 0, finished.stderr
-    (words,) = bench.calls("torchrun")
-    assert words[:5] == ["--standalone", "--nproc-per-node", "8", "-m", "fairseq_cli.train"]
-    assert words[5] == f"{data}:{data}/shard2"
-    assert (after(words, "--max-tokens"), after(words, "--update-freq")) == ("4096", "1")
-    assert "--bf16" in words
+    result = bench.recipe("wmt14_en_de", STEPS="train", DATA=data)
+    assert result.returncode == 0, result.stderr
+    (args,) = bench.calls("torchrun")
+    assert args[:5] == ["--standalone", "--nproc-per-node", "8", "-m", "fairseq_cli.train"]
+    assert args[5] == f"{data}:{data}/shard2"
+    assert (value_of(args, "--max-tokens"), value_of(args, "--update-freq")) == ("4096", "1")
+    assert "--bf16" in args
 
 
-def test_several_machines_meet_at_the_first(data, tmp_path):
+def test_nodes_use_rendezvous_at_first_node(data, tmp_path):
     for rank in range(2):
         bench = recording_bench(tmp_path / f"bench{rank}", gpus=4, capability=(7, 0))
         variables = {"NODES": 2, "NODE_RANK": rank, "HEAD": "first.example:29501"}
         assert bench.recipe("wmt14_en_de", STEPS="train", DATA=data, **variables).returncode == 0
-        (words,) = bench.calls("torchrun")
-        options = {name: after(words, name) for name in words[: words.index("-m")] if name.startswith("--")}
+        (args,) = bench.calls("torchrun")
+        options = {name: value_of(args, name) for name in args[: args.index("-m")] if name.startswith("--")}
         assert options == {
             "--nnodes": "2",
             "--node-rank": str(rank),
@@ -144,12 +144,12 @@ def test_several_machines_meet_at_the_first(data, tmp_path):
             "--master-port": "29501",
             "--nproc-per-node": "4",
         }
-        assert (after(words, "--max-tokens"), after(words, "--update-freq")) == ("4096", "1")
-        assert "--fp16" in words
+        assert (value_of(args, "--max-tokens"), value_of(args, "--update-freq")) == ("4096", "1")
+        assert "--fp16" in args
         assert (bench.run_folder / "trained.json").exists() == (rank == 0)
 
 
-def test_a_finished_training_is_not_begun_anew_but_a_changed_one_is(data, tmp_path):
+def test_only_changed_training_starts_again(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     for _ in range(2):
         assert bench.recipe("wmt14_en_de", STEPS="train", DATA=data).returncode == 0
@@ -158,42 +158,42 @@ def test_a_finished_training_is_not_begun_anew_but_a_changed_one_is(data, tmp_pa
     assert len(bench.calls("fairseq-train")) == 2
 
 
-def test_a_failed_training_is_not_taken_for_a_finished_one(data, tmp_path):
+def test_failed_training_is_not_finished(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
     write_program(tmp_path / "bench" / "venv" / "bin" / "fairseq-train", "echo 'RuntimeError: no'; exit 3\n")
-    finished = bench.recipe("wmt14_en_de", DATA=data)
-    assert finished.returncode == 3
-    assert "RuntimeError: no" in finished.stdout
+    result = bench.recipe("wmt14_en_de", DATA=data)
+    assert result.returncode == 3
+    assert "RuntimeError: no" in result.stdout
     assert not (bench.run_folder / "trained.json").exists()
     assert not bench.calls("resmlp-mt")
 
 
-def test_a_dry_run_prints_the_command_and_starts_nothing(data, tmp_path):
+def test_dry_run_prints_command_and_starts_nothing(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
-    said = bench.recipe("wmt14_en_de", DATA=data, DRY_RUN=1).stdout
-    assert f"fairseq-train {data}:{data}/shard2 --save-dir {bench.run_folder}" in said
+    output = bench.recipe("wmt14_en_de", DATA=data, DRY_RUN=1).stdout
+    assert f"fairseq-train {data}:{data}/shard2 --save-dir {bench.run_folder}" in output
     absent = tmp_path / "absent"
     assert f"fairseq-train {absent} --save-dir" in bench.recipe("wmt14_en_de", DATA=absent, DRY_RUN=1).stdout
     assert not absent.exists()
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
-def test_a_training_without_data_is_refused(tmp_path):
+def test_training_without_data_is_refused(tmp_path):
     bench = recording_bench(tmp_path / "bench")
-    finished = bench.recipe("wmt14_en_de", DATA=tmp_path / "absent", STEPS="train")
-    assert finished.returncode == 2
-    assert f"there is no prepared data in {tmp_path / 'absent'}" in finished.stderr
+    result = bench.recipe("wmt14_en_de", DATA=tmp_path / "absent", STEPS="train")
+    assert result.returncode == 2
+    assert f"there is no prepared data in {tmp_path / 'absent'}" in result.stderr
 
 
-def test_what_own_cannot_heed_is_refused(data, tmp_path):
+def test_options_unsupported_by_own_are_refused(data, tmp_path):
     bench = recording_bench(tmp_path / "bench")
-    finished = bench.recipe("own", data, SYSTEM="transformer")
-    assert finished.returncode == 2
-    assert "--system, --layers, --size, --from-dir and --data require a --recipe" in finished.stderr
+    result = bench.recipe("own", data, SYSTEM="transformer")
+    assert result.returncode == 2
+    assert "--system, --layers, --size, --from-dir and --data require a --recipe" in result.stderr
     assert not any((tmp_path / "bench" / "calls").iterdir())
 
 
-# A stand-in for a process that trains: says that it is there, and on a signal saves and ends as ours do.
+# A stand-in for a training process: prints a line when it is ready; on a signal it saves and exits with our status.
 TRAINER = f"""
 import signal, sys, time
 def stop(number, frame):
@@ -201,18 +201,18 @@ def stop(number, frame):
     sys.exit({EXIT_STATUS})
 for number in (signal.SIGTERM, signal.SIGUSR1):
     signal.signal(number, stop)
-sys.stdout.write("RuntimeError: ready\\n")  # in one piece, beside others
+sys.stdout.write("RuntimeError: ready\\n")  # a single write, since several processes print
 sys.stdout.flush()
 time.sleep(60)
 """
 
 
-def signalled(bench: Bench, number: int, program: str, gpus: int) -> tuple[int, str]:
+def run_and_signal(bench: Bench, number: int, program: str, gpus: int) -> tuple[int, str]:
     """Starts a recipe whose trainer waits, sends the recipe a signal, and returns its status and the training's log."""
     trainer = bench.folder / "trainer.py"
     trainer.write_text(TRAINER)
     command = f"{sys.executable} {trainer}"
-    # torchrun has a process for each GPU, fails when they end so, and must not get the signal itself
+    # torchrun starts a process for each GPU, fails when they exit this way, and must not receive the signal itself
     workers = " & ".join([command] * gpus) + ' & trap "exit 9" TERM USR1; wait %1; wait %2; exit 1\n'
     write_program(bench.folder / "venv" / "bin" / program, f"exec {command}\n" if gpus < 2 else workers)
     process = subprocess.Popen(
@@ -233,23 +233,23 @@ def signalled(bench: Bench, number: int, program: str, gpus: int) -> tuple[int, 
 @pytest.mark.parametrize(
     ("number", "passed_on"), [("SIGUSR1", "SIGUSR1"), ("SIGTERM", "SIGTERM"), ("SIGINT", "SIGTERM")]
 )
-def test_a_signal_reaches_the_training_which_saves_first(number, passed_on, tmp_path):
+def test_signal_reaches_training_which_saves(number, passed_on, tmp_path):
     bench = recording_bench(tmp_path / "bench")
-    status, log = signalled(bench, signal.Signals[number], "fairseq-train", gpus=0)
+    status, log = run_and_signal(bench, signal.Signals[number], "fairseq-train", gpus=0)
     assert status == EXIT_STATUS
     assert f"saved after {passed_on}" in log
     assert not (bench.run_folder / "trained.json").exists()
-    assert not bench.calls("resmlp-mt")  # the recipe does not go on
+    assert not bench.calls("resmlp-mt")  # the recipe stops here
 
 
-def test_a_signal_reaches_every_process_of_torchrun_but_not_torchrun(tmp_path):
+def test_signal_reaches_workers_but_not_torchrun(tmp_path):
     bench = recording_bench(tmp_path / "bench", gpus=2, capability=(8, 0))
-    status, log = signalled(bench, signal.SIGUSR1, "torchrun", gpus=2)
+    status, log = run_and_signal(bench, signal.SIGUSR1, "torchrun", gpus=2)
     assert status == EXIT_STATUS
     assert log.count("saved after SIGUSR1") == 2
 
 
-# Slurm: srun runs its command once for each node; scontrol names the nodes and notes what else it is told.
+# Slurm: srun runs its command once per node; scontrol prints the node names and records its other arguments.
 SRUN = """
 nodes=2; [[ " $* " != *" --nodes=1 "* ]] || nodes=1
 while [[ "$1" == --* ]]; do shift; done
@@ -266,7 +266,7 @@ exit $status
 
 @pytest.fixture
 def slurm(data, tmp_path) -> Bench:
-    """Two nodes of four GPUs as a batch script finds them."""
+    """Two nodes with four GPUs each, as a batch script sees them."""
     bench = recording_bench(tmp_path / "bench", gpus=4, capability=(9, 0))
     slurm = tmp_path / "slurm"
     names = 'if [ "$1" = show ]; then printf "node7\\nnode8\\n"; exit; fi\n'
@@ -274,9 +274,7 @@ def slurm(data, tmp_path) -> Bench:
     write_program(slurm / "srun", bench.note() + SRUN)
     both = f'[ "$(grep -l torchrun {bench.folder}/calls/* | wc -l)" -eq 2 ]'
     wait = f"for _ in {{1..999}}; do {both} && exit; sleep 0.05; done; exit 1\n"
-    write_program(
-        bench.folder / "venv" / "bin" / "torchrun", bench.note() + wait
-    )  # as the real ones wait for each other
+    write_program(bench.folder / "venv" / "bin" / "torchrun", bench.note() + wait)  # real torchruns wait for each other
     variables = {
         "PATH": f"{slurm}:{bench.environment['PATH']}",
         "SLURM_SUBMIT_DIR": str(SCRIPTS.parent),
@@ -288,9 +286,9 @@ def slurm(data, tmp_path) -> Bench:
     return Bench(bench.folder, {**bench.environment, **variables})
 
 
-def batch_script(bench: Bench, *words: str) -> subprocess.Popen:
+def start_batch_script(bench: Bench, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["bash", SCRIPTS / "slurm" / "train.sbatch", *words],
+        ["bash", SCRIPTS / "slurm" / "train.sbatch", *args],
         env=dict(bench.environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -299,71 +297,71 @@ def batch_script(bench: Bench, *words: str) -> subprocess.Popen:
     )
 
 
-def test_a_slurm_job_prepares_and_scores_once_and_trains_on_all_nodes(slurm):
-    job = batch_script(slurm, "wmt14_en_de", "--seed", "7")
-    said, _ = job.communicate(timeout=120)
+def test_slurm_job_trains_on_all_nodes_and_scores_once(slurm):
+    job = start_batch_script(slurm, "wmt14_en_de", "--seed", "7")
+    output, _ = job.communicate(timeout=120)
     steps = slurm.calls("srun")
-    assert [words[words.index("scripts/slurm/step.sh") + 1] for words in steps] == ["data", "train", "finish"]
-    assert all("--ntasks-per-node=1" in words for words in steps)
-    assert [("--nodes=1" in words) for words in steps] == [True, False, True]
+    assert [args[args.index("scripts/slurm/step.sh") + 1] for args in steps] == ["data", "train", "finish"]
+    assert all("--ntasks-per-node=1" in args for args in steps)
+    assert [("--nodes=1" in args) for args in steps] == [True, False, True]
     trainings = slurm.calls("torchrun")
-    assert sorted(after(words, "--node-rank") for words in trainings) == ["0", "1"]
-    for words in trainings:
-        assert (after(words, "--nnodes"), after(words, "--nproc-per-node")) == ("2", "4")
-        assert (after(words, "--master-addr"), after(words, "--master-port")) == ("node7", str(20000 + 4711))
-        assert words[-2:] == ["--seed", "7"]
-        assert int(after(words, "--max-tokens")) * int(after(words, "--update-freq")) * 8 == 32768
-    assert len(slurm.calls("python")) == 1, said  # data_prep
+    assert sorted(value_of(args, "--node-rank") for args in trainings) == ["0", "1"]
+    for args in trainings:
+        assert (value_of(args, "--nnodes"), value_of(args, "--nproc-per-node")) == ("2", "4")
+        assert (value_of(args, "--master-addr"), value_of(args, "--master-port")) == ("node7", str(20000 + 4711))
+        assert args[-2:] == ["--seed", "7"]
+        assert int(value_of(args, "--max-tokens")) * int(value_of(args, "--update-freq")) * 8 == 32768
+    assert len(slurm.calls("python")) == 1, output  # data_prep
     assert not slurm.calls("scontrol")
 
 
-def test_a_slurm_job_that_runs_out_of_time_saves_and_queues_again(slurm):
+def test_slurm_job_out_of_time_saves_and_requeues(slurm):
     trainer = slurm.folder / "trainer.py"
     trainer.write_text(TRAINER)
     write_program(slurm.folder / "venv" / "bin" / "torchrun", f"{sys.executable} {trainer}; exit 1\n")
-    job = batch_script(slurm, "wmt14_en_de")
+    job = start_batch_script(slurm, "wmt14_en_de")
     for _ in range(2):
         while "ready" not in job.stdout.readline():
             assert job.poll() is None
     os.kill(job.pid, signal.SIGUSR1)
-    said, _ = job.communicate(timeout=120)
+    output, _ = job.communicate(timeout=120)
     assert job.returncode == 0
     assert slurm.calls("scontrol") == [["requeue", "4711"]]
     for log in ("train.log", "train.1.log"):
         assert "saved after SIGUSR1" in (slurm.run_folder / log).read_text()
-    assert "stopped; the same command resumes the training" in said
-    assert len(slurm.calls("srun")) == 2  # nothing is scored
+    assert "stopped; the same command resumes the training" in output
+    assert len(slurm.calls("srun")) == 2  # no scoring
 
 
-def test_a_slurm_job_whose_training_fails_fails_and_does_not_queue_again(slurm):
+def test_failed_slurm_job_is_not_requeued(slurm):
     write_program(slurm.folder / "venv" / "bin" / "torchrun", "exit 1\n")
-    job = batch_script(slurm, "wmt14_en_de")
+    job = start_batch_script(slurm, "wmt14_en_de")
     job.communicate(timeout=120)
     assert job.returncode == 1
     assert not slurm.calls("scontrol")
 
 
 @pytest.mark.parametrize("recipe", ["", "wmt99"])
-def test_a_slurm_job_without_a_recipe_says_so_in_one_line(recipe, slurm):
-    job = batch_script(slurm, recipe)
-    said, _ = job.communicate(timeout=60)
+def test_slurm_job_without_recipe_is_one_line(recipe, slurm):
+    job = start_batch_script(slurm, recipe)
+    output, _ = job.communicate(timeout=60)
     assert job.returncode == 2
-    assert said.startswith("train.sbatch: RECIPE must be the name of a recipe")
-    assert len(said.splitlines()) == 1
+    assert output.startswith("train.sbatch: RECIPE must be the name of a recipe")
+    assert len(output.splitlines()) == 1
 
 
-def test_the_batch_script_asks_slurm_for_what_it_needs():
+def test_sbatch_options():
     lines = (SCRIPTS / "slurm" / "train.sbatch").read_text().splitlines()
     options = dict(line.removeprefix("#SBATCH --").partition("=")[::2] for line in lines if line.startswith("#SBATCH"))
     assert options["ntasks-per-node"] == "1"
-    assert options["signal"].startswith("B:USR1@")  # to the batch script, which hands it on
-    assert {"requeue", "open-mode"} <= set(options)  # and the log is not begun anew
+    assert options["signal"].startswith("B:USR1@")  # to the batch script, which passes it on
+    assert {"requeue", "open-mode"} <= set(options)  # the log is appended to
     first_command = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
     assert all(number < first_command for number, line in enumerate(lines) if line.startswith("#SBATCH"))
 
 
 @pytest.mark.parametrize("path", [*map(script_of, RECIPES), SCRIPTS / "slurm/train.sbatch", SCRIPTS / "slurm/step.sh"])
-def test_scripts_parse_stop_at_errors_and_can_be_run(path):
+def test_scripts_parse_stop_at_errors_and_are_executable(path):
     assert subprocess.run(["bash", "-n", path]).returncode == 0
     assert re.search(r"^set -e?uo pipefail$", path.read_text(), flags=re.MULTILINE)
     assert os.access(path, os.X_OK)

@@ -1,4 +1,4 @@
-"""The machine of a benchmark: its processor's names, what others took of it, and that every benchmark names it."""
+"""Machine of a benchmark: processor name, load by others, and that every benchmark reports it."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ from resmlp_mt.experiments.measure.cpu_names import Processor, parse_cpuinfo
 from resmlp_mt.experiments.measure.machine import Clocks, machine_line, parse_stat, share_of_others
 
 EXPERIMENTS = Path(machine.__file__).parents[1]
-# What times or scores, and writes JSON. estimate_cost.py measures nothing, the others write one run's results.
+# Scripts that time or score, and write JSON. estimate_cost.py measures nothing; the others write one run's results.
 BENCHMARKS = [
     *Path(generation.__file__).parent.glob("*.py"),
     *(EXPERIMENTS / name for name in ("compare/command.py", "sweep.py", "study/digits.py")),
@@ -59,16 +59,16 @@ ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve bf16\nCPU imp
         (ARM, "ARM (implementer 0x41), model 3392 (BF16, NEON, SVE)"),
     ],
 )
-def test_a_processor_is_named_by_its_first_cpu(text, name):
+def test_processor_name_is_that_of_first_cpu(text, name):
     assert name in str(parse_cpuinfo(text))
 
 
-def test_a_processor_without_numbers_keeps_its_name():
+def test_processor_without_numbers_keeps_its_name():
     assert parse_cpuinfo("flags\t: fpu\n") is None
     assert str(Processor("riscv64")) == "riscv64"
 
 
-def test_the_clocks_are_those_of_the_usable_cpus():
+def test_clocks_count_usable_cpus():
     text = (
         "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 20 30 400 50 6 7 80 5 0\ncpu1 1 1 1 1 1 1 1 1 0 0\ncpu10 7 7 7 7 7 7 7 7\n"
     )
@@ -87,29 +87,29 @@ def test_the_clocks_are_those_of_the_usable_cpus():
         (None, None),
     ],
 )
-def test_others_took_what_was_busy_and_not_ours(after, shares):
+def test_share_of_others_excludes_our_time(after, shares):
     assert share_of_others(Clocks(20, 0, 0, 1), after) == (shares if shares is None else pytest.approx(shares))
 
 
-def described(**changes):
+def machine_description(**changes):
     peak = {"float32": {"MKL": 51.9, "oneDNN": 57.4}, "bfloat16": {"PyTorch": 0.546}}
     versions = {"python": "3.11.7", "torch": "2.15.0", "fairseq-fixed": "0.12.3.1"}
     load = {"others_share": 0.031, "quiet": True}
     return {"processor": "AMD EPYC", "cores": 2, "threads": 1, "peak_gflops": peak, **load, **versions, **changes}
 
 
-def test_the_line_above_a_table_has_peak_and_load():
-    assert machine_line(described()) == (
+def test_machine_line_has_peak_and_load():
+    assert machine_line(machine_description()) == (
         "Machine: 2 cores of an AMD EPYC, 1 thread, peak 57 GFLOP/s in float32 (MKL 52, oneDNN 57) and 0.55 GFLOP/s in "
         "bfloat16, quiet (others took 3% of the processor), Python 3.11.7, torch 2.15.0, fairseq-fixed 0.12.3.1."
     )
-    assert "not quiet (others took 45%" in machine_line(described(others_share=0.45, quiet=False))
-    unknown = machine_line(described(others_share=None, quiet=None, peak_gflops={}, threads=0, cores=1))
+    assert "not quiet (others took 45%" in machine_line(machine_description(others_share=0.45, quiet=False))
+    unknown = machine_line(machine_description(others_share=None, quiet=None, peak_gflops={}, threads=0, cores=1))
     assert unknown.startswith("Machine: 1 core of an AMD EPYC, load by others not known, Python")
 
 
 @pytest.mark.real_peak
-def test_the_peak_is_measured_in_every_type_and_library():
+def test_peak_of_every_type_and_library():
     peak = machine.measure_peak(1, seconds=0.01)
     assert set(peak) == {"float32", "bfloat16"}
     assert all(speed > 0 for speeds in peak.values() for speed in speeds.values())
@@ -118,34 +118,34 @@ def test_the_peak_is_measured_in_every_type_and_library():
 
 
 @pytest.mark.real_peak
-def test_a_peak_that_cannot_be_measured_is_a_line_and_no_failure(tmp_path, monkeypatch, capfd):
+def test_unmeasurable_peak_is_one_line(tmp_path, monkeypatch, capfd):
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert machine.measure_peak(1) == {}
     assert capfd.readouterr().err == "The peak of this machine was not measured: ImportError: no torch here\n"
 
 
-def test_a_watch_counts_from_its_start():
-    found = machine.MachineWatch(1, since=Clocks(0, 0, 0, 0)).finish()
-    assert 0 <= found["stolen_share"] <= found["others_share"] <= 1
-    assert found["quiet"] == (found["others_share"] <= machine.QUIET)
-    assert found["processor"]
-    assert found["cores"] >= 1
+def test_machine_watch_counts_from_start():
+    result = machine.MachineWatch(1, since=Clocks(0, 0, 0, 0)).finish()
+    assert 0 <= result["stolen_share"] <= result["others_share"] <= 1
+    assert result["quiet"] == (result["others_share"] <= machine.QUIET)
+    assert result["processor"]
+    assert result["cores"] >= 1
 
 
-def called(script: Path) -> set[str]:
+def called_names(script: Path) -> set[str]:
     """The names of all functions and methods that a script calls."""
     calls = [node.func for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Call)]
     return {
         call.id if isinstance(call, ast.Name) else call.attr
         for call in calls
-        if hasattr(call, "id") or hasattr(call, "attr")
+        if isinstance(call, ast.Name | ast.Attribute)
     }
 
 
 @pytest.mark.parametrize("script", sorted(BENCHMARKS), ids=lambda path: path.name)
-def test_every_benchmark_names_its_machine_in_json_and_table(script):
-    calls = called(script)
+def test_every_benchmark_reports_its_machine(script):
+    calls = called_names(script)
     assert {"MachineWatch", "finish"} <= calls
     assert calls & {"machine_line", "print_table"}
     tree = ast.parse(script.read_text())
@@ -167,9 +167,9 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("benchmark", MEASURED, ids=lambda module: module.__name__)
-def test_a_benchmark_writes_and_prints_its_machine(benchmark, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "measure", lambda *arguments: MEASURED[benchmark])
-    monkeypatch.setattr(training, "measure_peak", machine.measure_peak)  # the quick one
+def test_benchmark_writes_and_prints_its_machine(benchmark, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "measure", lambda *_args: MEASURED[benchmark])
+    monkeypatch.setattr(training, "measure_peak", machine.measure_peak)  # the replaced one, see conftest.py
     output = tmp_path / "result.json"
     monkeypatch.setattr(sys, "argv", [benchmark.__name__, "--rounds", "1", "--output", str(output)])
     benchmark.main()

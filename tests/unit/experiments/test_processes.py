@@ -1,4 +1,4 @@
-"""Commands of a comparison: their failures, their end, and that nothing is left running."""
+"""Commands of a comparison: failures, signals, and that no process is left running."""
 
 import os
 import signal
@@ -29,39 +29,39 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_command_gives_its_own_part_of_the_log_and_its_peak_memory(tmp_path):
+def test_command_returns_its_output_and_peak_memory(tmp_path):
     commands = Commands()
     commands.run(tmp_path / "log", 1, "python", "-c", "print('first')")
-    done = commands.run(
+    result = commands.run(
         tmp_path / "log", 1, "python", "-c", "import time; x = b'x' * 50 * 2**20; time.sleep(3); print('second')"
     )
-    assert done.output == "second\n"
-    assert 50 < done.peak_mib < 100  # not this process's own, which has loaded PyTorch
+    assert result.output == "second\n"
+    assert 50 < result.peak_mib < 100  # of the command, not of this process, which has loaded PyTorch
     assert (tmp_path / "log").read_text() == "first\nsecond\n"
 
 
-def test_a_failed_command_is_told_and_the_others_go_on(tmp_path):
+def test_failed_command_does_not_stop_others(tmp_path):
     commands = Commands()
     run = partial(commands.run, tmp_path / "log", 1, "python", "-c")
-    failed, done = run_jobs(
+    failed, result = run_jobs(
         [partial(run, "import sys; sys.exit('no such luck')"), partial(run, "print(1)")], 1, commands
     )
     assert isinstance(failed, CommandError)
     assert "status 1" in str(failed)
     assert "no such luck" in str(failed)
-    assert done.output == "1\n"
+    assert result.output == "1\n"
 
 
-def test_another_error_ends_everything(tmp_path):
-    def wrong():
+def test_other_error_is_raised():
+    def fail():
         raise ValueError("a mistake of ours")
 
     with pytest.raises(ValueError, match="a mistake of ours"):
-        run_jobs([wrong], 1, Commands())
+        run_jobs([fail], 1, Commands())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_commands_first_and_begins_no_other(tmp_path, number):
+def test_signal_stops_commands_and_starts_no_other(tmp_path, number):
     program = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)])
     files = [tmp_path / "pid1", tmp_path / "pid2"]
     deadline = time.monotonic() + 60

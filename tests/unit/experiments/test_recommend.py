@@ -1,7 +1,8 @@
-"""What is picked for one's own data: valid at every size, never against the size, and on a CPU done in hours."""
+"""Recommended settings for custom data: valid and monotonic at every size; a CPU finishes in hours."""
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from bench import recording_bench
@@ -15,21 +16,21 @@ from resmlp_mt.experiments.recommend.scales import CONVERGENCE_DROPOUT, CPU_OPER
 from resmlp_mt.experiments.recommend.training_time import Speed, duration, gpu_line, measure_speed, time_line
 
 PAIRS = [1, 97, *(round(1000 * 1.37**power) for power in range(34)), 40_000_000]
-TOKENS_A_PAIR = 25
+TOKENS_PER_PAIR = 25
 DEVICES = ("gpu", "cpu")
 
 
-def data_of(pairs: int, joint: bool = True, pieces: int = 16_000) -> Data:
-    return Data(pairs, pairs * TOKENS_A_PAIR, joint, max_subwords=250, pieces=pieces)
+def make_data(pairs: int, joint: bool = True, pieces: int = 16_000) -> Data:
+    return Data(pairs, pairs * TOKENS_PER_PAIR, joint, max_subwords=250, pieces=pieces)
 
 
-def picked(pairs: int, device: str = "gpu", joint: bool = True) -> dict:
-    found = recommend(data_of(pairs, joint), device)
-    return {**found.settings, "batch": found.batch}
+def recommended_settings(pairs: int, device: str = "gpu", joint: bool = True) -> dict[str, Any]:
+    recommendation = recommend(make_data(pairs, joint), device)
+    return {**recommendation.settings, "batch": recommendation.batch}
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_sizes_cover_a_thousand_to_forty_million_pairs_and_every_row(device):
+def test_sizes_cover_every_scale(device):
     rows = SCALES[device]
     assert {row.pairs for row in rows} == {max(s.pairs for s in rows if s.pairs <= pairs) for pairs in PAIRS}
 
@@ -38,45 +39,45 @@ def test_the_sizes_cover_a_thousand_to_forty_million_pairs_and_every_row(device)
 @pytest.mark.parametrize(
     "name", ["model.encoder_embed_dim", "model.encoder_ffn_embed_dim", "model.encoder_layers", "batch"]
 )
-def test_more_data_never_get_a_smaller_model_or_batch(device, name):
-    values = [picked(pairs, device)[name] for pairs in PAIRS]
+def test_model_and_batch_grow_with_data(device, name):
+    values = [recommended_settings(pairs, device)[name] for pairs in PAIRS]
     assert all(less <= more for less, more in pairwise(values))
     assert values[0] < values[-1]
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_more_data_never_get_more_dropout_for_a_model_of_one_dim(device):
+def test_dropout_falls_with_data_at_same_dim(device):
     for dim in {row.dim for row in SCALES[device]}:
         values = [row.dropout for row in SCALES[device] if row.dim == dim]
         assert values == sorted(values, reverse=True)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_more_data_are_never_passed_through_more_often_nor_learned_faster(device):
+def test_epochs_and_rate_fall_with_data(device):
     rows = SCALES[device]
-    passes, warmups = [row.epochs for row in rows], [row.warmup for row in rows]
+    epochs, warmups = [row.epochs for row in rows], [row.warmup for row in rows]
     rates = [row.style.rate for row in rows]
-    assert passes == sorted(passes, reverse=True)
+    assert epochs == sorted(epochs, reverse=True)
     assert rates == sorted(rates, reverse=True)
     assert warmups == sorted(warmups)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("pairs", PAIRS)
-def test_what_is_picked_fits_together(pairs, device):
-    settings = picked(pairs, device)
+def test_settings_are_consistent(pairs, device):
+    settings = recommended_settings(pairs, device)
     updates, warmup = settings["optimization.max_update"], settings["lr_scheduler.warmup_updates"]
     assert 1 <= settings["checkpoint.save_interval_updates"] <= updates // VALIDATIONS
     assert 1 <= settings["checkpoint.patience"] < VALIDATIONS
     assert 0 < warmup <= updates / 4
     assert settings["model.encoder_embed_dim"] % settings["model.cross_attention_heads"] == 0
-    assert settings["model.max_source_positions"] >= 251  # 250 sub-words and the end of the sentence
+    assert settings["model.max_source_positions"] >= 251  # 250 subwords and the end of the sentence
     assert 0 < settings["model.dropout"] < 1
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_small_models_get_the_settings_of_the_sweep(device):
-    settings = picked(29_000, device)
+def test_small_models_use_settings_of_sweep(device):
+    settings = recommended_settings(29_000, device)
     assert (settings["optimizer._name"], settings["optimization.lr"]) == ("adagrad", 0.2)
     assert settings["lr_scheduler.warmup_updates"] == 1000
     assert (settings["model.norm"], settings["model.layer_scale"]) == ("layernorm", 1.0)
@@ -88,8 +89,8 @@ def test_small_models_get_the_settings_of_the_sweep(device):
 
 
 @pytest.mark.parametrize("pairs", [160_000, 342_605, 4_500_000])
-def test_a_cpu_gets_a_model_that_trains_in_hours(pairs):
-    data = data_of(pairs)
+def test_cpu_model_trains_in_hours(pairs):
+    data = make_data(pairs)
     small, large = recommend(data, "cpu"), recommend(data, "gpu")
     assert small.settings["model.encoder_embed_dim"] < 512 == large.settings["model.encoder_embed_dim"]
     two_cores = Speed(150.0, "cpu", 2)  # with AVX2
@@ -97,36 +98,36 @@ def test_a_cpu_gets_a_model_that_trains_in_hours(pairs):
     assert two_cores.hours(large.operations, large.scale.dim) > 48
 
 
-def test_a_training_on_a_cpu_is_limited_by_operations_alone():
+def test_cpu_training_is_limited_only_by_operations():
     for pairs in PAIRS:
-        chosen = recommend(data_of(pairs), "cpu")
+        chosen = recommend(make_data(pairs), "cpu")
         is_limited = any("what a CPU computes in hours" in pick.reason for pick in chosen.picks)
         assert chosen.operations <= 1.01 * CPU_OPERATIONS
         assert chosen.operations >= 0.99 * CPU_OPERATIONS or chosen.passes >= chosen.scale.epochs
         assert is_limited == (chosen.passes < chosen.scale.epochs)
 
 
-def test_two_vocabularies_share_no_table():
-    assert "model.share_all_embeddings" in picked(1000)
-    apart = picked(1000, joint=False)
+def test_separate_vocabularies_share_no_embeddings():
+    assert "model.share_all_embeddings" in recommended_settings(1000)
+    apart = recommended_settings(1000, joint=False)
     assert "model.share_all_embeddings" not in apart
     assert "model.share_decoder_input_output_embed" in apart
 
 
-def test_every_pick_has_its_reason_in_one_line():
+def test_every_pick_has_one_line_reason():
     for pairs in PAIRS:
         for device in DEVICES:
-            for pick in recommend(data_of(pairs), device).picks:
+            for pick in recommend(make_data(pairs), device).picks:
                 assert len(pick.reason) > 20
                 assert "\n" not in pick.reason
 
 
-def test_nothing_to_train_on_is_refused():
+def test_empty_data_is_refused():
     with pytest.raises(ResMLPError, match="the training data are empty"):
-        recommend(data_of(0), "cpu")
+        recommend(make_data(0), "cpu")
 
 
-def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
+def test_unprepared_folder_is_refused(tmp_path):
     with pytest.raises(ResMLPError, match=r"DATA must be a folder prepared by `resmlp-mt prepare`"):
         read_data(tmp_path)
 
@@ -140,70 +141,70 @@ def write_manifest(folder, pairs: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "first"), [((), "3+3 layers of 256/1024"), (("--for", "gpu"), "6+6 layers of 512/1024")]
+    ("args", "first_line"), [((), "3+3 layers of 256/1024"), (("--for", "gpu"), "6+6 layers of 512/1024")]
 )
-def test_picks_are_for_what_the_machine_has_unless_another_is_named(words, first, tmp_path, monkeypatch, capsys):
+def test_device_of_machine_is_the_default(args, first_line, tmp_path, monkeypatch, capsys):
     write_manifest(tmp_path / "data", 160_000)
     monkeypatch.setattr("resmlp_mt.experiments.recommend.recommendation.device_of_machine", lambda: "cpu")
     monkeypatch.setattr(
         "resmlp_mt.experiments.recommend.recommendation.measure_speed", lambda device: Speed(150.0, device, 2)
     )
-    monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), *words])
+    monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), *args])
     assert main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(first)
+    assert lines[0].startswith(first_line)
     assert any(line.startswith("expected time: at most ") for line in lines)
     allowed = [line for line in lines if line.startswith("for a GPU (--for gpu): 6+6 layers of 512/1024, at most 50")]
-    assert len(allowed) == (not words)
+    assert len(allowed) == (not args)
 
 
-def test_an_unknown_device_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
+def test_unknown_device_is_one_line(tmp_path, monkeypatch, capsys):
     write_manifest(tmp_path / "data", 1000)
     monkeypatch.setattr("sys.argv", ["recommend.py", str(tmp_path / "data"), "--for", "tpu"])
     assert main() == 2
     assert capsys.readouterr().err == "recommend.py: --for must be one of gpu, cpu, not 'tpu'\n"
 
 
-def test_a_dry_run_shows_picks_and_command_and_starts_nothing(tmp_path):
+def test_dry_run_shows_picks_and_starts_nothing(tmp_path):
     data = tmp_path / "data"
     write_manifest(data, 200_000)
     bench = recording_bench(tmp_path / "bench")
-    finished = bench.recipe("own", data, "--dry-run", "--seed", 3)
-    assert finished.returncode == 0, finished.stderr
-    assert "200,000 pairs, about as many as IWSLT14's 160,000" in finished.stdout
-    assert "\nexpected time: " in finished.stdout
-    assert "\nfor a GPU (--for gpu): 6+6 layers of 512/1024, at most 50 passes" in finished.stdout
-    assert f"fairseq-train {data} --save-dir {bench.run_folder}" in finished.stdout
-    assert "--optimizer adagrad " in finished.stdout
-    assert "--lr 0.2 " in finished.stdout
-    assert "--seed 3\n== Scoring\n" in finished.stdout
+    result = bench.recipe("own", data, "--dry-run", "--seed", 3)
+    assert result.returncode == 0, result.stderr
+    assert "200,000 pairs, about as many as IWSLT14's 160,000" in result.stdout
+    assert "\nexpected time: " in result.stdout
+    assert "\nfor a GPU (--for gpu): 6+6 layers of 512/1024, at most 50 passes" in result.stdout
+    assert f"fairseq-train {data} --save-dir {bench.run_folder}" in result.stdout
+    assert "--optimizer adagrad " in result.stdout
+    assert "--lr 0.2 " in result.stdout
+    assert "--seed 3\n== Scoring\n" in result.stdout
     assert not any((bench.folder / "calls").iterdir())
 
 
-def test_operations_are_counted_as_the_layers_have_them():
-    found = count("resmlp", "tiny", 6, 101)
-    assert found.operations == training_operations(32, 64, 2, vocab_size=101, length=30)
+def test_operations_equal_count_of_layers():
+    cost = count("resmlp", "tiny", 6, 101)
+    assert cost.operations == training_operations(32, 64, 2, vocab_size=101, length=30)
 
 
-def test_a_transformer_attends_where_a_resmlp_mixes():
+def test_transformer_operations():
     sizes = {"dim": 8, "hidden": 16, "layers": 3, "vocab_size": 11, "length": 7}
     ours, theirs = (training_operations(**sizes, is_transformer=which) for which in (False, True))
     each = 4 * 8 * 8 + 2 * 7 * 8 - 7 * 8  # projections, scores and sum, in place of the mixing
     assert theirs - ours == 6 * 2 * 3 * each
 
 
-# Tokens a second of docs/results.md on an AMD EPYC (Zen 5): multi30k with one thread, the WMT size with two.
+# Tokens per second from docs/results.md, on an AMD EPYC (Zen 5): multi30k with one thread, the WMT size with two.
 @pytest.mark.parametrize(
     ("dim", "hidden", "layers", "vocab_size", "length", "gflops", "measured"),
     [(128, 512, 3, 8000, 15, 237, 8094), (512, 2048, 6, 32_000, 30, 474, 930)],
 )
-def test_the_expected_speed_is_the_measured_one(dim, hidden, layers, vocab_size, length, gflops, measured):
+def test_expected_speed_equals_measured_speed(dim, hidden, layers, vocab_size, length, gflops, measured):
     operations = training_operations(dim, hidden, layers, vocab_size, length)
     assert gflops * 1e9 * efficiency(dim) / operations == pytest.approx(measured, rel=0.1)
     assert efficiency(64) == efficiency(128) < efficiency(256) < efficiency(512) == efficiency(1024)
 
 
-def test_the_expected_time_is_operations_over_speed():
+def test_expected_time_is_operations_over_speed():
     scale = SCALES["cpu"][1]
     operations = 3600 * 100e9 * efficiency(scale.dim) / 1.1
     speed = Speed(100.0, "cpu", 2)
@@ -217,7 +218,7 @@ def test_the_expected_time_is_operations_over_speed():
     assert "without one" not in gpu_line(operations, 40.0, scale, Speed(None, "cpu"))
 
 
-def test_durations_are_in_the_unit_that_suits():
+def test_duration_units():
     assert [duration(hours) for hours in (0.001, 0.5, 1.26, 30, 72)] == [
         "1 minutes",
         "30 minutes",
@@ -227,12 +228,12 @@ def test_durations_are_in_the_unit_that_suits():
     ]
 
 
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), ("", 1), ("many", 1)])
-def test_the_speed_is_that_of_the_threads_that_a_training_gets(asked, threads, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+@pytest.mark.parametrize(("requested", "threads"), [("3", 3), ("2,1", 2), ("", 1), ("many", 1)])
+def test_speed_uses_threads_of_training(requested, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", requested)
     monkeypatch.setattr("resmlp_mt.experiments.recommend.training_time.usable_cpus", lambda: 1)
     monkeypatch.setattr(
         "resmlp_mt.experiments.recommend.training_time.measure_peak",
-        lambda count, *rest: {"float32": {"MKL": 10.0 * count}},
+        lambda count, *_args: {"float32": {"MKL": 10.0 * count}},
     )
     assert measure_speed("cpu") == Speed(10.0 * threads, "cpu", threads)

@@ -1,4 +1,4 @@
-"""The study on digits: its pictures, its commands, what waits for what, and what it tells of the results."""
+"""Study on digits: images, commands, dependencies between trainings, and table of results."""
 
 import json
 
@@ -15,15 +15,15 @@ from resmlp_mt.experiments.study.images import write_images
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
-def files(folder):
+def image_files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
 
 
-def test_pictures_are_the_digits_and_few_are_as_many_of_each_class(tmp_path):
+def test_image_sets_and_class_balance(tmp_path):
     write_images(tmp_path / "one", 3, seed=1)
-    sets = {path.name: files(path) for path in (tmp_path / "one").iterdir()}
+    sets = {path.name: image_files(path) for path in (tmp_path / "one").iterdir()}
     counts = {
-        name: [sum(f.startswith(part) for f in found) for part in ("train", "val")] for name, found in sets.items()
+        name: [sum(f.startswith(part) for f in names) for part in ("train", "val")] for name, names in sets.items()
     }
     low, high = counts["0 to 4"], counts["few of 5 to 9"]
     assert counts["all"] == [1442, 355]
@@ -31,18 +31,18 @@ def test_pictures_are_the_digits_and_few_are_as_many_of_each_class(tmp_path):
     assert (high[0], low[1] + high[1]) == (15, 355)
     assert {path.split("/")[1] for path in sets["few of 5 to 9"]} == set("56789")
     assert set(sets["few"]) < set(sets["all"])
-    with Image.open(tmp_path / "one" / "all" / sets["all"][0]) as picture:
-        assert (picture.size, picture.mode) == ((8, 8), "L")
+    with Image.open(tmp_path / "one" / "all" / sets["all"][0]) as image:
+        assert (image.size, image.mode) == ((8, 8), "L")
 
 
-def test_few_depend_on_the_seed_alone(tmp_path):
+def test_few_labels_depend_only_on_seed(tmp_path):
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
         write_images(tmp_path / name, 3, seed)
-    one, again, two = (files(tmp_path / name / "few") for name in ("one", "again", "two"))
+    one, again, two = (image_files(tmp_path / name / "few") for name in ("one", "again", "two"))
     assert one == again != two
 
 
-def test_pictures_are_written_once_and_wholly(tmp_path):
+def test_images_are_written_atomically(tmp_path):
     (tmp_path / "one.partial" / "left").mkdir(parents=True)
     with pytest.raises(ResMLPError, match="--few must be a whole number from 1 to"):
         write_images(tmp_path / "one", 10**6, 1)
@@ -53,7 +53,7 @@ def test_pictures_are_written_once_and_wholly(tmp_path):
 
 
 class FakeCommands:
-    """Runs nothing: answers as `resmlp-mt vision` does; the trainings named in `broken` fail."""
+    """Runs nothing and writes results as `resmlp-mt vision` does. The trainings in `broken` fail."""
 
     def __init__(self, broken=()):
         self.broken, self.trained = broken, []
@@ -61,33 +61,33 @@ class FakeCommands:
     def stop(self):
         pass
 
-    def run(self, log, threads, *words):
+    def run(self, log, _threads, *args):
         name, seed = log.parent.parent.name, int(log.parent.name[-1])
-        if words[0] == "fairseq-train":
+        if args[0] == "fairseq-train":
             if name in self.broken:
                 raise CommandError("it fell over")
-            self.trained.append(words)
+            self.trained.append(args)
             return
-        random_network = "--untrained" in words
+        random_network = "--untrained" in args
         answer = {
             "evaluate": {"top1": {"share": 0.5 + seed / 100}},
             "knn": {"k": {"10": {"top1": 20 if random_network else 70}}},
             "linear-probe": {"top1": 60 if random_network else 90},
-        }[words[2]]
-        words[words.index("--json") + 1].write_text(json.dumps(answer))
+        }[args[2]]
+        args[args.index("--json") + 1].write_text(json.dumps(answer))
 
 
-def run_study(tmp_path, monkeypatch, commands, *words):
+def run_study(tmp_path, monkeypatch, commands, *args):
     monkeypatch.setattr(study_digits, "Commands", lambda: commands)
     output = tmp_path / "result.json"
     monkeypatch.setattr(
         "sys.argv",
-        ["study_digits.py", "--work", str(tmp_path / "work"), "--output", str(output), "--seeds", "1", "2", *words],
+        ["study_digits.py", "--work", str(tmp_path / "work"), "--output", str(output), "--seeds", "1", "2", *args],
     )
     return study_digits.study(study_digits.parse_arguments()), output
 
 
-def test_a_study_trains_everything_once_and_tells(tmp_path, monkeypatch, capsys):
+def test_study_trains_everything_once_and_writes_table(tmp_path, monkeypatch, capsys):
     commands = FakeCommands()
     status, output = run_study(tmp_path, monkeypatch, commands)
     entries = (*ENTRIES, *PREREQUISITES)
@@ -104,19 +104,19 @@ def test_a_study_trains_everything_once_and_tells(tmp_path, monkeypatch, capsys)
     assert len(commands.trained) == 2 * len(entries)  # nothing is done twice
 
 
-def test_every_command_is_one_that_fairseq_accepts_and_uses_what_was_there_before(tmp_path, monkeypatch):
+def test_commands_are_valid_and_follow_their_prerequisites(tmp_path, monkeypatch):
     commands = FakeCommands()
     run_study(tmp_path, monkeypatch, commands, "--seeds", "1")
     done = set()
-    for words in commands.trained:
-        given = resolved_command([str(word) for word in words[1:]])
-        before = given["model"].get("init_from") or given["criterion"].get("teacher")
-        assert before is None or before in done
+    for args in commands.trained:
+        given = resolved_command([str(arg) for arg in args[1:]])
+        prerequisite = given["model"].get("init_from") or given["criterion"].get("teacher")
+        assert prerequisite is None or prerequisite in done
         done.add(f"{given['checkpoint']['save_dir']}/checkpoint_last.pt")
-    assert sum(word in ("--init-from", "--teacher") for words in commands.trained for word in words) == 6
+    assert sum(arg in ("--init-from", "--teacher") for args in commands.trained for arg in args) == 6
 
 
-def test_what_fails_is_left_out_with_all_that_needs_it(tmp_path, monkeypatch, capsys):
+def test_failed_training_is_left_out_with_its_dependents(tmp_path, monkeypatch, capsys):
     status, output = run_study(tmp_path, monkeypatch, FakeCommands(broken=("mixing_conv",)))
     table = output.with_suffix(".md").read_text()
     assert status == 1
@@ -126,7 +126,7 @@ def test_what_fails_is_left_out_with_all_that_needs_it(tmp_path, monkeypatch, ca
     assert "mixing_conv, seed 1, failed and is left out: it fell over" in capsys.readouterr().err
 
 
-def test_other_settings_in_the_same_folder_are_refused(tmp_path, monkeypatch):
+def test_other_settings_in_same_folder_are_refused(tmp_path, monkeypatch):
     run_study(tmp_path, monkeypatch, FakeCommands())
     with pytest.raises(ResMLPError, match="holds a training with other settings"):
         run_study(tmp_path, monkeypatch, FakeCommands(), "--updates", "7")

@@ -1,7 +1,8 @@
-"""Losses of classifiers and what validation counts; teachers are asked and never trained."""
+"""Criterions of image classifiers: losses, validation metrics, and distillation from a frozen teacher."""
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def sample(soft=False):
 
 
 class Linear(nn.Module):
-    """The smallest classifier; it notes whether it was evaluated."""
+    """A minimal classifier that records whether it ran in training mode."""
 
     def __init__(self):
         super().__init__()
@@ -46,50 +47,50 @@ class Linear(nn.Module):
 
 
 class TestLosses:
-    def test_soft_targets_of_one_class_are_that_label(self):
+    def test_one_hot_targets_equal_labels(self):
         logits, labels = torch.randn(BATCH, CLASSES), sample()["target"]
         for smoothing in (0.0, 0.1):
             soft = cross_entropy(logits, F.one_hot(labels, CLASSES).float(), smoothing)
             torch.testing.assert_close(soft, cross_entropy(logits, labels, smoothing))
 
-    def test_mixed_targets_are_those_of_timm(self):
+    def test_mixed_targets_equal_timm(self):
         from timm.data.mixup import mixup_target
-        from timm.loss import SoftTargetCrossEntropy
+        from timm.loss.cross_entropy import SoftTargetCrossEntropy
 
         logits, labels = torch.randn(BATCH, CLASSES), sample()["target"]
         expected = SoftTargetCrossEntropy()(logits, mixup_target(labels, CLASSES, 0.3, smoothing=0.1))
         ours = cross_entropy(logits, mixup_target(labels, CLASSES, 0.3, smoothing=0.0), 0.1)
         torch.testing.assert_close(ours / BATCH, expected)
 
-    def test_a_student_that_agrees_with_its_teacher_has_nothing_to_learn(self):
+    def test_soft_distillation_of_equal_distributions_is_zero(self):
         logits = torch.randn(BATCH, CLASSES)
         assert float(soft_distillation(logits, logits + 3.0, 3.0)) == pytest.approx(0, abs=1e-5)
 
-    def test_soft_distillation_is_the_equation(self):
+    def test_soft_distillation_equation(self):
         student, teacher, temperature = torch.randn(BATCH, CLASSES), torch.randn(BATCH, CLASSES), 3.0
         t, s = (teacher / temperature).softmax(1), (student / temperature).softmax(1)
         expected = temperature**2 * (t * (t / s).log()).sum()
         torch.testing.assert_close(soft_distillation(student, teacher, temperature), expected)
 
-    def test_losses_of_half_precision_are_summed_in_single(self):
+    def test_losses_of_half_precision_are_float32(self):
         logits, labels = torch.randn(BATCH, CLASSES).half(), sample()["target"]
         assert cross_entropy(logits, labels).dtype == torch.float32
         assert cross_entropy(logits, F.one_hot(labels, CLASSES).half()).dtype == torch.float32
         assert soft_distillation(logits, logits, 3.0).dtype == torch.float32
 
-    def test_right_answers_are_counted_among_the_best(self):
+    def test_top_k_count(self):
         logits = torch.tensor([[5.0, 4.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
         labels = torch.tensor([0, 2, 0])
-        assert [int(count_correct(logits, labels, best)) for best in (1, 2, 3, 4, 5)] == [1, 1, 2, 3, 3]
+        assert [int(count_correct(logits, labels, k)) for k in (1, 2, 3, 4, 5)] == [1, 1, 2, 3, 3]
 
-    def test_any_of_several_labels_is_right(self):
+    def test_top_k_count_of_several_labels(self):
         logits = torch.tensor([[5.0, 4.0, 3.0], [5.0, 4.0, 3.0]])
         target = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])
-        assert [int(count_correct(logits, target, best)) for best in (1, 2, 3)] == [1, 1, 2]
+        assert [int(count_correct(logits, target, k)) for k in (1, 2, 3)] == [1, 1, 2]
 
 
 class TestCrossEntropy:
-    def test_the_loss_is_a_sum_of_nats_over_the_batch(self):
+    def test_loss_is_sum_of_nats_over_batch(self):
         model, batch = Linear(), sample()
         loss, count, logged = ImageCrossEntropy(TASK, 0.0)(model, batch)
         logits = model(batch["net_input"]["images"])
@@ -97,36 +98,36 @@ class TestCrossEntropy:
         assert count == logged["sample_size"] == logged["nsentences"] == BATCH
         assert int(logged["top1"]) == int((logits.argmax(1) == batch["target"]).sum())
 
-    def test_labels_are_smoothed_in_training_and_never_in_validation(self):
+    def test_labels_are_smoothed_only_in_training(self):
         model, batch = Linear(), sample()
         smooth, plain = ImageCrossEntropy(TASK, 0.1), ImageCrossEntropy(TASK, 0.0)
         assert float(smooth.train()(model, batch)[0]) != pytest.approx(float(plain.train()(model, batch)[0]))
         torch.testing.assert_close(smooth.eval()(model, batch)[0], plain.eval()(model, batch)[0])
 
-    def test_mixed_images_have_no_right_answer_to_count(self):
+    def test_mixed_images_have_no_accuracy(self):
         criterion = ImageCrossEntropy(TASK, 0.1)
         assert "top1" not in criterion.train()(Linear(), sample(soft=True))[2]
         assert "top1" in criterion.eval()(Linear(), sample(soft=True))[2]
 
-    def test_a_small_last_batch_counts_by_its_images(self):
+    def test_metrics_are_weighted_by_batch_size(self):
         logs = [
             {"loss": 8.0, "top1": 4, "top5": 4, "sample_size": 4},
             {"loss": 1.0, "top1": 0, "top5": 1, "sample_size": 1},
         ]
         with metrics.aggregate(new_root=True) as gathered:
-            for log in logs:  # one update a batch, as fairseq's trainer does
+            for log in logs:  # one update per batch, as in fairseq's trainer
                 ImageCrossEntropy.reduce_metrics([log])
         assert gathered.get_smoothed_values() == {"loss": 1.8, "top1": 80.0, "top5": 100.0}
         with metrics.aggregate(new_root=True) as gathered:
-            ImageCrossEntropy.reduce_metrics(logs)  # all at once, as fairseq-validate does
+            ImageCrossEntropy.reduce_metrics(logs)  # all at once, as in fairseq-validate
         assert gathered.get_smoothed_values() == {"loss": 1.8, "top1": 80.0, "top5": 100.0}
 
-    def test_label_smoothing_is_a_share(self):
+    def test_label_smoothing_out_of_range_is_refused(self):
         with pytest.raises(ResMLPError, match="--label-smoothing .* is outside"):
             ImageCrossEntropy(TASK, 1.0)
 
 
-def distilled(teacher, kind="hard", weight=0.5, smoothing=0.1):
+def distillation_criterion(teacher, kind="hard", weight=0.5, smoothing=0.1):
     criterion = ImageDistillation(TASK, smoothing, "somewhere", None, kind, weight, 3.0)
     criterion._teacher = Teacher(teacher, (PREPROCESSING.mean, PREPROCESSING.std))
     return criterion.train()
@@ -135,25 +136,25 @@ def distilled(teacher, kind="hard", weight=0.5, smoothing=0.1):
 class TestDistillation:
     @pytest.mark.parametrize("soft_labels", [False, True])
     @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-    def test_hard_distillation_averages_the_losses_of_both_labels(self, weight, soft_labels):
+    def test_hard_distillation_averages_both_losses(self, weight, soft_labels):
         student, teacher, batch = Linear(), Linear(), sample(soft_labels)
         images = batch["net_input"]["images"]
-        own = cross_entropy(student(images), batch["target"], 0.1)
-        taught = F.cross_entropy(student(images), teacher(images).argmax(1), reduction="sum")
-        loss = distilled(teacher, weight=weight)(student, batch)[0]
-        torch.testing.assert_close(loss, (1 - weight) * own + weight * taught)
+        label_loss = cross_entropy(student(images), batch["target"], 0.1)
+        teacher_loss = F.cross_entropy(student(images), teacher(images).argmax(1), reduction="sum")
+        loss = distillation_criterion(teacher, weight=weight)(student, batch)[0]
+        torch.testing.assert_close(loss, (1 - weight) * label_loss + weight * teacher_loss)
 
-    def test_soft_distillation_averages_with_the_teachers_distribution(self):
+    def test_soft_distillation_averages_both_losses(self):
         student, teacher, batch = Linear(), Linear(), sample()
         images = batch["net_input"]["images"]
         expected = 0.5 * cross_entropy(student(images), batch["target"], 0.1)
         expected += 0.5 * soft_distillation(student(images), teacher(images), 3.0)
-        torch.testing.assert_close(distilled(teacher, "soft")(student, batch)[0], expected)
+        torch.testing.assert_close(distillation_criterion(teacher, "soft")(student, batch)[0], expected)
 
-    def test_the_teacher_is_evaluated_gets_no_gradient_and_stays_out_of_checkpoints(self):
+    def test_teacher_is_frozen_and_not_in_state_dict(self):
         student, teacher = Linear(), Linear()
         before = copy.deepcopy(teacher.state_dict())
-        criterion = distilled(teacher)
+        criterion = distillation_criterion(teacher)
         loss, _, _ = criterion(student, sample())
         loss.backward()
         assert teacher.was_training is False
@@ -163,26 +164,26 @@ class TestDistillation:
         assert criterion.state_dict() == {}
         assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
 
-    def test_validation_is_plain_cross_entropy_and_asks_no_teacher(self):
+    def test_validation_needs_no_teacher(self):
         model, batch = Linear(), sample()
         criterion = ImageDistillation(TASK, 0.1, "no such teacher", None, "hard", 0.5, 3.0).eval()
         torch.testing.assert_close(criterion(model, batch)[0], ImageCrossEntropy(TASK, 0.1).eval()(model, batch)[0])
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("args", "message"),
         [
             (("", None, "hard", 0.5, 3.0), "distillation requires --teacher"),
             (("x", None, "hard", 1.5, 3.0), "--distillation-weight 1.5 is outside"),
             (("x", None, "soft", 0.5, 0.0), "--distillation-temperature must be above 0"),
         ],
     )
-    def test_settings_out_of_range_are_named(self, words, said):
-        with pytest.raises(ResMLPError, match=said):
-            ImageDistillation(TASK, 0.1, *words)
+    def test_invalid_settings_are_named(self, args, message):
+        with pytest.raises(ResMLPError, match=message):
+            ImageDistillation(TASK, 0.1, *args)
 
 
 class TestTeachers:
-    def test_images_are_normalised_as_the_teacher_knows_them(self):
+    def test_images_are_normalized_for_teacher(self):
         pixels = torch.rand(BATCH, 3, SIZE, SIZE)
         ours, theirs = ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7)), ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 
@@ -194,7 +195,7 @@ class TestTeachers:
             renormalise(normalise(pixels, ours), ours, theirs), normalise(pixels, theirs), atol=1e-5, rtol=0
         )
 
-    def test_a_timm_model_with_weights_from_a_file_teaches(self, tmp_path):
+    def test_timm_teacher_with_weights_from_file(self, tmp_path):
         import timm
 
         model = timm.create_model(TIMM, num_classes=CLASSES, in_chans=1)
@@ -204,7 +205,7 @@ class TestTeachers:
         images = torch.randn(2, 1, 32, 32)
         torch.testing.assert_close(teacher.logits(images, grey), model.eval()(images))
 
-    def test_a_file_that_would_run_something_is_refused(self, tmp_path):
+    def test_weights_file_with_code_is_refused(self, tmp_path):
         class Trap:
             def __reduce__(self):
                 return (open, (str(tmp_path / "ran"), "w"))
@@ -214,16 +215,16 @@ class TestTeachers:
             load_teacher(TIMM, str(tmp_path / "trap.pt"), PREPROCESSING, TASK.classes)
         assert not (tmp_path / "ran").exists()
 
-    def test_an_unknown_teacher_is_told_what_there_is(self):
+    def test_unknown_teacher_lists_similar_names(self):
         with pytest.raises(
             ResMLPError, match="'resnet5O' is neither .* nor a timm model; similar names in timm: resnet50"
         ):
             load_teacher("resnet5O", None, PREPROCESSING, TASK.classes)
 
-    def test_published_weights_that_cannot_be_fetched_are_told_in_one_line(self, monkeypatch):
+    def test_failed_download_of_weights_is_one_line(self, monkeypatch):
         import timm
 
-        def fail(*words, **options):
+        def fail(*_args, **_kwargs):
             raise OSError("Network is\nunreachable")
 
         monkeypatch.setattr(timm, "create_model", fail)
@@ -231,12 +232,12 @@ class TestTeachers:
             load_teacher("resnet50", None, PREPROCESSING, TASK.classes)
         assert len(str(error.value).splitlines()) == 1
 
-    def test_a_published_teacher_gets_its_own_normalisation_and_must_know_as_many_classes(self, monkeypatch):
+    def test_published_teacher_normalization_and_classes(self, monkeypatch):
         import timm
 
-        def published(name, pretrained, in_chans):
+        def published(_name, pretrained, **_kwargs):
             assert pretrained
-            model = Linear()
+            model: Any = Linear()
             model.num_classes, model.pretrained_cfg = CLASSES, {"mean": (0.5,) * 3, "std": (0.25,) * 3}
             return model
 

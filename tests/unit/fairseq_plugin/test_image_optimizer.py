@@ -1,17 +1,18 @@
-"""Matrices decay, vectors do not, whatever the optimiser."""
+"""Weight decay applies to matrices and not to vectors, with every optimizer."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from fairseq import optim
 from omegaconf import OmegaConf
 
-from resmlp_mt.fairseq_plugin.image_optimizer import OPTIMIZER_REGISTRY, decay_groups
+from resmlp_mt.fairseq_plugin.image_optimizer import decay_groups
 from resmlp_mt.vision.model.classifier import ClassifierModel
 from resmlp_mt.vision.model.config import ClassifierConfig
 
-NAMES = [name for name in OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
+NAMES = [name for name in optim.OPTIMIZER_REGISTRY if name.startswith("resmlp_")]
 
 
 def classifier(**settings):
@@ -21,17 +22,18 @@ def classifier(**settings):
 
 
 def build(name, model, **settings):
-    cfg = OmegaConf.structured(optim.OPTIMIZER_DATACLASS_REGISTRY[name])
-    cfg = OmegaConf.create({**OmegaConf.to_container(cfg, resolve=False), "_name": name, "lr": [0.1], **settings})
+    structured = OmegaConf.structured(optim.OPTIMIZER_DATACLASS_REGISTRY[name])
+    defaults: Any = OmegaConf.to_container(structured, resolve=False)
+    cfg = OmegaConf.create({**defaults, "_name": name, "lr": [0.1], **settings})
     return optim.build_optimizer(cfg, list(model.parameters()))
 
 
 @pytest.mark.parametrize("pooling", ["average", "class_mlp"])
 @pytest.mark.parametrize("norm", ["affine", "layernorm"])
-def test_only_weights_of_linear_layers_decay(pooling, norm):
+def test_only_linear_weights_decay(pooling, norm):
     model = classifier(pooling=pooling, norm=norm, post_bias=True)
-    decaying, still = decay_groups(list(model.parameters()), 0.2)
-    assert (decaying["weight_decay"], still["weight_decay"]) == (0.2, 0.0)
+    decaying, not_decaying = decay_groups(list(model.parameters()), 0.2)
+    assert (decaying["weight_decay"], not_decaying["weight_decay"]) == (0.2, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     linear = {
         id(module.weight)
@@ -39,11 +41,11 @@ def test_only_weights_of_linear_layers_decay(pooling, norm):
         if isinstance(getattr(module, "weight", None), torch.Tensor) and module.weight.dim() > 1
     }
     assert {names[id(p)] for p in decaying["params"]} == {names[i] for i in linear if i in names}
-    assert len(decaying["params"]) + len(still["params"]) == len(names)
+    assert len(decaying["params"]) + len(not_decaying["params"]) == len(names)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_gradients_matrices_shrink_and_vectors_stay(name):
+def test_zero_gradient_shrinks_only_matrices(name):
     model = classifier()
     optimizer = build(name, model, weight_decay=0.5)
     before = copy.deepcopy(model.state_dict())
@@ -57,8 +59,9 @@ def test_without_gradients_matrices_shrink_and_vectors_stay(name):
             assert torch.equal(parameter, before[key]), key
 
 
-def test_lamb_is_timms_with_the_papers_weight_decay():
-    from timm.optim import Lamb
+def test_lamb_equals_timm():
+    """With the weight decay of the paper."""
+    from timm.optim.lamb import Lamb
 
     ours, theirs = classifier(), classifier()
     matrices = [p for p in theirs.parameters() if p.dim() > 1]
@@ -77,14 +80,14 @@ def test_lamb_is_timms_with_the_papers_weight_decay():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_scheduler_sets_the_rate_of_both_groups(name):
+def test_set_lr_applies_to_both_groups(name):
     optimizer = build(name, classifier())
     optimizer.set_lr(0.3)
     assert [group["lr"] for group in optimizer.param_groups] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_optimiser_goes_on_from_its_saved_state(name, tmp_path):
+def test_resume_from_saved_state(name, tmp_path):
     def step(model, optimizer, number):
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
@@ -107,5 +110,6 @@ def test_an_optimiser_goes_on_from_its_saved_state(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_flattened_parameters_are_refused_since_they_could_not_be_told_apart(name):
+def test_flat_parameters_are_unsupported(name):
+    """Matrices and vectors cannot be distinguished in a flat parameter."""
     assert not build(name, classifier()).supports_flat_params

@@ -1,4 +1,4 @@
-"""fairseq's loaders with worker processes: what ends when, with the repairs and without."""
+"""fairseq's data loaders: worker processes and loading threads end in time."""
 
 import gc
 import multiprocessing
@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
-SECONDS = 120  # after which a thread that should have ended fails its test
+SECONDS = 120  # time limit for the end of a thread
 
 
-class Numbers(Dataset):
+class Numbers(Dataset[int]):
     def __len__(self):
         return 1000
 
@@ -23,7 +23,7 @@ class Numbers(Dataset):
 
 
 @pytest.fixture
-def no_garbage_collection():
+def _no_garbage_collection():
     gc.disable()
     yield
     gc.enable()
@@ -34,15 +34,16 @@ def make_iterator(count, buffer_size):
     return EpochBatchIterator(Numbers(), torch.tensor, batches, num_workers=1, buffer_size=buffer_size)
 
 
-def wait_for_threads_that_load():
+def join_loading_threads():
     for thread in threading.enumerate():
         if isinstance(thread, BackgroundConsumer):
             thread.join(SECONDS)
 
 
+@pytest.mark.usefixtures("_no_garbage_collection")
 @pytest.mark.parametrize("count", [1, 23])
 @pytest.mark.parametrize("buffer_size", [0, 1, 10])
-def test_workers_end_with_their_epoch(count, buffer_size, no_garbage_collection):
+def test_workers_end_with_their_epoch(count, buffer_size):
     before = set(multiprocessing.active_children())
     for _ in range(2):
         epoch = make_iterator(count, buffer_size).next_epoch_itr(shuffle=False)
@@ -50,21 +51,23 @@ def test_workers_end_with_their_epoch(count, buffer_size, no_garbage_collection)
             assert next(epoch).tolist() == [index, index + 1]
         with pytest.raises(StopIteration):
             next(epoch)
-        wait_for_threads_that_load()
+        join_loading_threads()
         assert set(multiprocessing.active_children()) <= before
 
 
-def test_the_next_epoch_of_the_same_iterator_has_workers_again(no_garbage_collection):
+@pytest.mark.usefixtures("_no_garbage_collection")
+def test_reused_iterator_starts_new_workers():
     before = set(multiprocessing.active_children())
     batches = make_iterator(3, 10)
     batches.reuse_dataloader = True
     for _ in range(3):
         assert [batch.tolist() for batch in batches.next_epoch_itr(shuffle=False)] == [[0, 1], [1, 2], [2, 3]]
-        wait_for_threads_that_load()
+        join_loading_threads()
         assert set(multiprocessing.active_children()) <= before
 
 
-def test_a_loader_ends_when_its_iterator_is_dropped(no_garbage_collection):
+@pytest.mark.usefixtures("_no_garbage_collection")
+def test_loader_ends_when_its_iterator_is_deleted():
     before = set(multiprocessing.active_children())
     batches = make_iterator(500, 1)
     next(batches.next_epoch_itr(shuffle=False))

@@ -1,6 +1,6 @@
-"""Each repair of fairseq: what holds with it, and that it does not hold without it.
+"""Each patch of fairseq: the law that holds with it, and the failure without it.
 
-`inspect.unwrap` gives fairseq's own function back from a repaired one.
+`inspect.unwrap` returns fairseq's original function from a patched one.
 """
 
 import inspect
@@ -33,12 +33,12 @@ from resmlp_mt.fairseq_plugin.registration import assert_registered
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 
-class TestTheLastBatch:
+class TestLastBatch:
     @staticmethod
     def batches(function, count, max_sentences, multiple, max_tokens=None):
         lengths = np.array([1 + index % 7 for index in range(count)], dtype=np.int64)
         indices = np.argsort(lengths, kind="stable")
-        found = function(
+        groups = function(
             indices,
             lambda index: lengths[index],
             num_tokens_vec=lengths[indices],
@@ -46,7 +46,7 @@ class TestTheLastBatch:
             max_sentences=max_sentences,
             required_batch_size_multiple=multiple,
         )
-        return indices.tolist(), [batch.tolist() for batch in found]
+        return indices.tolist(), [batch.tolist() for batch in groups]
 
     def test_every_sentence_is_in_exactly_one_batch(self):
         grid = itertools.product(range(40), (1, 3, 5, 8, 16, None), (1, 2, 8), (None, 23, 200))
@@ -55,47 +55,47 @@ class TestTheLastBatch:
             assert [index for batch in batches for index in batch] == indices
             assert all(batch and len(batch) <= (max_sentences or 40) for batch in batches)
 
-    def test_batches_but_the_last_are_as_before(self):
+    def test_other_batches_are_unchanged(self):
         before = self.batches(inspect.unwrap(data_utils.batch_by_size), 29, 8, 8)[1]
         assert self.batches(data_utils.batch_by_size, 29, 8, 8)[1][:-1] == before
 
-    def test_unrepaired_the_last_sentences_vanish(self):
+    def test_unpatched_drops_last_sentences(self):
         indices, batches = self.batches(inspect.unwrap(data_utils.batch_by_size), 13, 8, 8)
         assert sum(map(len, batches)) == 8 < len(indices)
 
-    def test_indices_may_come_from_a_generator(self):
-        batches = data_utils.batch_by_size(iter(range(5)), lambda i: 1, max_sentences=4, required_batch_size_multiple=4)
+    def test_indices_from_generator(self):
+        batches = data_utils.batch_by_size(iter(range(5)), lambda _: 1, max_sentences=4, required_batch_size_multiple=4)
         assert [batch.tolist() for batch in batches] == [[0, 1, 2, 3], [4]]
 
 
 class TestBfloat16:
     @staticmethod
-    def parse(function, *words):
-        command = ["data", "--arch", "transformer", "--max-tokens", "100", *words]
+    def parse(function, *args):
+        command = ["data", "--arch", "transformer", "--max-tokens", "100", *args]
         return function(options.get_training_parser(), command)
 
-    @pytest.mark.parametrize("word", ["--bf16", "--memory-efficient-bf16"])
-    def test_it_is_not_taken_for_a_tpu(self, word):
-        assert self.parse(inspect.unwrap(options.parse_args_and_arch), word).tpu is True
-        args = self.parse(options.parse_args_and_arch, word)
+    @pytest.mark.parametrize("option", ["--bf16", "--memory-efficient-bf16"])
+    def test_bf16_does_not_imply_tpu(self, option):
+        assert self.parse(inspect.unwrap(options.parse_args_and_arch), option).tpu is True
+        args = self.parse(options.parse_args_and_arch, option)
         assert (args.bf16, args.tpu) == (True, False)
         assert convert_namespace_to_omegaconf(args).common.tpu is False
 
-    def test_a_tpu_that_was_asked_for_stays(self):
+    def test_explicit_tpu_is_kept(self):
         assert self.parse(options.parse_args_and_arch, "--bf16", "--tpu").tpu is True
         assert self.parse(options.parse_args_and_arch).tpu is False
 
-    def test_unknown_words_may_be_left_over(self):
+    def test_unknown_arguments_are_returned(self):
         parser = options.get_training_parser()
         args, extra = options.parse_args_and_arch(parser, ["data", "--arch", "fconv", "--bf16", "--no-such"], True)
         assert (args.tpu, extra) == (False, ["--no-such"])
 
-    def test_the_trainer_chooses_the_gpu(self, monkeypatch):
+    def test_trainer_chooses_gpu(self, monkeypatch):
         class MovedError(Exception):
             pass
 
         class Module(torch.nn.Linear):
-            def to(self, device=None, dtype=None):
+            def to(self, device=None, dtype=None):  # type: ignore[override] # noqa: ARG002 - part of Module.to's signature
                 if device is None:
                     return self
                 raise MovedError(torch.device(device).type)
@@ -121,7 +121,7 @@ class TestTorchrun:
             monkeypatch.setenv(name, value)
         return distributed_configuration(**changes)
 
-    def test_its_processes_train_together_on_a_machine_without_gpu(self, monkeypatch):
+    def test_processes_train_together_without_gpu(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         cfg = self.configuration(monkeypatch, distributed_world_size=1)
         distributed_utils.infer_init_method(cfg)
@@ -129,13 +129,13 @@ class TestTorchrun:
         assert (cfg.distributed_init_method, cfg.distributed_no_spawn) == ("env://", True)
         assert (cfg.distributed_backend, cfg.ddp_backend) == ("gloo", "legacy_ddp")
 
-    def test_unrepaired_there_is_no_device_to_divide_by(self, monkeypatch):
+    def test_unpatched_divides_by_zero_devices(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         cfg = self.configuration(monkeypatch, distributed_world_size=2)
         with pytest.raises(ZeroDivisionError):
             inspect.unwrap(distributed_utils._infer_torch_distributed_launch_init)(cfg)
 
-    def test_one_gpu_in_each_machine_is_no_reason_to_train_alone(self, monkeypatch):
+    def test_nodes_with_one_gpu_train_together(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         alone = self.configuration(monkeypatch, distributed_world_size=1)
         inspect.unwrap(distributed_utils.infer_init_method)(alone)
@@ -145,7 +145,7 @@ class TestTorchrun:
         assert (cfg.distributed_world_size, cfg.distributed_rank, cfg.distributed_init_method) == (2, 1, "env://")
         assert (cfg.distributed_backend, cfg.ddp_backend) == ("nccl", "pytorch_ddp")
 
-    def test_a_process_of_its_own_stays_alone(self, monkeypatch):
+    def test_single_process_is_not_distributed(self, monkeypatch):
         for name in TORCHRUN:
             monkeypatch.delenv(name, raising=False)
         cfg = distributed_configuration(distributed_world_size=1)
@@ -165,24 +165,24 @@ def test_validation_needs_no_task():
 
 
 class TestReplaceUnk:
-    def test_unknown_words_take_what_they_are_aligned_to(self):
+    def test_unknown_words_are_replaced_by_alignment(self):
         alignment, dictionary = [(1, 0), (0, 1), (2, 2)], {"two": "zwei"}
         replaced = utils.replace_unk("<unk> b <unk>", "one two three", alignment, dictionary, "<unk>")
         assert replaced == "zwei b three"
         with pytest.raises(TypeError):
             inspect.unwrap(utils.replace_unk)("<unk> b <unk>", "one two three", alignment, dictionary, "<unk>")
 
-    def test_it_needs_no_dictionary(self):
+    def test_dictionary_is_optional(self):
         assert utils.load_align_dict("@@ ") == {}
         with pytest.raises(FileNotFoundError):
             inspect.unwrap(utils.load_align_dict)("@@ ")
 
-    def test_a_dictionary_is_read_as_before(self, tmp_path):
+    def test_dictionary_is_read(self, tmp_path):
         (tmp_path / "dictionary").write_text("two zwei\n")
         assert utils.load_align_dict(str(tmp_path / "dictionary")) == {"two": "zwei"}
         assert utils.load_align_dict(None) is None
 
-    def test_it_asks_for_alignments(self):
+    def test_missing_alignment_is_refused(self):
         with pytest.raises(ResMLPError, match="--print-alignment"):
             utils.replace_unk("<unk>", "one", torch.empty(0), {}, "<unk>")
         assert utils.replace_unk("a  b", "one", torch.empty(0), {}, "<unk>") == "a b"
@@ -190,8 +190,8 @@ class TestReplaceUnk:
 
 class TestDiverseBeams:
     @staticmethod
-    def penalised(step, sentences):
-        """What two steps find for the rows of these sentences, the first of which ends after the first step."""
+    def second_step(step, sentences):
+        """Returns the second step's result for these sentences, of which the first ends after the first step."""
         generator = torch.Generator().manual_seed(1)
         lprobs = torch.randn(2, 3, 4, 11, generator=generator).log_softmax(dim=-1)
         diverse = search.DiverseBeamSearch(Dictionary(), num_groups=2, diversity_strength=0.7)
@@ -199,36 +199,36 @@ class TestDiverseBeams:
         kept = slice(1, 3)
         return step(diverse, 1, lprobs[1, kept], scores[kept].unsqueeze(-1), None, sentences[kept])
 
-    def test_penalties_do_not_depend_on_the_numbers_of_the_sentences(self):
-        expected = self.penalised(search.DiverseBeamSearch.step, torch.tensor([0, 1, 2]))
+    def test_penalties_do_not_depend_on_sentence_ids(self):
+        expected = self.second_step(search.DiverseBeamSearch.step, torch.tensor([0, 1, 2]))
         for sentences in ([7, 9, 4], [2, 0, 1]):
-            for found, wanted in zip(
-                self.penalised(search.DiverseBeamSearch.step, torch.tensor(sentences)), expected, strict=True
+            for actual, desired in zip(
+                self.second_step(search.DiverseBeamSearch.step, torch.tensor(sentences)), expected, strict=True
             ):
-                assert torch.equal(found, wanted)
+                assert torch.equal(actual, desired)
 
-    def test_unrepaired_they_do(self):
+    def test_unpatched_depends_on_sentence_ids(self):
         with pytest.raises(IndexError):
-            self.penalised(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
+            self.second_step(inspect.unwrap(search.DiverseBeamSearch.step), torch.tensor([7, 9, 4]))
 
 
 class TestBlockedNgrams:
-    """Two beams of `5 6 5`, in a buffer whose end is not filled yet."""
+    """Two beams, of which the first is `5 6 5`, in a buffer that is not full yet."""
 
     def blocked(self, block_repeats):
         tokens = torch.tensor([[5, 6, 5, 1, 1], [5, 6, 7, 1, 1]])
         lprobs = block_repeats(NGramRepeatBlock(2), tokens, torch.zeros(2, 9), 1, 2, 2)
         return lprobs.eq(-math.inf).nonzero().tolist()
 
-    def test_what_followed_before_may_not_follow_again(self):
+    def test_repeated_ngram_is_blocked(self):
         assert self.blocked(NGramRepeatBlock._no_repeat_ngram) == [[0, 6]]
 
-    def test_unrepaired_nothing_is_blocked(self):
+    def test_unpatched_blocks_nothing(self):
         assert self.blocked(inspect.unwrap(NGramRepeatBlock._no_repeat_ngram)) == []
 
 
-@pytest.mark.parametrize("repaired", [True, False])
-def test_no_thread_of_a_group_of_processes_is_left_at_the_end(repaired, tmp_path, monkeypatch):
+@pytest.mark.parametrize("patched", [True, False])
+def test_no_process_group_thread_is_left_at_exit(patched, tmp_path, monkeypatch):
     program = """
 import inspect, sys
 import fairseq_cli.train
@@ -237,7 +237,7 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils
 
 def train(cfg):
-    import torch.distributed.nn.functional  # as torch's optimisers do: its functions have the group for a default
+    import torch.distributed.nn.functional  # like torch's optimizers; the group is a default argument of its functions
     tensor = torch.ones(1)
     torch.distributed.all_reduce(tensor, group=utils.get_global_group())
 
@@ -252,15 +252,15 @@ if sys.argv[2] == "True":
 utils.call_main(cfg, train)
 """
     record_final_threads(monkeypatch, tmp_path / "site")
-    words = [sys.executable, "-c", program, tmp_path, str(repaired)]
-    finished = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment())
-    assert finished.returncode in ((0,) if repaired else (0, -signal.SIGABRT)), finished.stderr
+    args = [sys.executable, "-c", program, tmp_path, str(patched)]
+    result = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment())
+    assert result.returncode in ((0,) if patched else (0, -signal.SIGABRT)), result.stderr
     (threads,) = final_threads(tmp_path / "site")
-    assert ("gloo" in threads) is not repaired
+    assert ("gloo" in threads) is not patched
 
 
-@pytest.mark.parametrize("repaired", [True, False])
-def test_a_process_ends_in_order_while_batches_are_loaded_ahead(repaired):
+@pytest.mark.parametrize("patched", [True, False])
+def test_clean_exit_while_batches_are_prefetched(patched):
     program = """
 import sys
 import torch
@@ -272,38 +272,38 @@ class Batches:
 
     def __iter__(self):
         large = torch.zeros(1000, 1000)
-        while True:  # nearly always within PyTorch
+        while True:  # almost always inside PyTorch
             yield large.clone().add_(1).sum()
 
-for size in (10**6, 2):  # a loader at work, and one that waits for room
+for size in (10**6, 2):  # a busy loader, and one that waits for space in its queue
     next(BufferedIterator(size, Batches()))
 if sys.argv[1] == "True":
     from resmlp_mt.fairseq_plugin.patches import apply_patches
     apply_patches()
 """
-    words = [sys.executable, "-c", program, str(repaired)]
-    finished = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment())
-    assert finished.returncode == (0 if repaired else -signal.SIGABRT), finished.stderr
+    args = [sys.executable, "-c", program, str(patched)]
+    result = subprocess.run(args, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment())
+    assert result.returncode == (0 if patched else -signal.SIGABRT), result.stderr
 
 
-def test_our_errors_end_in_one_line_and_others_in_their_traceback(capsys):
+def test_only_our_errors_are_one_line(capsys):
     sys.excepthook(ResMLPError, ResMLPError("a must be b"), None)
     assert capsys.readouterr().err.splitlines() == [f"{Path(sys.argv[0]).name}: error: a must be b"]
     sys.excepthook(KeyError, KeyError("c"), None)
     assert "KeyError: 'c'" in capsys.readouterr().err
 
 
-def test_repairing_twice_changes_nothing():
-    def repaired():
+def test_patching_twice_changes_nothing():
+    def patched():
         owners = (checkpoint_utils, options, utils, data_utils, distributed_utils, search.DiverseBeamSearch, Trainer)
         return [vars(owner).copy() for owner in (*owners, fconv)], sys.excepthook
 
-    before = repaired()
+    before = patched()
     apply_patches()
-    assert repaired() == before
+    assert patched() == before
 
 
-def test_a_taken_name_is_noticed():
+def test_name_conflict_is_refused():
     assert_registered({"resmlp": dict}, "resmlp", dict)
     for registry in ({"resmlp": list}, {}):
         with pytest.raises(ResMLPError, match="the name resmlp refers to"):
@@ -326,25 +326,25 @@ print("modules:", *sorted({name.split(".")[0] for name in sys.modules}))
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    """What a new process says that imports the user dir as fairseq's spawned workers do, and in other spellings."""
-    words = [f"{USER_DIR}/", str(USER_DIR), os.path.relpath(USER_DIR, tmp_path_factory.getbasetemp())]
-    finished = subprocess.run(
-        [sys.executable, "-c", WORKER, *words],
+    """Output of a new process that imports the user dir like fairseq's spawned workers, under several spellings."""
+    args = [f"{USER_DIR}/", str(USER_DIR), os.path.relpath(USER_DIR, tmp_path_factory.getbasetemp())]
+    result = subprocess.run(
+        [sys.executable, "-c", WORKER, *args],
         capture_output=True,
         text=True,
         cwd=tmp_path_factory.getbasetemp(),
         env=environment(),
         timeout=120,
     )
-    assert finished.returncode == 0, finished.stderr
-    return dict(line.split(": ") for line in finished.stdout.splitlines())
+    assert result.returncode == 0, result.stderr
+    return dict(line.split(": ") for line in result.stdout.splitlines())
 
 
-def test_workers_are_repaired_when_they_import_the_user_dir(worker):
+def test_importing_user_dir_patches_workers(worker):
     assert worker["sentences"] == "13"
 
 
-def test_nothing_beside_the_package_hides_a_module_that_fairseq_imports(worker):
+def test_no_neighbor_shadows_a_module_of_fairseq(worker):
     # --user-dir puts the package's parent first on the path, before the installed packages (fairseq #4875)
-    beside = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"} - {"resmlp_mt"}
-    assert not beside & set(worker["modules"].split())
+    neighbors = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"} - {"resmlp_mt"}
+    assert not neighbors & set(worker["modules"].split())

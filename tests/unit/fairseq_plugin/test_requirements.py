@@ -1,6 +1,9 @@
-"""A training that asks for what is not there is refused before anything is loaded."""
+"""A training without its requirements is refused before anything is loaded."""
+
+from typing import Any
 
 import pytest
+import torch
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
@@ -20,15 +23,15 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
         ("distributed_training", "ddp_backend", "fully_sharded", "requires the package fairscale, which is not inst"),
     ],
 )
-def test_a_training_without_its_requirements_is_refused(section, option, value, message, monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    monkeypatch.setattr(requirements.torch.cuda, "is_available", lambda: False)
+def test_missing_requirement_is_refused(section, option, value, message, monkeypatch):
+    monkeypatch.setattr(requirements, "find_spec", lambda _name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = OmegaConf.structured(FairseqConfig)
     cfg[section][option] = value
     with pytest.raises(ResMLPError, match=message):
         distributed_utils.call_main(cfg, train.main)
     with pytest.raises(ResMLPError, match=message):
         Trainer(cfg, None, None, None)
-    called = []
-    distributed_utils.call_main(cfg, called.append)  # another command than a training
+    called: list[Any] = []
+    distributed_utils.call_main(cfg, called.append)  # a command other than a training
     assert called == [cfg]

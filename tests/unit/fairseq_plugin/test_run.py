@@ -1,6 +1,7 @@
-"""What a checkpoint holds for a restart beside fairseq's own, and the sentences that a validation keeps."""
+"""State for restarts that checkpoints hold in addition to fairseq's own, and validation samples."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 @pytest.fixture
 def trainer(tmp_path):
-    """What a run asks of fairseq's trainer, which has made 11 updates."""
+    """A stand-in for fairseq's trainer after 11 updates."""
     cfg = OmegaConf.structured(FairseqConfig)
     cfg.checkpoint.save_dir, cfg.checkpoint.patience = str(tmp_path), 3
     cfg.task = {"data": str(tmp_path)}
@@ -36,7 +37,7 @@ def trainer(tmp_path):
 
 @pytest.fixture
 def early_stopping(monkeypatch):
-    """fairseq's count of validations without progress, as a new process has it."""
+    """fairseq's early stopping with the state of a new process."""
     function = training_loop.should_stop_early
     for name in ("best", "num_runs"):
         monkeypatch.setattr(function, name, None, raising=False)
@@ -44,14 +45,14 @@ def early_stopping(monkeypatch):
     return function
 
 
-def test_counts_go_on_in_the_next_process(trainer):
+def test_counts_continue_after_restart(trainer):
     first = Run(trainer)
     first.loaded({"resmlp_run": {"tokens": 101, "sentences": 13}})
     first.updated([{"ntokens": 7, "nsentences": 2}, {"ntokens": torch.tensor(5.0), "nsentences": torch.tensor(3.0)}])
     assert first.state() == {"resmlp_run": {"tokens": 113, "sentences": 18}}
 
 
-def test_what_a_checkpoint_of_others_does_not_say_is_not_made_up(trainer):
+def test_counts_are_unknown_without_saved_state(trainer):
     run = Run(trainer)
     run.loaded({"train_iterator": {}})
     run.updated([{"ntokens": 7, "nsentences": 2}])
@@ -66,16 +67,17 @@ def test_patience_is_counted_across_restarts(trainer, early_stopping):
     assert (early_stopping.best, early_stopping.num_runs) == (2.5, 2)
     assert trainer.cfg.optimization.max_epoch == 0
     cfg = OmegaConf.create({"checkpoint": {"patience": 3, "maximize_best_checkpoint_metric": False}})
-    assert training_loop.should_stop_early(cfg, 2.6)  # the third without progress
+    assert training_loop.should_stop_early(cfg, 2.6)  # the third validation without progress
 
 
-def test_a_training_that_lost_its_patience_rests(trainer, early_stopping, tmp_path):
+@pytest.mark.usefixtures("early_stopping")
+def test_training_out_of_patience_does_not_resume(trainer, tmp_path):
     Run(trainer).loaded({"resmlp_run": {"patience": {"best": 2.5, "num_runs": 3}}})
     assert trainer.cfg.optimization.max_epoch == NO_EPOCH
     assert not (tmp_path / "run.json").exists()
 
 
-ENDS = {
+ENDS: dict[str, dict[str, float]] = {
     "--max-update 11": {"optimization.max_update": 11},
     "--stop-time-hours 0.002": {"optimization.stop_time_hours": 0.002},  # 7.2 seconds
     "--patience 3": {},
@@ -86,7 +88,7 @@ ENDS = {
 
 @pytest.fixture
 def run_of_two_epochs(trainer, monkeypatch, tmp_path):
-    """Runs two epochs of fairseq's loop, which ends after the last update or not; gives the ends in run.json."""
+    """Returns a function that runs two epochs of fairseq's loop and returns the ends recorded in run.json."""
 
     def run(ends_after_an_update):
         run = Run(trainer)
@@ -96,23 +98,23 @@ def run_of_two_epochs(trainer, monkeypatch, tmp_path):
 
         def train(cfg, trainer, task, epoch_itr):
             ends = ends_after_an_update and epoch_itr.next_epoch_idx == 2
-            found = hooks.save_and_stop_when_asked(
-                lambda *args: ([None], ends), cfg, trainer, task, epoch_itr, ["valid"], True
+            result = hooks.save_and_stop_when_asked(
+                lambda *_args: ([None], ends), cfg, trainer, task, epoch_itr, ["valid"], True
             )
             epoch_itr.next_epoch_idx += 1
-            return found
+            return result
 
         for epoch in (1, 2):
             _, ends = hooks.end_when_asked(train, trainer.cfg, trainer, None, epochs)
             if not ends:
-                hooks.detect_lowest_learning_rate(lambda trainer, epoch, loss: 0.02 / epoch, trainer, epoch, None)
+                hooks.detect_lowest_learning_rate(lambda _trainer, epoch, _loss: 0.02 / epoch, trainer, epoch, None)
         return read_run(tmp_path / "run.json")["ends"]
 
     return run
 
 
 @pytest.mark.parametrize("option", ENDS)
-def test_every_way_of_ending_is_recorded_with_its_reason(option, trainer, run_of_two_epochs):
+def test_end_is_recorded_with_its_reason(option, trainer, run_of_two_epochs):
     for name, value in ENDS[option].items():
         OmegaConf.update(trainer.cfg, name, value)
     after_an_update = option.split()[0] in ("--max-update", "--stop-time-hours", "--patience")
@@ -120,25 +122,26 @@ def test_every_way_of_ending_is_recorded_with_its_reason(option, trainer, run_of
     assert (end["how"], end["update"]) == (f"finished: {option}", 11)
 
 
-def test_a_training_that_has_not_ended_records_no_end(trainer, run_of_two_epochs):
+def test_unfinished_training_records_no_end(trainer, run_of_two_epochs):
     trainer.cfg.optimization.max_epoch, trainer.cfg.optimization.stop_min_lr = 3, 0.001
     assert run_of_two_epochs(False) == []
 
 
-def test_after_the_last_epoch_nothing_is_trained_nor_recorded(trainer, monkeypatch, tmp_path):
+def test_finished_training_is_not_resumed_or_recorded(trainer, monkeypatch, tmp_path):
     trainer.cfg.optimization.max_epoch = 2
-    found = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
-    monkeypatch.setattr(checkpoint_utils, "load_checkpoint", lambda cfg, trainer: found)
+    result: tuple[dict[str, Any], SimpleNamespace] = ({"resmlp_run": {}}, SimpleNamespace(next_epoch_idx=3))
+    monkeypatch.setattr(checkpoint_utils, "load_checkpoint", lambda _cfg, _trainer: result)
     stop_finished_training()
-    assert checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer) is found
+    assert checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer) is result
     assert trainer.cfg.optimization.max_epoch == NO_EPOCH
-    Run(trainer).loaded(found[0])
+    Run(trainer).loaded(result[0])
     assert not (tmp_path / "run.json").exists()
 
 
-def test_a_validation_keeps_a_few_sentences_of_all_lengths():
+def test_validation_samples_are_evenly_spaced():
     task = ResMLPTranslationTask.__new__(ResMLPTranslationTask)
-    for count, expected in ((0, []), (3, [0, 1, 2]), (11, [0, 2, 4, 6, 8])):
+    cases: list[tuple[int, list[Any]]] = [(0, []), (3, [0, 1, 2]), (11, [0, 2, 4, 6, 8])]
+    for count, expected in cases:
         task._samples = list(range(count))
         assert task.take_samples() == expected
         assert len(expected) <= SAMPLES

@@ -1,4 +1,4 @@
-"""Checkpoint files appear whole or not at all, whatever happens while they are written."""
+"""Checkpoints are written atomically: a file is complete or absent, whatever fails during the write."""
 
 import errno
 import inspect
@@ -17,7 +17,7 @@ from fairseq_commands import ROOT, environment
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
-from resmlp_mt.fairseq_plugin.patches import saving as repairs
+from resmlp_mt.fairseq_plugin.patches import saving
 
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
@@ -35,8 +35,8 @@ def holds(path, state):
     return torch.equal(read_checkpoint(path)["model"], state["model"])
 
 
-def fails(number, times=99):
-    """A function that fails as the operating system does, the first times it is called."""
+def failing(number, times=99):
+    """Returns a wrapper that raises an OSError in its first calls, and then calls the original."""
     left = iter(range(times))
 
     def fail(original, *args, **kwargs):
@@ -53,23 +53,23 @@ def patch(monkeypatch, owner, name, function):
 
 
 class TestSaving:
-    def test_a_checkpoint_takes_the_place_of_the_old_one(self, checkpoint):
+    def test_new_checkpoint_replaces_old_one(self, checkpoint):
         checkpoint_utils.torch_persistent_save(NEW, str(checkpoint))
         assert holds(checkpoint, NEW)
         assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
     @pytest.mark.parametrize("how", ["save", "copy"])
-    def test_who_reads_the_old_one_reads_on(self, how, checkpoint):
+    def test_open_old_checkpoint_stays_readable(self, how, checkpoint):
         source = checkpoint.with_name("checkpoint1.pt")
         torch.save(NEW, source)
-        with checkpoint.open("rb") as old:  # the new one is another file, which got the name
+        with checkpoint.open("rb") as old:  # the new checkpoint is another file with the same name
             if how == "save":
                 checkpoint_utils.torch_persistent_save(NEW, str(checkpoint))
             else:
                 PathManager.copy(str(source), str(checkpoint), overwrite=True)
             assert torch.equal(torch.load(old)["model"], OLD["model"])
 
-    def test_a_full_disk_is_said_in_one_line_and_the_old_checkpoint_stays(self, checkpoint):
+    def test_full_disk_keeps_old_checkpoint(self, checkpoint):
         full = checkpoint.with_name("checkpoint_last.pt.partial")
         full.symlink_to("/dev/full")  # every write fails as on a full disk
         with pytest.raises(ResMLPError, match="No space left on device.; free some space and run the same command"):
@@ -77,19 +77,19 @@ class TestSaving:
         assert holds(checkpoint, OLD)
         assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
-    def test_a_disk_that_is_full_when_the_file_is_made_safe_counts_too(self, checkpoint, monkeypatch):
-        patch(monkeypatch, os, "fsync", fails(errno.EDQUOT))  # network file systems say it only then
+    def test_full_disk_at_fsync_keeps_old_checkpoint(self, checkpoint, monkeypatch):
+        patch(monkeypatch, os, "fsync", failing(errno.EDQUOT))  # network file systems report it only here
         with pytest.raises(ResMLPError, match="free some space"):
             checkpoint_utils.torch_persistent_save(NEW, str(checkpoint))
         assert holds(checkpoint, OLD)
 
-    def test_a_disk_that_fails_once_is_tried_again_from_the_beginning(self, checkpoint, monkeypatch):
-        monkeypatch.setattr(repairs, "_PAUSE_SECONDS", 0)
-        patch(monkeypatch, os, "fsync", fails(errno.EIO, times=2))
+    def test_failed_write_is_retried(self, checkpoint, monkeypatch):
+        monkeypatch.setattr(saving, "_PAUSE_SECONDS", 0)
+        patch(monkeypatch, os, "fsync", failing(errno.EIO, times=2))
         checkpoint_utils.torch_persistent_save(NEW, str(checkpoint))
         assert holds(checkpoint, NEW)
 
-    def test_other_errors_stay_what_they_are(self, checkpoint):
+    def test_other_errors_are_unchanged(self, checkpoint):
         with pytest.raises(AttributeError):
             checkpoint_utils.torch_persistent_save({"model": lambda: None}, str(checkpoint))
         assert holds(checkpoint, OLD)
@@ -98,13 +98,13 @@ class TestSaving:
 class TestCopying:
     """fairseq writes one file and copies it over checkpoint_best.pt and checkpoint_last.pt."""
 
-    def test_a_copy_takes_the_place_of_the_old_one(self, checkpoint):
+    def test_copy_replaces_old_file(self, checkpoint):
         source = checkpoint.with_name("checkpoint1.pt")
         torch.save(NEW, source)
         assert PathManager.copy(str(source), str(checkpoint), overwrite=True)
         assert holds(checkpoint, NEW)
 
-    def test_a_full_disk_leaves_the_old_one(self, checkpoint):
+    def test_full_disk_keeps_old_file(self, checkpoint):
         source = checkpoint.with_name("checkpoint1.pt")
         torch.save(NEW, source)
         checkpoint.with_name("checkpoint_last.pt.partial").symlink_to("/dev/full")
@@ -112,10 +112,10 @@ class TestCopying:
             PathManager.copy(str(source), str(checkpoint), overwrite=True)
         assert holds(checkpoint, OLD)
 
-    def test_unrepaired_the_old_one_is_lost(self, checkpoint, monkeypatch):
+    def test_unpatched_loses_old_file(self, checkpoint, monkeypatch):
         source = checkpoint.with_name("checkpoint1.pt")
         torch.save(NEW, source)
-        patch(monkeypatch, os, "sendfile", fails(errno.ENOSPC))
+        patch(monkeypatch, os, "sendfile", failing(errno.ENOSPC))
         with pytest.raises(OSError, match="No space"):
             inspect.unwrap(PathManager.copy)(str(source), str(checkpoint), overwrite=True)
         assert checkpoint.stat().st_size < source.stat().st_size
@@ -149,7 +149,7 @@ else:
 
 
 @pytest.mark.parametrize("how", ["save", "copy"])
-def test_a_process_killed_while_it_writes_leaves_the_old_checkpoint(how, checkpoint):
+def test_killed_write_keeps_old_checkpoint(how, checkpoint):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, how, checkpoint], stdout=subprocess.PIPE, cwd=ROOT, env=environment()
     )
@@ -160,8 +160,8 @@ def test_a_process_killed_while_it_writes_leaves_the_old_checkpoint(how, checkpo
     assert holds(checkpoint, OLD)
 
 
-class TestAmpWithoutAGpu:
-    """torch's loss scaler is turned off there, and so never reaches the least scale, at which fairseq ends."""
+class TestAmpWithoutGpu:
+    """Without a GPU torch's loss scaler is disabled, so it never reaches the minimum scale at which fairseq ends."""
 
     @staticmethod
     def clip(function, gradient):
@@ -172,10 +172,10 @@ class TestAmpWithoutAGpu:
         )
         return function(optimizer, 0.0)
 
-    def test_a_gradient_that_is_not_finite_ends_the_training(self):
+    def test_nonfinite_gradient_ends_training(self):
         with pytest.raises(FloatingPointError):
             self.clip(AMPOptimizer.clip_grad_norm, float("nan"))
         assert self.clip(AMPOptimizer.clip_grad_norm, 1.5) == 1.5
 
-    def test_unrepaired_it_does_not(self):
+    def test_unpatched_ignores_nonfinite_gradient(self):
         assert self.clip(inspect.unwrap(AMPOptimizer.clip_grad_norm), float("nan")).isnan()

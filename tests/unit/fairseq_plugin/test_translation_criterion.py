@@ -1,4 +1,4 @@
-"""`resmlp_label_smoothed_cross_entropy` is fairseq's criterion in everything but its speed."""
+"""`resmlp_label_smoothed_cross_entropy` equals fairseq's criterion in everything but speed."""
 
 import pytest
 import torch
@@ -37,42 +37,42 @@ MODELS = {
 }
 
 
-def build(words: list[str], *further: str):
-    """A model, a batch with padding, and both criteria."""
+def build(args: list[str], *extra_args: str):
+    """Returns a model, a batch with padding, and both criterions."""
     torch.manual_seed(1)
-    arguments = [str(data_folder()), "--task", "translation", "--label-smoothing", "0.1", *words, *further]
-    criteria = []
+    arguments = [str(data_folder()), "--task", "translation", "--label-smoothing", "0.1", *args, *extra_args]
+    criterions = []
     for name in ("label_smoothed_cross_entropy", criterion.NAME):
         parser = options.get_training_parser()
         cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, [*arguments, "--criterion", name]))
         task = tasks.setup_task(cfg.task)
-        criteria.append(task.build_criterion(cfg.criterion))
+        criterions.append(task.build_criterion(cfg.criterion))
     task.load_dataset("train")
     dataset = task.dataset("train")
     batch = dataset.collater([dataset[number] for number in range(11)])
-    return task.build_model(cfg.model).train(), batch, criteria
+    return task.build_model(cfg.model).train(), batch, criterions
 
 
-def outcome(model, batch, criterion):
+def run_step(model, batch, criterion):
     model.zero_grad()
-    torch.manual_seed(2)  # LightConv always drops something
+    torch.manual_seed(2)  # LightConv always applies dropout
     loss, sample_size, logged = criterion(model, batch)
     loss.backward()
     return loss, sample_size, logged, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_losses_gradients_and_what_is_logged_are_fairseqs(name):
-    is_fast, words = MODELS[name]
-    model, batch, (theirs, ours) = build(words)
+def test_loss_gradients_and_logs_equal_fairseq(name):
+    is_fast, args = MODELS[name]
+    model, batch, (theirs, ours) = build(args)
     assert (criterion.output_weight(model) is not None) == is_fast
     assert batch["target"].eq(theirs.padding_idx).any()
-    (*expected, expected_gradients), (*found, gradients) = outcome(model, batch, theirs), outcome(model, batch, ours)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    (*expected, expected_gradients), (*actual, gradients) = run_step(model, batch, theirs), run_step(model, batch, ours)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(gradients, expected_gradients, rtol=1e-5, atol=1e-5)
 
 
-def test_validation_gives_the_same_loss():
+def test_validation_loss_equals_fairseq():
     model, batch, (theirs, ours) = build(MODELS["ResMLP"][1])
     model.eval()
     with torch.no_grad():
@@ -80,12 +80,12 @@ def test_validation_gives_the_same_loss():
 
 
 @pytest.mark.parametrize("option", [("--report-accuracy",), ("--ignore-prefix-size", "1"), ("--sentence-avg",)])
-def test_what_else_fairseqs_criterion_offers_stays(option):
+def test_other_options_equal_fairseq(option):
     model, batch, (theirs, ours) = build(MODELS["ResMLP"][1], *option)
     torch.testing.assert_close(ours(model, batch), theirs(model, batch), rtol=1e-6, atol=1e-6)
 
 
-def test_the_logits_of_the_whole_batch_are_never_made(monkeypatch):
+def test_logits_of_whole_batch_are_never_computed(monkeypatch):
     model, batch, (_, ours) = build(MODELS["ResMLP"][1])
-    monkeypatch.setattr(model.decoder.core.output, "forward", lambda features: pytest.fail("projected as a whole"))
+    monkeypatch.setattr(model.decoder.core.output, "forward", lambda _features: pytest.fail("projected as a whole"))
     ours(model, batch)

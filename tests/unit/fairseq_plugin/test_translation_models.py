@@ -1,4 +1,4 @@
-"""The registered architectures: their sizes worked out by formula, and the same model through every command."""
+"""Registered architectures: parameter counts by formula, and the same model from `--arch` and Hydra."""
 
 import re
 from argparse import Namespace
@@ -17,37 +17,39 @@ from resmlp_mt.translation.model.architectures import ARCHITECTURES
 
 pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
-WORDS = 40
+VOCAB_SIZE = 40
 
 
-def dictionary(words=WORDS):
-    made = Dictionary()
-    for index in range(words - len(made)):
-        made.add_symbol(str(index))
-    return made
+def make_dictionary(vocab_size=VOCAB_SIZE):
+    result = Dictionary()
+    for index in range(vocab_size - len(result)):
+        result.add_symbol(str(index))
+    return result
 
 
-def task(source_words=WORDS, target_words=WORDS, left_pad_target=False):
+def make_task(src_vocab_size=VOCAB_SIZE, tgt_vocab_size=VOCAB_SIZE, left_pad_target=False):
     cfg = Namespace(left_pad_target=left_pad_target)
-    return Namespace(source_dictionary=dictionary(source_words), target_dictionary=dictionary(target_words), cfg=cfg)
+    return Namespace(
+        source_dictionary=make_dictionary(src_vocab_size), target_dictionary=make_dictionary(tgt_vocab_size), cfg=cfg
+    )
 
 
-def from_command_line(name, *words):
-    arguments = ["data", "--task", "translation", "--arch", name, *words]
+def from_command_line(name, *args):
+    arguments = ["data", "--task", "translation", "--arch", name, *args]
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), arguments)).model
 
 
-def built(name, *words, **task_changes):
-    return build_model(from_command_line(name, *words), task(**task_changes))
+def build(name, *args, **task_changes):
+    return build_model(from_command_line(name, *args), make_task(**task_changes))
 
 
 def expected_parameters(cfg):
-    """Counts by hand. A linear layer from m to n channels has m * n + n, an Affine or LayerNorm of d channels 2 * d."""
+    """Counts by formula: m * n + n for a linear layer from m to n, 2 * d for an Affine or LayerNorm of dim d."""
 
     def linear(inputs, outputs):
         return inputs * outputs + outputs
 
-    def channels(dim, hidden):
+    def channel_mlp(dim, hidden):
         return linear(dim, hidden) + linear(hidden, dim) + 4 * dim
 
     def mixing(positions, dim):
@@ -55,30 +57,30 @@ def expected_parameters(cfg):
 
     encoder_dim, decoder_dim = cfg.encoder_embed_dim, cfg.decoder_embed_dim
     cross = 2 * linear(decoder_dim, decoder_dim) + 2 * linear(encoder_dim, decoder_dim) + 4 * decoder_dim
-    encoder_layer = mixing(cfg.max_source_positions, encoder_dim) + channels(encoder_dim, cfg.encoder_ffn_embed_dim)
-    decoder_layer = mixing(cfg.max_target_positions, decoder_dim) + channels(decoder_dim, cfg.decoder_ffn_embed_dim)
+    encoder_layer = mixing(cfg.max_source_positions, encoder_dim) + channel_mlp(encoder_dim, cfg.encoder_ffn_embed_dim)
+    decoder_layer = mixing(cfg.max_target_positions, decoder_dim) + channel_mlp(decoder_dim, cfg.decoder_ffn_embed_dim)
     if cfg.share_all_embeddings:
-        tables = WORDS * encoder_dim
+        tables = VOCAB_SIZE * encoder_dim
     elif cfg.share_decoder_input_output_embed:
-        tables = WORDS * (encoder_dim + decoder_dim)
+        tables = VOCAB_SIZE * (encoder_dim + decoder_dim)
     else:
-        tables = WORDS * (encoder_dim + 2 * decoder_dim)
+        tables = VOCAB_SIZE * (encoder_dim + 2 * decoder_dim)
     layers = cfg.encoder_layers * encoder_layer + cfg.decoder_layers * (decoder_layer + cross)
     return tables + layers + 2 * encoder_dim + 2 * decoder_dim
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_parameters_are_as_many_as_the_formula_says_through_every_door(name):
-    model = built(name)
+def test_parameter_count_and_equal_model_from_hydra(name):
+    model = build(name)
     cfg = MODEL_DATACLASS_REGISTRY[name]()
     assert sum(parameter.numel() for parameter in model.parameters()) == expected_parameters(cfg)
-    through_hydra = build_model(OmegaConf.create({"_name": name}), task())
-    shapes = [{key: value.shape for key, value in made.state_dict().items()} for made in (model, through_hydra)]
+    from_hydra = build_model(OmegaConf.create({"_name": name}), make_task())
+    shapes = [{key: value.shape for key, value in each.state_dict().items()} for each in (model, from_hydra)]
     assert shapes[0] == shapes[1]
-    assert type(model) is type(through_hydra) is ARCH_MODEL_REGISTRY[name]
+    assert type(model) is type(from_hydra) is ARCH_MODEL_REGISTRY[name]
 
 
-def test_the_papers_settings_are_those_of_the_wmt_architectures():
+def test_wmt_architectures_match_paper():
     for name, layers, dropout in [("en_de", 6, 0.15), ("en_de_12", 12, 0.15), ("en_fr", 6, 0.1), ("en_fr_12", 12, 0.1)]:
         cfg = MODEL_DATACLASS_REGISTRY[f"resmlp_wmt_{name}"]()
         assert (cfg.encoder_embed_dim, cfg.encoder_ffn_embed_dim) == (512, 2048)
@@ -87,51 +89,51 @@ def test_the_papers_settings_are_those_of_the_wmt_architectures():
         assert (cfg.dropout, cfg.layer_scale, str(cfg.norm)) == (dropout, 0.2, "affine")
 
 
-def test_an_option_given_on_the_command_line_wins_over_the_architecture():
+def test_option_overrides_architecture():
     assert from_command_line("resmlp_wmt_en_de").dropout == 0.15
     assert from_command_line("resmlp_wmt_en_de", "--dropout", "0.3").dropout == 0.3
 
 
-def test_every_switch_is_off_by_default():
+def test_switches_are_off_by_default():
     for field in fields(MODEL_DATACLASS_REGISTRY["resmlp"]):
         if field.type is bool:
             assert field.default is False, field.name
 
 
 @pytest.mark.parametrize(
-    ("words", "valid"),
+    ("args", "valid"),
     [(("--norm", "batchnorm"), "affine.*layernorm"), (("--activation-fn", "tanh"), "gelu.*relu.*silu.*hardswish")],
 )
-def test_an_unknown_value_of_an_option_is_refused_with_the_valid_ones(words, valid, capsys):
-    with pytest.raises(SystemExit) as ended:
-        built("resmlp_tiny", *words)
-    assert ended.value.code == 2
+def test_invalid_option_value_lists_valid_ones(args, valid, capsys):
+    with pytest.raises(SystemExit) as error:
+        build("resmlp_tiny", *args)
+    assert error.value.code == 2
     assert re.search(valid, capsys.readouterr().err)
 
 
-def test_an_unknown_architecture_is_refused_with_the_valid_ones(capsys):
-    with pytest.raises(SystemExit) as ended:
-        built("resmlp_huge")
-    assert ended.value.code == 2
+def test_unknown_architecture_lists_valid_ones(capsys):
+    with pytest.raises(SystemExit) as error:
+        build("resmlp_huge")
+    assert error.value.code == 2
     assert "resmlp_wmt_en_de" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "changes", "message"),
+    ("args", "changes", "message"),
     [
-        (("--share-all-embeddings",), {"target_words": 41}, "one dictionary for both languages"),
+        (("--share-all-embeddings",), {"tgt_vocab_size": 41}, "one dictionary for both languages"),
         (("--share-all-embeddings", "--encoder-embed-dim", "64"), {}, "decoder_embed_dim is 32"),
         (("--dropout", "1.5"), {}, "--dropout must be at least 0 and below 1, but is 1.5"),
         (("--cross-attention-heads", "5"), {}, "divisible by its 5 cross-attention heads"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused_in_one_sentence(words, changes, message):
+def test_inconsistent_settings_are_refused(args, changes, message):
     with pytest.raises(ResMLPError, match=message):
-        built("resmlp_tiny", *words, **changes)
+        build("resmlp_tiny", *args, **changes)
 
 
-def test_encoder_and_decoder_may_differ_in_width_and_depth():
-    words = [
+def test_encoder_and_decoder_may_differ_in_dim_and_depth():
+    args = [
         "--encoder-embed-dim",
         "24",
         "--encoder-layers",
@@ -141,18 +143,18 @@ def test_encoder_and_decoder_may_differ_in_width_and_depth():
         "--encoder-ffn-embed-dim",
         "7",
     ]
-    model = built("resmlp_tiny", *words, source_words=37, target_words=41)
+    model = build("resmlp_tiny", *args, src_vocab_size=37, tgt_vocab_size=41)
     tokens = torch.randint(4, 37, (3, 5))
     logits, _ = model(tokens, torch.full((3,), 5), torch.randint(4, 41, (3, 7)))
     assert logits.shape == (3, 7, 41)
 
 
-def test_a_target_padded_on_the_left_is_scored_like_one_padded_on_the_right():
+def test_left_padded_target_equals_right_padded():
     torch.manual_seed(1)
-    model = built("resmlp_tiny").eval()
+    model = build("resmlp_tiny").eval()
     pad = model.decoder.padding_index
-    source = torch.randint(4, WORDS, (2, 5))
-    target = torch.randint(4, WORDS, (2, 7))
+    source = torch.randint(4, VOCAB_SIZE, (2, 5))
+    target = torch.randint(4, VOCAB_SIZE, (2, 7))
     right, left = target.clone(), target.clone()
     right[1, 4:] = pad
     left[1, :3], left[1, 3:] = pad, target[1, :4]
@@ -164,10 +166,10 @@ def test_a_target_padded_on_the_left_is_scored_like_one_padded_on_the_right():
     torch.testing.assert_close(extra["attn"][0][1, 3:].sum(-1), torch.ones(4))
 
 
-def test_a_prepared_model_scores_whole_sentences_as_before():
+def test_make_generation_fast_keeps_logits():
     torch.manual_seed(1)
-    model = built("resmlp_tiny", "--layer-scale", "0.7").eval()
-    source, target = torch.randint(4, WORDS, (2, 5)), torch.randint(4, WORDS, (2, 7))
+    model = build("resmlp_tiny", "--layer-scale", "0.7").eval()
+    source, target = torch.randint(4, VOCAB_SIZE, (2, 5)), torch.randint(4, VOCAB_SIZE, (2, 7))
     with torch.no_grad():
         expected, _ = model(source, None, target)
         model.make_generation_fast_(need_attn=False)

@@ -1,4 +1,4 @@
-"""A checkpoint knows the order of the words that it was trained with, and refuses another one."""
+"""Checkpoints record the dictionaries of their training and refuse others."""
 
 import json
 import shutil
@@ -23,15 +23,15 @@ pytestmark = pytest.mark.usefixtures("fairseq_plugin")
 
 def make_trainer(data: Path) -> Trainer:
     """fairseq's trainer of a small model, as `fairseq-train` makes it."""
-    sizes = [str(word) for pair in SMALL.items() for word in pair]
-    words = [str(data), "--arch", "resmlp_tiny", *sizes, "--share-all-embeddings", "--optimizer", "adam", "--cpu"]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), words))
+    sizes = [str(arg) for pair in SMALL.items() for arg in pair]
+    args = [str(data), "--arch", "resmlp_tiny", *sizes, "--share-all-embeddings", "--optimizer", "adam", "--cpu"]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), args))
     task = tasks.setup_task(cfg.task)
     return Trainer(cfg, task, task.build_model(cfg.model), task.build_criterion(cfg.criterion))
 
 
 def reorder(dictionary: Path) -> None:
-    """Exchanges two lines."""
+    """Swaps two lines of a dictionary."""
     lines = dictionary.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[3], lines[5] = lines[5], lines[3]
     dictionary.write_text("".join(lines), encoding="utf-8")
@@ -39,7 +39,7 @@ def reorder(dictionary: Path) -> None:
 
 @pytest.fixture
 def reordered(tmp_path):
-    """The data folder with other dictionaries of the same words."""
+    """The data folder with the same dictionaries in another order."""
     folder = shutil.copytree(data_folder(), tmp_path / "reordered")
     for lang in ("src", "tgt"):
         reorder(folder / f"dict.{lang}.txt")
@@ -48,8 +48,8 @@ def reordered(tmp_path):
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
-    """What a training on the data folder saves."""
-    monkeypatch.setattr(StopRequest, "listen", lambda self: None)
+    """A checkpoint of a training on the data folder."""
+    monkeypatch.setattr(StopRequest, "listen", lambda _self: None)
     path = tmp_path / "checkpoint1.pt"
     trainer = make_trainer(data_folder())
     trainer.consolidate_optimizer()
@@ -64,7 +64,7 @@ def bundle(checkpoint: Path, data: Path, out: Path):
 REFUSAL = r"^[^\n]*vocabulary[^\n]*$"
 
 
-def test_a_bundle(checkpoint, reordered, tmp_path):
+def test_bundle_refuses_other_dictionary(checkpoint, reordered, tmp_path):
     average = tmp_path / "average.pt"
     checkpoint_utils.torch_persistent_save(average_checkpoints([checkpoint]), str(average))
     for path in (checkpoint, average):
@@ -74,13 +74,13 @@ def test_a_bundle(checkpoint, reordered, tmp_path):
     assert not (tmp_path / "refused").exists()
 
 
-def test_generation(checkpoint, reordered):
+def test_generation_refuses_other_dictionary(checkpoint, reordered):
     checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], {"data": str(data_folder())})
     with pytest.raises(ResMLPError, match=REFUSAL):
         checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], {"data": str(reordered)})
 
 
-def test_a_training_that_goes_on(checkpoint, reordered):
+def test_resumed_training_refuses_other_dictionary(checkpoint, reordered):
     make_trainer(data_folder()).load_checkpoint(str(checkpoint))
     with pytest.raises(ResMLPError, match=REFUSAL):
         make_trainer(reordered).load_checkpoint(str(checkpoint))
@@ -88,19 +88,19 @@ def test_a_training_that_goes_on(checkpoint, reordered):
 
 @pytest.fixture
 def old_checkpoint(checkpoint):
-    """Without the vocabularies, as earlier versions and fairseq alone write it."""
+    """A checkpoint without vocabularies, as earlier versions and plain fairseq write it."""
     content = read_checkpoint(checkpoint)
     del content["extra_state"]["resmlp_run"]
     checkpoint_utils.torch_persistent_save(content, str(checkpoint))
     return checkpoint
 
 
-def test_a_checkpoint_that_does_not_say_it_is_accepted(old_checkpoint, reordered, tmp_path):
+def test_checkpoint_without_vocabularies_is_accepted(old_checkpoint, reordered, tmp_path):
     make_trainer(reordered).load_checkpoint(str(old_checkpoint))
     bundle(old_checkpoint, reordered, tmp_path / "accepted")
 
 
-def test_a_dictionary_changed_since_it_was_prepared(old_checkpoint, tmp_path):
+def test_dictionary_changed_after_preparation_is_refused(old_checkpoint, tmp_path):
     folder = shutil.copytree(data_folder(), tmp_path / "prepared")
     digests = {name: {"digest": file_digest(folder / name)} for name in ("dict.src.txt", "dict.tgt.txt")}
     (folder / "manifest.json").write_text(json.dumps({"files": digests}))

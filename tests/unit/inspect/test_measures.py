@@ -1,4 +1,4 @@
-"""The numbers of an inspection, on matrices whose numbers are known."""
+"""Measures of mixing matrices, on matrices with known values."""
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def parameters(prefix="encoder.", positions=7, layers=2, dim=3, hidden=11):
     }
 
 
-def test_sparsity_is_the_share_of_weights_under_five_percent_of_the_largest():
-    # The largest magnitude is 2, so that the bound is 0.1: of six weights 0.09, 0 and -0.05 are under it, 0.1 is not.
+def test_sparsity_is_share_below_five_percent_of_maximum():
+    # The largest magnitude is 2, so the bound is 0.1: of six weights 0.09, 0 and -0.05 are below it, 0.1 is not.
     assert sparsity(np.array([[-2.0, 0.09, 0.1], [0.0, -0.05, 1.0]])) == 3 / 6
 
 
@@ -41,13 +41,13 @@ def test_sparsity_does_not_depend_on_scale():
     assert sparsity(weights) == sparsity(-1e-7 * weights)
 
 
-def test_the_upper_triangle_of_a_causal_matrix_does_not_count_as_sparse():
+def test_causal_sparsity_ignores_upper_triangle():
     measures = measure(layer(np.tril(np.ones((5, 5)))), (1, 5), causal=True)
     assert measures.sparsity_mixing == 0.0
     assert measures.sparsity_expand == 0.0
 
 
-def test_a_diagonal_profile_is_the_mean_over_the_weights_with_one_offset():
+def test_shift_profile_is_mean_over_diagonal():
     mixing = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0], [7.0, 8.0, -9.0]])
     profile = shift_profile(mixing, (1, 3))
     # Offsets -2 to 2: (7), (4, 8), (1, 5, -9), (-2, -6), (3).
@@ -56,7 +56,7 @@ def test_a_diagonal_profile_is_the_mean_over_the_weights_with_one_offset():
     assert profile.count.tolist() == [[1, 2, 3, 2, 1]]
 
 
-def test_a_causal_profile_has_no_later_offsets():
+def test_causal_profile_has_no_positive_offsets():
     profile = shift_profile(np.tril(np.full((5, 5), 2.0)), (1, 5), causal=True)
     assert profile.count.tolist() == [[1, 2, 3, 4, 5, 0, 0, 0, 0]]
     np.testing.assert_array_equal(profile.mean[0, :5], 2.0)
@@ -64,7 +64,7 @@ def test_a_causal_profile_has_no_later_offsets():
 
 
 @pytest.mark.parametrize("offset", [-3, 0, 2])
-def test_a_shift_of_a_sentence_has_its_peak_at_that_offset(offset):
+def test_sentence_shift_has_peak_at_offset(offset):
     measures = measure(layer(np.eye(13, k=offset)), (1, 13), causal=False)
     assert measures.peak_offset == (0, offset)
     assert measures.distance == pytest.approx(abs(offset))
@@ -74,7 +74,7 @@ def test_a_shift_of_a_sentence_has_its_peak_at_that_offset(offset):
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (1, -2), (-2, 1)])
-def test_a_shift_of_a_picture_has_its_peak_at_that_offset(down, right):
+def test_image_shift_has_peak_at_offset(down, right):
     rows, columns = 5, 7
     mixing = np.zeros((35, 35))
     for y in range(rows):
@@ -90,7 +90,7 @@ def test_a_shift_of_a_picture_has_its_peak_at_that_offset(down, right):
     assert profile.mean.sum() == 1.0
 
 
-def test_noise_is_as_shift_invariant_as_its_number_of_diagonals_says():
+def test_shift_invariance_of_noise():
     mixing = np.random.default_rng(5).normal(size=(97, 97))
     measures = measure(layer(mixing), (1, 97), causal=False)
     assert measures.shift_invariance_of_noise == pytest.approx(193 / 97**2)
@@ -98,24 +98,24 @@ def test_noise_is_as_shift_invariant_as_its_number_of_diagonals_says():
     assert measures.distance == pytest.approx(measures.uniform_distance, rel=0.1)
 
 
-def test_symmetry_tells_symmetric_and_antisymmetric_matrices_apart():
+def test_symmetry_of_symmetric_and_antisymmetric_matrices():
     mixing = np.random.default_rng(7).normal(size=(11, 11))
     assert measure(layer(mixing + mixing.T), (1, 11), causal=False).symmetry == pytest.approx(1.0)
     assert measure(layer(mixing - mixing.T), (1, 11), causal=False).symmetry == pytest.approx(-1.0)
 
 
-def test_a_matrix_that_reads_earlier_positions_alone_says_so():
+def test_earlier_share():
     assert measure(layer(np.eye(11) + np.eye(11, k=-1)), (1, 11), causal=False).earlier_share == 1.0
     assert measure(layer(np.eye(11, k=1)), (1, 11), causal=False).earlier_share == 0.0
 
 
-def test_a_matrix_of_zeros_has_finite_numbers():
+def test_zero_matrix_has_finite_measures():
     measures = measure(layer(np.zeros((5, 5))), (1, 5), causal=False)
     assert (measures.sparsity_mixing, measures.distance, measures.shift_invariance) == (1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "encoder.core."])
-def test_checkpoints_and_bundles_name_the_same_stacks(prefix):
+def test_checkpoint_and_bundle_give_same_stacks(prefix):
     named = parameters(prefix) | parameters(prefix.replace("encoder", "decoder"), layers=3)
     encoder, decoder = find_stacks(named)
     assert (encoder.name, encoder.causal, len(encoder.layers)) == ("encoder", False, 2)
@@ -126,12 +126,12 @@ def test_checkpoints_and_bundles_name_the_same_stacks(prefix):
     assert encoder.layers[1].gain == pytest.approx(float(gain))
 
 
-def test_what_lies_above_the_diagonal_of_a_decoder_is_left_out():
+def test_upper_triangle_of_decoder_is_zero():
     (decoder,) = find_stacks(parameters("decoder."))
     assert np.count_nonzero(np.triu(decoder.layers[0].mixing, 1)) == 0
 
 
-def test_the_first_positions_are_the_top_left_submatrix():
+def test_first_positions_are_top_left_submatrix():
     (encoder,) = find_stacks(parameters(positions=13))
     shorter = encoder.first(5)
     assert shorter.grid == (1, 5)
@@ -140,14 +140,14 @@ def test_the_first_positions_are_the_top_left_submatrix():
         encoder.first(14)
 
 
-def test_biases_say_how_far_the_training_reached():
+def test_biases_show_trained_positions():
     named = parameters(positions=13)
     for number, reached in enumerate((5, 3)):
         named[f"encoder.layers.{number}.mixing.sublayer.bias"][reached:] = 0.0
     assert find_stacks(named)[0].trained == 5
 
 
-def test_a_mosaic_holds_each_row_at_its_own_patch():
+def test_mosaic_places_each_row_at_its_patch():
     mixing = np.arange(36.0).reshape(6, 6)
     mosaic = row_mosaic(mixing, (2, 3))
     assert mosaic.shape == (2 * 3 - 1, 3 * 4 - 1)
@@ -156,7 +156,7 @@ def test_a_mosaic_holds_each_row_at_its_own_patch():
     assert np.isnan(mosaic[2]).all()
 
 
-def test_a_mosaic_of_the_central_patches_leaves_out_the_others():
+def test_mosaic_of_central_patches():
     mixing = np.arange(625.0).reshape(25, 25)
     mosaic = row_mosaic(mixing, (5, 5), 3)
     # The first of the central 3 x 3 patches is (1, 1), row 6 of A.
@@ -165,7 +165,7 @@ def test_a_mosaic_of_the_central_patches_leaves_out_the_others():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("mixing.sublayer.weight", torch.zeros(7, 5), "square"),
         ("mixing.sublayer.weight", torch.zeros(7, 7, 1), "2 dimensions"),
@@ -176,16 +176,16 @@ def test_a_mosaic_of_the_central_patches_leaves_out_the_others():
         ("channels.sublayer.fc1.weight", torch.zeros(0, 3), "2 dimensions"),
     ],
 )
-def test_what_is_no_matrix_of_a_layer_is_refused_in_one_line(name, value, said):
+def test_invalid_matrix_is_one_line(name, value, message):
     named = parameters()
     named[f"encoder.layers.1.{name}"] = value
-    with pytest.raises(ResMLPError, match=said) as caught:
+    with pytest.raises(ResMLPError, match=message) as error:
         find_stacks(named)
-    assert "\n" not in str(caught.value)
-    assert "layer 2" in str(caught.value)
+    assert "\n" not in str(error.value)
+    assert "layer 2" in str(error.value)
 
 
-def test_a_model_without_mixing_matrices_is_refused():
+def test_model_without_mixing_is_refused():
     with pytest.raises(ResMLPError, match="mixing matrices"):
         find_stacks({"decoder.layers.0.self_attn.k_proj.weight": torch.zeros(3, 3)})
     without = {name: value for name, value in parameters("").items() if not name.endswith("mixing.sublayer.weight")}
@@ -193,19 +193,19 @@ def test_a_model_without_mixing_matrices_is_refused():
         find_stacks(without, (1, 7))
 
 
-def test_matrices_that_do_not_cover_the_grid_are_refused():
+def test_matrix_of_wrong_size_for_grid_is_refused():
     with pytest.raises(ResMLPError, match="shape"):
         find_stacks(parameters("", positions=6), (2, 2))
 
 
-def test_the_numbers_hold_no_nan_so_that_they_are_json():
+def test_json_has_no_nan():
     (decoder,) = find_stacks(parameters("decoder.", positions=5))
     content = as_json(decoder)
     assert content["layers"][0]["profile"]["mean"][0][5:] == [None] * 4
     assert content["layers"][0]["profile"]["first_offset"] == [0, -4]
 
 
-def test_a_single_weight_in_a_corner_is_no_diagonal():
+def test_single_corner_weight_is_no_peak():
     mixing = 0.5 * np.eye(11, k=2)
     mixing[10, 0] = 9.0
     assert measure(layer(mixing), (1, 11), causal=False).peak_offset == (0, 2)

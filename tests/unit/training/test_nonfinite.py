@@ -1,6 +1,7 @@
-"""The inspector names the first layer whose output or gradient is not finite, and changes nothing."""
+"""`NonFiniteInspector` names the first layer with a non-finite output or gradient, and changes nothing."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -13,19 +14,19 @@ BATCH, SRC_LEN, TGT_LEN, VOCAB = 3, 7, 5, 31
 
 
 class Exploding(torch.autograd.Function):
-    """The identity, whose gradient is infinite."""
+    """The identity, with an infinite gradient."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx, x):  # noqa: ARG004 - required by torch.autograd.Function
         return x.clone()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient):  # noqa: ARG004 - required by torch.autograd.Function
         return gradient.clone().index_put_((torch.tensor(0),), torch.tensor(float("inf")))
 
 
-def planted(model, name, change):
-    """Lets a layer give out its output changed."""
+def change_output(model, name, change):
+    """Applies `change` to the output of a layer."""
     layer = model.get_submodule(name)
     forward = layer.forward
     layer.forward = lambda *args, **kwargs: change(forward(*args, **kwargs))
@@ -57,7 +58,7 @@ def model(request):
 
 
 def layers(model):
-    """The names of all layers that are called and hold parameters themselves."""
+    """The names of all layers that are called and have parameters of their own."""
     called = set()
     handles = [
         layer.register_forward_hook(lambda *_, name=name: called.add(name)) for name, layer in model.named_modules()
@@ -71,24 +72,24 @@ def layers(model):
 
 
 class TestForward:
-    def test_all_is_well_in_a_model_that_is_well(self, model):
+    def test_finite_model_has_no_finding(self, model):
         assert inspect(model) is None
 
-    def test_every_layer_is_named_that_gives_out_a_nan(self, model):
+    def test_layer_with_nan_output_is_named(self, model):
         names = layers(model)
         assert len(names) > 10
         for name in names:
-            finding = inspect(planted(copy.deepcopy(model), name, with_nan))
+            finding = inspect(change_output(copy.deepcopy(model), name, with_nan))
             assert finding.kind == FORWARD
             kind = type(model.get_submodule(name)).__name__
             assert finding.place == f"the output of {name} ({kind})"
             assert finding.value.startswith("NaN in ")
 
-    def test_in_bfloat16_too(self, model):
+    def test_nan_output_in_bfloat16(self, model):
         name = layers(model)[-1]
-        assert name in inspect(planted(model.bfloat16(), name, with_nan)).place
+        assert name in inspect(change_output(model.bfloat16(), name, with_nan)).place
 
-    def test_parameters_and_inputs_come_before_what_they_cause(self):
+    def test_parameters_and_inputs_are_reported_first(self):
         layer = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 2))
         with NonFiniteInspector(layer) as inspector:
             layer(torch.tensor([[1.0, 2.0, float("inf"), 3.0, 4.0]]))
@@ -102,56 +103,56 @@ class TestForward:
 
 
 class TestBackward:
-    def test_every_layer_is_named_whose_gradient_is_infinite(self):
+    def test_layer_with_infinite_gradient_is_named(self):
         stack = nn.Sequential(*(nn.Sequential(nn.Linear(5, 5), nn.GELU()) for _ in range(3)))
         for number in range(3):
             broken = copy.deepcopy(stack)
-            linear = broken[number][0]
+            linear: Any = broken.get_submodule(f"{number}.0")
             linear.forward = lambda x, linear=linear: Exploding.apply(nn.functional.linear(x, linear.weight))
             with NonFiniteInspector(broken) as inspector:
                 broken(torch.ones(2, 5, requires_grad=True)).sum().backward()
             finding = inspector.finding
             assert finding.kind == BACKWARD
-            # The layer's own parameter or its input, whose gradient comes first is autograd's choice.
+            # Autograd decides whether the gradient of the parameter or of the input comes first.
             assert finding.place in (
                 f"the gradient of parameter {number}.0.weight",
                 f"the gradient at the input of {number}.0 (Linear)",
             )
 
-    def test_in_a_translation_model(self, model):
+    def test_infinite_gradient_in_translation_model(self, model):
         for name in ("encoder.core.layers.0", "decoder.core.layers.1"):
             inner = next(n for n, layer in model.named_modules() if n.startswith(name) and isinstance(layer, nn.Linear))
-            finding = inspect(planted(copy.deepcopy(model), inner, Exploding.apply))
+            finding = inspect(change_output(copy.deepcopy(model), inner, Exploding.apply))
             assert finding.kind == BACKWARD
             assert name in finding.place
 
-    def test_a_loss_that_fails_behind_the_model_is_told_apart(self, model):
+    def test_infinite_gradient_of_loss_is_at_model_output(self, model):
         finding = inspect(model, lambda logits: Exploding.apply(logits).sum())
         assert finding.place == f"the gradient at the output of the model ({type(model).__name__})"
 
 
-def test_a_layer_that_gives_out_what_it_took_in_is_not_blamed():
+def test_identity_layer_is_not_named():
     layer = nn.Sequential(nn.Linear(5, 3), nn.Identity())
     with NonFiniteInspector(layer) as inspector:
         Exploding.apply(layer(torch.ones(2, 5))).sum().backward()
     assert inspector.finding.place == "the gradient at the output of the model (Sequential)"
 
 
-def test_looking_changes_neither_loss_nor_gradients_and_leaves_nothing_behind(model):
-    def gradients(look):
+def test_inspection_keeps_gradients_and_removes_hooks(model):
+    def gradients(is_inspected):
         copied = copy.deepcopy(model)
         torch.manual_seed(3)
-        if look:
+        if is_inspected:
             inspect(copied)
             assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in copied.modules())
         else:
             copied(**batch())[0].float().logsumexp(-1).sum().backward()
         return [parameter.grad for parameter in copied.parameters()]
 
-    for looked, plain in zip(gradients(True), gradients(False), strict=True):
-        assert torch.equal(looked, plain)
+    for inspected, plain in zip(gradients(True), gradients(False), strict=True):
+        assert torch.equal(inspected, plain)
 
 
-def test_finite_values_are_nothing_to_describe():
+def test_only_nonfinite_values_are_described():
     assert describe(torch.tensor([1.0, -3e38])) is None
     assert describe(torch.tensor([1.0, float("-inf"), float("nan")])) == "NaN in 2 of 3 values"

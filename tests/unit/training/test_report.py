@@ -1,4 +1,4 @@
-"""`resmlp-mt report`: one page that holds all, from our records or fairseq's logs, and that a browser can show."""
+"""`resmlp-mt report`: one self-contained page from our records or fairseq's logs."""
 
 import json
 import math
@@ -24,19 +24,19 @@ HOSTILE = '<script>alert("x")</script> & <b>'
 
 
 def write_run(folder, settings, quality="bleu", start=5.0, updates=41):
-    """A training as the hooks record it: every update, and a validation at every tenth."""
+    """Writes a training as the hooks record it: every update, and a validation at every tenth."""
     folder.mkdir(parents=True)
     record = RunRecord(folder / "metrics.jsonl", 0)
     for update in range(1, updates + 1):
         loss = start / math.sqrt(update) + 1
         sentences = (101 if quality == "bleu" else 1009) * update
-        place = {"training_seconds": 60.0 * update, "tokens": 1009 * update, "sentences": sentences}
+        progress = {"training_seconds": 60.0 * update, "tokens": 1009 * update, "sentences": sentences}
         speed = {"lr": 1e-3, "gnorm": 0.7, "wps": 503.0, "ups": 0.5, "rss_peak": 2**30, "loss_scale": 128.0}
-        record.write(TRAIN, update, {"loss": loss, "ppl": 2**loss, **speed, **place})
+        record.write(TRAIN, update, {"loss": loss, "ppl": 2**loss, **speed, **progress})
         if update % 10 == 0:
             sample = {"id": 3, "source": HOSTILE, "reference": "ein Satz", "output": f"Satz {update}"}
             samples = {"samples": [sample]} if quality == "bleu" else {}
-            record.write(VALID, update, {"subset": "valid", "loss": loss, quality: update / 2, **samples, **place})
+            record.write(VALID, update, {"subset": "valid", "loss": loss, quality: update / 2, **samples, **progress})
     RunFile(folder / "run.json").started(settings, 0, [], 1, 7919)
     return folder
 
@@ -56,17 +56,19 @@ def page(runs, tmp_path, capsys):
     return path
 
 
-def test_reports_need_no_fairseq():
+def test_reports_do_not_import_fairseq():
     program = (
         "import sys, resmlp_mt.cli.report, resmlp_mt.training.history, resmlp_mt.training.report_page, "
         "resmlp_mt.training.nonfinite, resmlp_mt.training.stopping; print('fairseq' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    assert said.strip() == "False"
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout
+    assert output.strip() == "False"
 
 
 class Tags(HTMLParser):
-    """Collects a page's tags, its texts, and what it would load."""
+    """Collects a page's tags, texts and the addresses that it loads."""
 
     def __init__(self, text):
         super().__init__()
@@ -82,31 +84,31 @@ class Tags(HTMLParser):
 
 
 class TestPage:
-    def test_it_needs_nothing_else(self, page):
-        found = Tags(page.read_text())
-        assert all(value.startswith(("#", "data:")) for value in found.loaded)
+    def test_page_is_self_contained(self, page):
+        tags = Tags(page.read_text())
+        assert all(value.startswith(("#", "data:")) for value in tags.loaded)
         assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page.read_text()))
         assert "@import" not in page.read_text()
-        assert "script" not in found.tags
+        assert "script" not in tags.tags
 
-    def test_it_escapes_what_others_wrote(self, page):
-        found = Tags(page.read_text())
-        assert "script" not in found.tags
-        assert any(HOSTILE in text for text in found.texts)
+    def test_foreign_text_is_escaped(self, page):
+        tags = Tags(page.read_text())
+        assert "script" not in tags.tags
+        assert any(HOSTILE in text for text in tags.texts)
 
-    def test_it_draws_all_and_tells_all(self, page):
-        found = Tags(page.read_text())
-        assert found.tags.count("svg") == 4  # loss, perplexity, BLEU, course
-        texts = " ".join(found.texts)
+    def test_page_has_all_figures_and_facts(self, page):
+        tags = Tags(page.read_text())
+        assert tags.tags.count("svg") == 4  # loss, perplexity, BLEU, course
+        texts = " ".join(tags.texts)
         for part in (
             *("Runs", "Settings that differ", "Loss", "Perplexity", "BLEU", "Course", "Sample translations"),
             *("Environment", "7,919", "optimization.lr", "[0.02]", "Satz 40", "ein Satz", "20 after 40 updates"),
             *("41 min 00 s", "41,369", "1.00 GiB"),
         ):
             assert part in texts, part
-        assert "model.heads" not in texts  # what only one of the architectures has
+        assert "model.heads" not in texts  # a setting of only one of the architectures
 
-    def test_images_are_judged_by_their_accuracy(self, tmp_path):
+    def test_image_run_shows_accuracy(self, tmp_path):
         run = write_run(tmp_path / "images", {"model": {"_name": "resmlp_s12"}}, quality="top1")
         out = tmp_path / "report.html"
         assert main(["report", str(run), "--out", str(out), "--names", "pictures"]) == 0
@@ -116,21 +118,21 @@ class TestPage:
         assert "Training: pictures" in texts
         assert "Sample translations" not in texts
 
-    @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here to open the page with")
-    def test_a_browser_shows_it_without_complaint(self, page, tmp_path):
-        picture, log = tmp_path / "page.png", tmp_path / "net.json"
-        words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
-        words += [f"--screenshot={picture}", "--window-size=1300,2600", f"--user-data-dir={tmp_path / 'profile'}"]
-        words += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-        words += ["--host-resolver-rules=MAP * ~NOTFOUND"]
-        words += [f"--log-net-log={log}", f"file://{page}"]
-        done = subprocess.run(
-            ["chromium", *words], capture_output=True, text=True, timeout=300, env={**os.environ, "HOME": str(tmp_path)}
+    @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+    def test_browser_renders_page(self, page, tmp_path):
+        screenshot, log = tmp_path / "page.png", tmp_path / "net.json"
+        args = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
+        args += [f"--screenshot={screenshot}", "--window-size=1300,2600", f"--user-data-dir={tmp_path / 'profile'}"]
+        args += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+        args += ["--host-resolver-rules=MAP * ~NOTFOUND"]
+        args += [f"--log-net-log={log}", f"file://{page}"]
+        result = subprocess.run(
+            ["chromium", *args], capture_output=True, text=True, timeout=300, env={**os.environ, "HOME": str(tmp_path)}
         )
-        assert "CONSOLE" not in done.stderr
-        # What a page asks for has the page's origin, in a file "null"; the browser's own calls have none.
+        assert "CONSOLE" not in result.stderr
+        # A request of the page has the page's origin, "null" for a file; the browser's own requests have none.
         assert set(re.findall(r'"initiator":"([^"]*)"', log.read_text())) <= {"not an origin"}
-        shown = image.imread(picture)[:, :, :3]
+        shown = image.imread(screenshot)[:, :, :3]
         assert shown.shape[:2] == (2600, 1300)
         for color in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # the curves of both runs
             close = abs(shown * 255 - color).max(axis=2) < 3
@@ -154,7 +156,7 @@ some other line, cut in the middle | INFO | train_inner | epoch 002: 2
 num_updates=10, lr=0.01, gnorm=1.8
 """
 
-    def test_the_simple_format_is_read_and_what_came_again_counts_once(self):
+    def test_simple_format_counts_repeated_updates_once(self):
         records, settings = parse_log(self.SIMPLE.splitlines())
         assert [(r["kind"], r["update"]) for r in records] == [(TRAIN, 5), (VALID, 8), (TRAIN, 10)]
         assert [record["loss"] for record in records] == [7.5, 6.5, 5.4]
@@ -163,11 +165,11 @@ num_updates=10, lr=0.01, gnorm=1.8
         assert [record["training_seconds"] for record in records] == [5, 8, 13]  # the pause does not count
         assert settings["optimization"] == {"lr": [0.2], "stop": "inf"}
 
-    def test_settings_of_older_architectures_are_read(self):
+    def test_namespace_settings_are_read(self):
         _, settings = parse_log(self.SIMPLE.splitlines()[:2])
         assert settings["model"] == {"arch": "fconv", "layers": [[64, 3]]}
 
-    def test_the_json_format_is_read(self):
+    def test_json_format(self):
         inner = {"epoch": 1, "update": 0.6, "loss": "7.5", "ppl": "97.3", "wpb": "300", "num_updates": "5"}
         valid = {"epoch": 1, "valid_loss": "6.5", "valid_ppl": "61.2", "valid_num_updates": "8"}
         lines = [
@@ -178,36 +180,36 @@ num_updates=10, lr=0.01, gnorm=1.8
         assert [(r["kind"], r["update"], r["loss"]) for r in records] == [(TRAIN, 5, 7.5), (VALID, 8, 6.5)]
         assert settings == {}
 
-    def test_a_folder_with_a_log_is_a_run(self, tmp_path):
+    def test_folder_with_log_is_a_run(self, tmp_path):
         (tmp_path / "train.log").write_text(self.SIMPLE)
         assert read_histories([tmp_path], ["plain"])[0].updates == 10
 
 
 class TestRuns:
-    def test_they_are_named_by_what_tells_them_apart(self, tmp_path):
+    def test_runs_are_named_by_differing_path_parts(self, tmp_path):
         folders = [write_run(tmp_path / seed / "model", {}) for seed in ("1", "2")]
         assert [history.name for history in read_histories(folders, None)] == ["1/model", "2/model"]
 
-    def test_settings_are_named_once_and_places_not_at_all(self, tmp_path):
+    def test_differing_settings_exclude_paths_and_duplicates(self, tmp_path):
         folders = []
         for number in (1, 2):
             sections = {name: {"lr": [number]} for name in ("optimization", "optimizer")}
             settings = {**sections, "checkpoint": {"save_dir": str(number)}, "common": {"seed": 5}}
             settings["model"] = {"arch": "fconv", "lr": number, "seed": 5, "dropout": number / 10}
             folders.append(write_run(tmp_path / str(number), settings))
-        found = settings_that_differ(read_histories(folders, None))
-        assert found == {"optimization.lr": [[1], [2]], "model.dropout": [0.1, 0.2]}
+        differing = settings_that_differ(read_histories(folders, None))
+        assert differing == {"optimization.lr": [[1], [2]], "model.dropout": [0.1, 0.2]}
 
     @pytest.mark.parametrize(
-        ("make", "names", "said"),
+        ("make", "names", "message"),
         [
-            (lambda path: None, None, "must be a training"),
+            (lambda _path: None, None, "must be a training"),
             (lambda path: path.mkdir(), None, "without any record"),
             (lambda path: path.write_text("no training\n"), None, "without any record"),
             (lambda path: write_run(path, {}), ["a", "b"], "1 different names"),
         ],
     )
-    def test_what_is_no_run_is_said_in_one_line(self, make, names, said, tmp_path):
+    def test_invalid_run_is_one_line(self, make, names, message, tmp_path):
         make(tmp_path / "run")
-        with pytest.raises(ResMLPError, match=said):
+        with pytest.raises(ResMLPError, match=message):
             read_histories([tmp_path / "run"], names)

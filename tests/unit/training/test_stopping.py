@@ -1,4 +1,4 @@
-"""Signals: the first one leaves a note, copies of it count as one, and a second one ends the process."""
+"""Signals: the first one requests a stop, copies of it count as one, and a second one ends the process."""
 
 import signal
 import subprocess
@@ -24,31 +24,31 @@ def run(*lines):
     )
 
 
-def test_the_first_signal_is_noted_and_said_once():
+def test_first_signal_requests_stop_and_is_logged_once():
     for name in ("SIGTERM", "SIGUSR1"):
-        done = run(f"os.kill(os.getpid(), signal.{name})", "print(stop.name, passed_on)")
-        assert (done.returncode, done.stdout) == (0, f"{name} [{int(getattr(signal, name))}]\n")
-        assert done.stderr == f"{name} received: saving and stopping after this update\n"
+        result = run(f"os.kill(os.getpid(), signal.{name})", "print(stop.name, passed_on)")
+        assert (result.returncode, result.stdout) == (0, f"{name} [{int(getattr(signal, name))}]\n")
+        assert result.stderr == f"{name} received: saving and stopping after this update\n"
 
 
-def test_copies_that_a_launcher_passes_on_count_as_one():
-    done = run(
+def test_copies_from_launcher_count_as_one():
+    result = run(
         "stopping._COPY_SECONDS = 60",
         "for _ in range(3):",
         "    os.kill(os.getpid(), signal.SIGTERM)",
         "print(stop.name, passed_on)",
     )
-    assert (done.returncode, done.stdout) == (0, "SIGTERM [15]\n")
+    assert (result.returncode, result.stdout) == (0, "SIGTERM [15]\n")
 
 
-def test_a_second_signal_ends_at_once():
+def test_second_signal_ends_process():
     lines = ("os.kill(os.getpid(), signal.SIGUSR1)", "os.kill(os.getpid(), signal.SIGTERM)", "print('still here')")
-    done = run("stopping._COPY_SECONDS = 0", *lines)
-    assert done.returncode == -signal.SIGTERM
-    assert done.stdout == ""
+    result = run("stopping._COPY_SECONDS = 0", *lines)
+    assert result.returncode == -signal.SIGTERM
+    assert result.stdout == ""
 
 
-def test_a_forked_process_takes_no_note():
+def test_forked_process_records_no_signal():
     lines = (
         "child = os.fork()",
         "if child == 0:",
@@ -72,30 +72,30 @@ loader = iter(DataLoader(list(range(40)), num_workers=1, prefetch_factor=1))
 next(loader)
 worker = loader._workers[0].pid
 killer = os.fork()
-if killer == 0:  # somebody else than the parent
+if killer == 0:  # a process other than the parent
     os.kill(worker, signal.SIGTERM)
     os._exit(0)
 os.waitpid(killer, 0)
 time.sleep(0.2)
 print(sum(1 for _ in loader), flush=True)
 unfinished = iter(DataLoader(list(range(40)), num_workers=1))
-next(unfinished)  # its process is ended by this one at the exit
+next(unfinished)  # this process ends the worker at exit
 """
 
 
-def test_a_process_that_loads_data_survives_a_signal_to_the_group_and_ends_with_its_parent():
+def test_data_worker_survives_group_signal_until_parent_ends():
     def load(how):
-        words = [sys.executable, "-c", LOADING, how]
-        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=300)
+        args = [sys.executable, "-c", LOADING, how]
+        return subprocess.run(args, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=300)
 
-    done = load("kept")
-    assert (done.returncode, done.stdout) == (0, "39\n"), done.stderr
+    result = load("kept")
+    assert (result.returncode, result.stdout) == (0, "39\n"), result.stderr
     alone = load("alone")
     assert alone.returncode == 1
     assert "is killed by signal: Terminated" in alone.stderr
 
 
-def test_signals_reach_the_processes_that_were_started_here():
+def test_signals_reach_child_processes():
     lines = (
         "import multiprocessing",
         "child = multiprocessing.get_context('fork').Process(target=signal.pause)",
@@ -108,6 +108,6 @@ def test_signals_reach_the_processes_that_were_started_here():
     assert run(*lines).stdout == f"{-signal.SIGUSR1}\n"
 
 
-def test_signals_are_whole_in_a_thread_that_cannot_hear_them():
+def test_listening_outside_main_thread_is_no_error():
     lines = ("import threading", "threading.Thread(target=StopRequest().listen).start()", "print('well')")
     assert run(*lines).stdout == "well\n"
