@@ -6,9 +6,6 @@
 import inspect
 import itertools
 import math
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,7 +20,6 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.models import fconv
 from fairseq.ngram_repeat_block import NGramRepeatBlock
 from fairseq.trainer import Trainer
-from fairseq_commands import ROOT, USER_DIR, environment, final_threads, record_final_threads
 from omegaconf import OmegaConf
 
 from resmlp_mt.common.errors import ResMLPError
@@ -227,65 +223,6 @@ class TestBlockedNgrams:
         assert self.blocked(inspect.unwrap(NGramRepeatBlock._no_repeat_ngram)) == []
 
 
-@pytest.mark.parametrize("patched", [True, False])
-def test_no_process_group_thread_is_left_at_exit(patched, tmp_path, monkeypatch):
-    program = """
-import inspect, sys
-import fairseq_cli.train
-import torch
-from fairseq.dataclass.configs import FairseqConfig
-from fairseq.distributed import utils
-
-def train(cfg):
-    import torch.distributed.nn.functional  # like torch's optimizers; the group is a default argument of its functions
-    tensor = torch.ones(1)
-    torch.distributed.all_reduce(tensor, group=utils.get_global_group())
-
-cfg = FairseqConfig()
-cfg.common.cpu = True
-group = cfg.distributed_training
-group.distributed_init_method, group.distributed_rank = f"file://{sys.argv[1]}/meeting", 0
-group.distributed_world_size, group.distributed_no_spawn, group.distributed_backend = 1, True, "gloo"
-if sys.argv[2] == "True":
-    from resmlp_mt.fairseq_plugin.patches.running import destroy_process_groups_before_exit
-    destroy_process_groups_before_exit()
-utils.call_main(cfg, train)
-"""
-    record_final_threads(monkeypatch, tmp_path / "site")
-    args = [sys.executable, "-c", program, tmp_path, str(patched)]
-    result = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment())
-    assert result.returncode in ((0,) if patched else (0, -signal.SIGABRT)), result.stderr
-    (threads,) = final_threads(tmp_path / "site")
-    assert ("gloo" in threads) is not patched
-
-
-@pytest.mark.parametrize("patched", [True, False])
-def test_clean_exit_while_batches_are_prefetched(patched):
-    program = """
-import sys
-import torch
-from fairseq.data.iterators import BufferedIterator
-
-class Batches:
-    def __len__(self):
-        return 10**6
-
-    def __iter__(self):
-        large = torch.zeros(1000, 1000)
-        while True:  # almost always inside PyTorch
-            yield large.clone().add_(1).sum()
-
-for size in (10**6, 2):  # a busy loader, and one that waits for space in its queue
-    next(BufferedIterator(size, Batches()))
-if sys.argv[1] == "True":
-    from resmlp_mt.fairseq_plugin.patches import apply_patches
-    apply_patches()
-"""
-    args = [sys.executable, "-c", program, str(patched)]
-    result = subprocess.run(args, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment())
-    assert result.returncode == (0 if patched else -signal.SIGABRT), result.stderr
-
-
 def test_only_our_errors_are_one_line(capsys):
     sys.excepthook(ResMLPError, ResMLPError("a must be b"), None)
     assert capsys.readouterr().err.splitlines() == [f"{Path(sys.argv[0]).name}: error: a must be b"]
@@ -308,43 +245,3 @@ def test_name_conflict_is_refused():
     for registry in ({"resmlp": list}, {}):
         with pytest.raises(ResMLPError, match="the name resmlp refers to"):
             assert_registered(registry, "resmlp", dict)
-
-
-WORKER = """
-import sys
-from argparse import Namespace
-from fairseq import utils
-from fairseq.data import data_utils
-
-for user_dir in sys.argv[1:]:
-    utils.import_user_module(Namespace(user_dir=user_dir))
-batches = data_utils.batch_by_size(range(13), lambda i: 1, max_sentences=8, required_batch_size_multiple=8)
-print("sentences:", sum(map(len, batches)))
-print("modules:", *sorted({name.split(".")[0] for name in sys.modules}))
-"""
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    """Output of a new process that imports the user dir like fairseq's spawned workers, under several spellings."""
-    args = [f"{USER_DIR}/", str(USER_DIR), os.path.relpath(USER_DIR, tmp_path_factory.getbasetemp())]
-    result = subprocess.run(
-        [sys.executable, "-c", WORKER, *args],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path_factory.getbasetemp(),
-        env=environment(),
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    return dict(line.split(": ") for line in result.stdout.splitlines())
-
-
-def test_importing_user_dir_patches_workers(worker):
-    assert worker["sentences"] == "13"
-
-
-def test_no_neighbor_shadows_a_module_of_fairseq(worker):
-    # --user-dir puts the package's parent first on the path, before the installed packages (fairseq #4875)
-    neighbors = {path.stem for path in ROOT.iterdir() if path.is_dir() or path.suffix == ".py"} - {"resmlp_mt"}
-    assert not neighbors & set(worker["modules"].split())

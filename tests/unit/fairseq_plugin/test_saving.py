@@ -3,9 +3,6 @@
 import errno
 import inspect
 import os
-import signal
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +10,6 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
-from fairseq_commands import ROOT, environment
 
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.safe_checkpoint import read_checkpoint
@@ -119,45 +115,6 @@ class TestCopying:
         with pytest.raises(OSError, match="No space"):
             inspect.unwrap(PathManager.copy)(str(source), str(checkpoint), overwrite=True)
         assert checkpoint.stat().st_size < source.stat().st_size
-
-
-KILLED = """
-import os, signal, sys, torch
-from fairseq import checkpoint_utils
-from fairseq.file_io import PathManager
-from resmlp_mt.fairseq_plugin.patches import apply_patches
-
-apply_patches()
-how, path = sys.argv[1:]
-
-def write_half(write):
-    def half(self_or_source, target_or_data, *rest):
-        end = len(open(path, "rb").read()) // 2
-        with open(path + ".partial", "wb") as file:
-            file.write(b"x" * end)
-        print("writing", flush=True)
-        signal.pause()
-    return half
-
-import shutil
-shutil.copyfile = torch.save = write_half(None)
-if how == "save":
-    checkpoint_utils.torch_persistent_save({}, path)
-else:
-    PathManager.copy(path, path, overwrite=True)
-"""
-
-
-@pytest.mark.parametrize("how", ["save", "copy"])
-def test_killed_write_keeps_old_checkpoint(how, checkpoint):
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, how, checkpoint], stdout=subprocess.PIPE, cwd=ROOT, env=environment()
-    )
-    assert process.stdout.readline() == b"writing\n"
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert checkpoint.with_name("checkpoint_last.pt.partial").exists()
-    assert holds(checkpoint, OLD)
 
 
 class TestAmpWithoutGpu:
