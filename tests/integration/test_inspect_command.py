@@ -203,13 +203,13 @@ def test_a_bundle_with_altered_parameters_is_refused(toy, tmp_path, capsys):
 
 def test_a_place_that_cannot_be_written_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert "is a file; name another" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
+    assert "is a file; choose another path" in refused([checkpoint, "--out", tmp_path / "file"], capsys)
 
 
 @pytest.mark.parametrize("mixing", ["none", "mlp", "conv"])
 def test_a_classifier_that_mixes_otherwise_is_refused(tmp_path, capsys, mixing):
     model = write_classifier(tmp_path / "model", mixing=mixing)
-    assert "name a model that mixes linearly" in refused([model, "--out", tmp_path / "out"], capsys)
+    assert "give a model with linear mixing" in refused([model, "--out", tmp_path / "out"], capsys)
 
 
 def test_a_length_is_refused_for_images(tmp_path, capsys):
