@@ -170,7 +170,7 @@ class Translator:
         return [planner.assemble(line, hypotheses, alignments, settings.length_penalty) for line in lines]
 
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
-        search = BeamSearch(self.models, settings)  # type: ignore[arg-type]  # a model's steps take its own state
+        search = BeamSearch(self.models, settings)
 
         def search_batch(batch: Sequence[int], stop: threading.Event) -> list[list[Hypothesis]]:
             return run_halving([sources[index] for index in batch], lambda half: search.search(half, stop))
@@ -268,7 +268,7 @@ class Translator:
         lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
         forced: dict[int, ForcedTarget] = {}
 
-        def force_batch(batch: Sequence[int], stop: threading.Event) -> list[ForcedTarget]:
+        def force_batch(batch: Sequence[int], _stop: threading.Event) -> list[ForcedTarget]:
             return run_halving([(sources[index], targets[index]) for index in batch], self._force_pairs)
 
         # The logits of all target positions exist at once, like those of as many beams.

@@ -103,7 +103,7 @@ def test_an_ensemble_is_reported_but_no_card_updated(model, tmp_path, capsys):
     assert [entry["digests"] for entry in models] == [read_config(path).digests for path in (model, other)]
     card = (model / CARD).read_text()
     assert evaluate(model, *files, "--ensemble", other, "--update-card") == 2
-    assert "--update-card must not be given with --ensemble" in capsys.readouterr().err
+    assert "--update-card cannot be combined with --ensemble" in capsys.readouterr().err
     assert (model / CARD).read_text() == card
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,12 +50,12 @@ class StepModel(Protocol):
             A state with one row per sentence. After `reorder` a sentence may have up to `beam_size` adjacent rows.
         """
 
-    def step(self, tokens: Tensor, state: StepState) -> Tensor:
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
         """Predicts the next tokens.
 
         Args:
             tokens: the newest token of every row, (rows,).
-            state: of the rows; updated.
+            state: from `start` of the same model; updated.
 
         Returns:
             Logits of the next token, (rows, vocab_size).
@@ -77,18 +77,22 @@ class TranslationModel(nn.Module):
 
     @property
     def max_source_len(self) -> int:
+        """Maximum source length in sub-words, including the end of the sentence."""
         return self.encoder.max_len
 
     @property
     def max_target_len(self) -> int:
+        """Maximum target length in sub-words, including the end of the sentence."""
         return self.decoder.max_len
 
     @property
     def vocab_size(self) -> int:
+        """Size of the target vocabulary."""
         return self.decoder.output.out_features
 
     @property
     def device(self) -> torch.device:
+        """The device of tokens and logits."""
         return self.decoder.output.weight.device
 
     def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> DecoderState:
