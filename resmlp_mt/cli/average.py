@@ -1,4 +1,4 @@
-"""`resmlp-mt average`: averages checkpoints of one training."""
+"""`resmlp-mt average`: averages checkpoints of one training run."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         "--too-long",
         choices=TOO_LONG,
         default="split",
-        help="what to do with lines that are too long for the model (default: split)",
+        help="how to handle lines that are too long for the model (default: split)",
     )
 
 

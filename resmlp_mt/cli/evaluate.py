@@ -1,4 +1,4 @@
-"""`resmlp-mt evaluate`: scores that can be published."""
+"""`resmlp-mt evaluate`: scores a model on a test set."""
 
 from __future__ import annotations
 
@@ -27,31 +27,29 @@ _PAST = {"split": "split", "truncate": "truncated", "copy": "copied"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     decoding.add_model_arguments(parser)
-    parser.add_argument(
-        "--data", type=Path, help="prepared data folder, with raw/SPLIT.LANG; also to look for leaks in"
-    )
-    parser.add_argument("--split", default="test", help="of --data (default: test)")
+    parser.add_argument("--data", type=Path, help="prepared data folder with raw/SPLIT.LANG; also searched for leaks")
+    parser.add_argument("--split", default="test", help="split of --data (default: test)")
     parser.add_argument("--source", type=Path, help="raw sources, one a line; requires --reference")
     parser.add_argument("--reference", type=Path, help="raw references, one a line; requires --source")
     parser.add_argument("--baseline", type=Path, help="another bundle, or its raw translations of the same test set")
     parser.add_argument(
-        "--tokenised", action="store_true", help="also BLEU of tokens, of lower-cased tokens and of split compounds"
+        "--tokenised", action="store_true", help="also tokenised, lower-cased tokenised and compound-split BLEU"
     )
     parser.add_argument("--json", type=Path, help="write the report with all hashes and settings")
-    parser.add_argument("--figure", type=Path, help="draw the scores, by length too (.svg, .png or .pdf)")
+    parser.add_argument("--figure", type=Path, help="draw the scores, also by length (.svg, .png or .pdf)")
     parser.add_argument("--translations", type=Path, help="write the translations")
     parser.add_argument("--update-card", action="store_true", help="write the scores into the bundle's model card")
     parser.add_argument(
-        "--resamples", type=int, default=RESAMPLES, help=f"of the bootstrap; 0 for none (default: {RESAMPLES})"
+        "--resamples", type=int, default=RESAMPLES, help=f"bootstrap resamples; 0 for none (default: {RESAMPLES})"
     )
     parser.add_argument(
-        "--trials", type=int, default=TRIALS, help=f"of the randomisation; 0 for none (default: {TRIALS})"
+        "--trials", type=int, default=TRIALS, help=f"randomisation trials; 0 for none (default: {TRIALS})"
     )
     decoding.add_search_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates, writes what was asked for, and prints the scores."""
+    """Evaluates, writes the requested files, and prints the scores."""
     _check(args)
     translator = decoding.load_translator(args)
     job = _job(args, translator)
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         with suppress(BrokenPipeError):
             print(_describe(report), flush=True)
         raise
-    print(_describe(report))  # last: whoever reads it may stop early
+    print(_describe(report))  # last, since the reader of a pipe may stop early
     return 0
 
 
@@ -79,7 +77,7 @@ def _check(args: argparse.Namespace) -> None:
     check_resampling(args.resamples, args.trials)
     if args.ensemble and args.update_card:
         raise ResMLPError(
-            "--update-card must not be given with --ensemble, whose score is not the model's; leave one out"
+            "--update-card cannot be combined with --ensemble, whose score is not that of the model; leave one out"
         )
     if args.figure:
         check_figure(args.figure)
@@ -104,7 +102,7 @@ def _job(args: argparse.Namespace, translator: Translator) -> Job:
 def _load_baseline(
     args: argparse.Namespace, test_set: evaluation.TestSet, translator: Translator
 ) -> evaluation.Baseline | None:
-    """Reads the baseline's translations, or makes them as the system's: with the options given, else its own."""
+    """Reads the translations of the baseline, or translates with its bundle and the given search options."""
     path = args.baseline
     if path is None:
         return None
@@ -119,8 +117,8 @@ def _load_baseline(
     lines = read_lines(path)
     if len(lines) != len(test_set.references):
         raise ResMLPError(
-            f"{path} must have a line for each of the {len(test_set.references)} references, but has "
-            f"{len(lines)}; give the translations of this test set"
+            f"{path} has {len(lines)} lines, but there are {len(test_set.references)} references; give the "
+            "translations of this test set"
         )
     evaluation.refuse_segmented(str(path), lines)
     return evaluation.Baseline(lines, {"path": str(path), "digest": files.file_digest(path)})
@@ -139,7 +137,7 @@ def _write(args: argparse.Namespace, report: dict[str, Any], texts: list[str]) -
 
 
 def _describe(report: dict[str, Any]) -> str:
-    """The report in words, for a terminal."""
+    """Formats the report for the terminal."""
     lines = [f"{report['test_set']}: {report['sentences']} sentences", ""]
     lines += [str(Score(**score)) for score in report["scores"]]
     lines += [str(Comparison(**row)) for row in report["comparisons"]]
@@ -159,10 +157,10 @@ def _describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _describe_leaks(found: dict[str, Any], sentences: int) -> str:
-    if not found["checked"]:
-        return f"whether test lines occur in training is not known: {found['reason']}"
-    if not found["lines"]:
+def _describe_leaks(leaks: dict[str, Any], sentences: int) -> str:
+    if not leaks["checked"]:
+        return f"test lines were not searched for in the training data: {leaks['reason']}"
+    if not leaks["lines"]:
         return "no test source occurs in the training data"
-    numbers = ", ".join(map(str, found["lines"][:10])) + ("..." if len(found["lines"]) > 10 else "")
-    return f"WARNING: {len(found['lines'])} of {sentences} test sources occur in the training data: lines {numbers}"
+    numbers = ", ".join(map(str, leaks["lines"][:10])) + ("..." if len(leaks["lines"]) > 10 else "")
+    return f"WARNING: {len(leaks['lines'])} of {sentences} test sources occur in the training data: lines {numbers}"

@@ -1,4 +1,4 @@
-"""`resmlp-mt interactive`: a prompt that translates what is typed."""
+"""`resmlp-mt interactive`: translates lines typed at a prompt."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from resmlp_mt.cli import decoding
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
 from resmlp_mt.translation.types import Request, Translation
+
+Number = TypeVar("Number", int, float)
 
 PROMPT = "> "
 _HISTORY_LINES = 1000
@@ -22,10 +25,10 @@ Type a sentence to translate it, or a command:
   :beam N      hypotheses kept while searching
   :nbest N     translations shown
   :lenpen X    above 1 favours long translations
-  :prefix TEXT the next translations begin with TEXT; without TEXT, freely again
-  :align       show or hide which words belong together
-  :help        this
-  :quit        leave, as does Ctrl-D; Ctrl-C stops a translation"""
+  :prefix TEXT following translations begin with TEXT; without TEXT, remove the prefix
+  :align       show or hide the word alignment
+  :help        show this help
+  :quit        quit (also Ctrl-D); Ctrl-C stops a translation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load_history() -> None:
-    """Gives the prompt editing and a history that outlives the program, where the system has them."""
+    """Enables line editing and a persistent history, where the system supports them."""
     with contextlib.suppress(ImportError, OSError):
         import atexit
         import readline
@@ -83,13 +86,13 @@ def _save_history(path: Path) -> None:
 
 @dataclass
 class Session:
-    """What the prompt remembers.
+    """The state of the prompt.
 
     Attributes:
-        translator: with its models.
-        settings: of the search.
-        prefix: with which translations begin.
-        shows_alignment: whether words that belong together are shown.
+        translator: the translator.
+        settings: the search options; those of the bundle by default.
+        prefix: text that translations must begin with.
+        shows_alignment: whether the word alignment is shown.
     """
 
     translator: Translator
@@ -98,13 +101,13 @@ class Session:
     shows_alignment: bool = False
 
     def answer(self, line: str) -> str:
-        """Translates a line, or does what a command says.
+        """Translates a line, or executes a command.
 
         Raises:
-            ResMLPError: when a command is unknown or its value makes no sense.
+            ResMLPError: if a command is unknown or its value is invalid.
         """
         if line.startswith(":"):
-            return self._do(*line[1:].partition(" ")[::2])
+            return self._execute(*line[1:].partition(" ")[::2])
         request = Request(line, prefix=self.prefix)
         (translation,) = self.translator.translate_requests([request], self._settings(), align=self.shows_alignment)
         return self._show(translation)
@@ -112,7 +115,7 @@ class Session:
     def _settings(self) -> SearchSettings:
         return self.settings or self.translator.config.decoding
 
-    def _do(self, command: str, value: str) -> str:
+    def _execute(self, command: str, value: str) -> str:
         settings, value = self._settings(), value.strip()
         match command:
             case "beam":
@@ -128,13 +131,13 @@ class Session:
                 return f"lenpen {self.settings.length_penalty}"
             case "prefix":
                 self.prefix = value
-                return f"translations begin with {value!r}" if value else "translations begin freely"
+                return f"translations begin with {value!r}" if value else "translations have no prefix"
             case "align":
                 self.shows_alignment = not self.shows_alignment
                 return f"alignment {'shown' if self.shows_alignment else 'hidden'}"
             case "help":
                 return HELP
-        raise ResMLPError(f"the command must be one of those of :help, but is :{command}; type :help")
+        raise ResMLPError(f":{command} is not a command; type :help for a list")
 
     def _show(self, translation: Translation) -> str:
         lines = [translation.note] if translation.note else []
@@ -148,8 +151,8 @@ class Session:
         return "\n".join(lines)
 
 
-def _number(kind: type, command: str, text: str):
+def _number(kind: type[Number], command: str, text: str) -> Number:
     try:
         return kind(text)
     except ValueError:
-        raise ResMLPError(f":{command} must be given a number, but is given {text!r}; try :{command} 4") from None
+        raise ResMLPError(f":{command} requires a number, not {text!r}; try :{command} 4") from None

@@ -15,21 +15,21 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.version import __version__
 
 # subcommand -> (module of resmlp_mt.cli, summary). A module has add_arguments(parser) and run(args) -> status. It is
-# imported only when its subcommand is used, so that none makes another one slow to start.
+# imported only when its subcommand is used, so that the others start fast.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("prepare", "prepare parallel text for training, as `python -m data_prep`"),
     "train": ("train", "train and score a model on prepared data, or by a recipe"),
-    "average": ("average", "average several checkpoints of a training"),
-    "bundle": ("bundle", "make a folder that translates raw text from a checkpoint"),
-    "doctor": ("doctor", "say what is installed and what does not fit together"),
-    "evaluate": ("evaluate", "score translations honestly"),
-    "interactive": ("interactive", "translate what is typed at a prompt"),
+    "average": ("average", "average several checkpoints of a training run"),
+    "bundle": ("bundle", "package a checkpoint as a folder that translates raw text"),
+    "doctor": ("doctor", "check the installation and report problems"),
+    "evaluate": ("evaluate", "score the translations of a test set"),
+    "interactive": ("interactive", "translate interactively at a prompt"),
     "translate": ("translate", "translate text, line by line"),
     "compare": ("compare", "train several systems in the same way and compare them"),
     "sweep": ("sweep", "train a system with many settings and find the best"),
-    "data-report": ("data_report", "draw a prepared data set on one HTML page"),
-    "inspect": ("inspect", "draw what the mixing matrices of a model have learned"),
-    "report": ("report", "draw one or several trainings on one HTML page"),
+    "data-report": ("data_report", "write an HTML report of a prepared data set"),
+    "inspect": ("inspect", "draw and measure the mixing matrices of a model"),
+    "report": ("report", "write an HTML report of one or several training runs"),
     "vision": ("vision", "classify images: convert, predict, evaluate, probe"),
 }
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand.
 
     Args:
-        argv: the arguments; those of this process when None.
+        argv: the arguments; by default those of this process.
 
     Returns:
         The exit status: 0, or 2 after bad input, or 130 after an interrupt.
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if rest and not getattr(module, "PASSES_UNKNOWN_ARGUMENTS", False):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         status = int(module.run(args))
-        sys.stdout.flush()  # a full disk shows only now
+        sys.stdout.flush()  # a full disk may raise an error only here
         return status
     except ResMLPError as error:
         print(f"resmlp-mt {chosen}: {error}", file=sys.stderr)

@@ -46,7 +46,7 @@ class Progress:
             self._bar.write(line, file=sys.stderr)
 
     def ignore(self, message: str) -> None:
-        """Prints nothing: takes the place of `log` with --quiet."""
+        """Prints nothing; replaces `log` with --quiet."""
 
     def advance(self, translations: Sequence[Translation], done_bytes: int) -> None:
         """Counts translations.

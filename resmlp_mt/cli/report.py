@@ -1,4 +1,4 @@
-"""`resmlp-mt report RUN...`: draws one or several trainings on one HTML page."""
+"""`resmlp-mt report RUN...`: an HTML report of one or several training runs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from resmlp_mt.common.errors import ResMLPError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the subcommand's arguments."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a folder of checkpoints, or a fairseq log")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)")
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the runs, in the same order (their folders)")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="checkpoint folder or fairseq log")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="HTML file to write (default: report.html)",
+    )
+    parser.add_argument(
+        "--names", nargs="+", metavar="NAME", help="names of the runs, in the same order (default: their folders)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the page and prints its name.
+    """Writes the report and prints its path.
 
     Returns:
         The exit status, 0.
 
     Raises:
-        ResMLPError: when a RUN holds no training, or matplotlib is missing.
+        ResMLPError: if a RUN contains no training records, or matplotlib is missing.
     """
     try:
         from resmlp_mt.training import report_page
     except ImportError as error:
-        raise ResMLPError(f"report needs the package {error.name}; run `pip install {error.name}`") from error
+        raise ResMLPError(f"report requires the package {error.name}; run `pip install {error.name}`") from error
     from resmlp_mt.common import files
     from resmlp_mt.training.history import read_histories, run_files
 

@@ -17,7 +17,7 @@ PASSES_UNKNOWN_ARGUMENTS = True  # to `run`, as args.rest
 
 def run(args: argparse.Namespace) -> int:
     """Trains and scores; returns the exit status."""
-    beside = Path(sys.argv[0]).absolute().parent  # where pip put resmlp-mt, also without an activated environment
-    if (beside / "fairseq-train").exists():
-        os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
+    bin_folder = Path(sys.argv[0]).absolute().parent  # also if its environment is not activated
+    if (bin_folder / "fairseq-train").exists():
+        os.environ["PATH"] = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
     return run_recipe(args, args.rest)

@@ -6,6 +6,7 @@ import argparse
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,24 +27,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     decoding.add_model_arguments(parser)
     parser.add_argument("--input", type=Path, help="text, one sentence a line, .gz too (default: standard input)")
-    parser.add_argument("--output", type=Path, help="where to write, .gz too (default: standard output)")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted job of --input and --output")
-    parser.add_argument("--overwrite", action="store_true", help="delete what an interrupted job of --output has left")
-    parser.add_argument("--flush", action="store_true", help="answer each line at once, without waiting for more")
+    parser.add_argument("--output", type=Path, help="output file, .gz too (default: standard output)")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted job of --input and --output")
+    parser.add_argument("--overwrite", action="store_true", help="delete the partial output of an interrupted job")
+    parser.add_argument("--flush", action="store_true", help="translate each line as it arrives")
     parser.add_argument(
         "--errors", choices=ERRORS, default="replace", help="bytes that are not UTF-8 (default: replace)"
     )
-    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="output format (default: text)")
     parser.add_argument("--nbest", type=int, default=1, help="translations of each line (default: 1)")
     parser.add_argument("--scores", action="store_true", help="write log-probabilities")
-    parser.add_argument("--alignments", action="store_true", help="write which words belong together")
-    parser.add_argument("--html", type=Path, help="also write a page with the alignments drawn")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no remarks on single lines")
+    parser.add_argument("--alignments", action="store_true", help="write word alignments")
+    parser.add_argument("--html", type=Path, help="also write an HTML page with alignment drawings")
+    parser.add_argument("--quiet", action="store_true", help="print no progress and no messages about single lines")
     decoding.add_search_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Translates as the options say."""
+    """Translates the input; returns the exit status."""
     _check(args)
     output = OutputFormat(args.format, args.nbest, args.scores, args.alignments)
     translator = decoding.load_translator(args, line_by_line=args.flush)
@@ -52,15 +53,15 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as open_files:
         stream = open_files.enter_context(open_input(args.input))
         progress = Progress(args.input, shown=not args.quiet and sys.stderr.isatty())
-        say = progress.ignore if args.quiet else progress.log
-        reader = LineReader(stream, str(args.input or "the standard input"), args.errors, say)
+        log = progress.ignore if args.quiet else progress.log
+        reader = LineReader(stream, str(args.input or "the standard input"), args.errors, log)
         page = _open_page(args.html, translator, open_files)
 
         def after_window(translations: list[Translation]) -> None:
             first = reader.lines - len(translations) + 1
             for number, translation in enumerate(translations, first):
                 if translation.note:
-                    say(translation.note)
+                    log(translation.note)
                 if page:
                     page.add(translation, number)
             progress.advance(translations, reader.consumed_bytes)
@@ -80,24 +81,22 @@ def _check(args: argparse.Namespace) -> None:
         raise ResMLPError("--resume requires --input and --output; give both files")
     for one, other in (("resume", "html"), ("flush", "output"), ("resume", "overwrite")):
         if getattr(args, one) and getattr(args, other):
-            raise ResMLPError(f"--{one} and --{other} exclude each other; leave one out")
+            raise ResMLPError(f"--{one} and --{other} cannot be combined; leave one out")
     in_place = args.output is not None and files.is_stream(args.output)
     if args.resume and in_place:
-        raise ResMLPError(f"--resume requires a regular file as --output, but {args.output} is none; name a file")
+        raise ResMLPError(f"--resume requires a regular file as --output, not {args.output}; choose a file")
     output = args.output if args.output is None or in_place else [args.output, record_path(args.output)]
     inputs = {"--input": args.input, **decoding.model_inputs(args)}
     files.check_outputs({"--output": output, "--html": args.html}, inputs)
     if args.output is None and args.input is not None and _is_standard_output(args.input):
-        raise ResMLPError(
-            f"--input must be another file than the standard output, but both are {args.input}; name another"
-        )
+        raise ResMLPError(f"--input and the standard output are the same file, {args.input}; choose another file")
 
 
 def _is_standard_output(path: Path) -> bool:
     try:
         written = os.fstat(sys.stdout.fileno())
         return stat.S_ISREG(written.st_mode) and os.path.samestat(written, path.stat())
-    except (OSError, ValueError):  # no such input, or a standard output that is no file
+    except (OSError, ValueError):  # the input does not exist, or the standard output is not a file
         return False
 
 
@@ -115,12 +114,19 @@ def _write_to_standard_output(content: bytes) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise  # the reader has gone, which is no fault
+        raise  # the reader has closed the pipe, which is not an error
     except OSError as error:
-        raise ResMLPError(f"the standard output must be writable, but is not ({error.strerror}); make room") from error
+        raise ResMLPError(f"cannot write to the standard output ({error.strerror}); free some space") from error
 
 
-def _translate_to_file(args, translator, job, reader, after_window, progress: Progress) -> None:
+def _translate_to_file(
+    args: argparse.Namespace,
+    translator: Translator,
+    job: Job,
+    reader: LineReader,
+    after_window: Callable[[list[Translation]], None],
+    progress: Progress,
+) -> None:
     target: Output = ResumableOutput(args.output, job.describe(translator))
     if files.is_stream(args.output):
         target = StreamOutput(args.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Sequence
 
 from resmlp_mt.common.command_line import CommandParser
 
@@ -21,7 +22,10 @@ SUBCOMMANDS: dict[str, str] = {
 class _LazyParser(CommandParser):
     """The parser of one subcommand; imports the module with its options on first use."""
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(  # type: ignore[override]  # one signature instead of typeshed's overloads
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Adds the options of the subcommand and parses the arguments."""
         if self.get_default("run_vision") is None:
             name = self.prog.split()[-1].replace("-", "_")
             module = importlib.import_module(f"resmlp_mt.cli.vision_{name}")

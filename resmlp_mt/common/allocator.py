@@ -20,8 +20,8 @@ _TUNABLES = (
 # between cached chunks cannot be merged into larger ones. This must be set before a process starts.
 NO_THREAD_CACHE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
-_GROWTH = 1.1  # how much the process grows before it looks for memory to give back
-_SETTLED = 10  # updates after which it has allocated what an update needs, and has few gaps
+_GROWTH = 1.1  # growth of the process after which memory is returned
+_SETTLED = 10  # updates after which all buffers of an update are allocated
 
 _is_keeping = False
 
@@ -35,7 +35,7 @@ def keep_freed_memory(shared: bool = False) -> bool:
 
     Args:
         shared: let all threads allocate from one arena, for several threads that compute at the same time: otherwise
-            each keeps for itself what it frees. They rarely wait for one another, so this costs no time.
+            each thread keeps the memory that it frees. They rarely wait for one another, so this costs no time.
 
     Returns:
         Whether the settings were applied; other C libraries do not have them.

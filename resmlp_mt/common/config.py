@@ -1,11 +1,11 @@
-"""Configurations: dataclasses whose fields state default, help, source and limits, and what is derived from them.
+"""Configurations: dataclasses whose fields define default, help, source and limits of the options.
 
-An option is written once, as a field:
+An option is defined once, as a field:
 
     dropout: float = option(0.1, "after each sublayer", source="paper, section 3.6", below=1)
 
 Validation (`check_config`), reading from files (`parse_config`), the options of fairseq's command line
-(`resmlp_mt.fairseq_plugin.registration`) and the tables of the documentation (`options_table`) follow from it.
+(`resmlp_mt.fairseq_plugin.registration`) and the tables of the documentation (`options_table`) are derived from it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from resmlp_mt.common.errors import ResMLPError
 
-LARGEST_NUMBER = 1_000_000  # no size of a model comes near it; refuses sizes made to fill the memory
-# What fairseq stores in a checkpoint beside the options of the model, and version 0.1.1 in a bundle, too.
+LARGEST_NUMBER = 1_000_000  # far above any model size; rejects files that would exhaust the memory
+# Stored next to the options of the model, by fairseq in a checkpoint and by version 0.1.1 in a bundle.
 NOT_OF_THE_MODEL = ("_name", "arch", "compile_layers")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -41,12 +41,12 @@ def option(
     """A field of a configuration.
 
     Args:
-        default: the value where none is given.
-        help: what the option means, for people.
-        source: who says that the default is right.
-        minimum: the least number that is allowed; the largest is always `LARGEST_NUMBER`.
-        below: the number must be smaller than this, where given.
-        choices: the texts that are allowed, for options of type str.
+        default: default value.
+        help: description for users.
+        source: source of the default.
+        minimum: minimum of a number; the maximum is always `LARGEST_NUMBER`.
+        below: exclusive upper limit of a number, if given.
+        choices: allowed values of an option of type str.
     """
     metadata = {"help": help, "source": source, "minimum": minimum, "below": below, "choices": tuple(choices)}
     return dataclasses.field(default=default, metadata=metadata)
@@ -54,11 +54,11 @@ def option(
 
 @dataclass(frozen=True)
 class Option:
-    """What a field that `option` made says.
+    """An option, read from a field that was created with `option`.
 
     Attributes:
-        name: of the field.
-        type: its annotation, resolved.
+        name: name of the field.
+        type: resolved type annotation.
         default, help, source, minimum, below, choices: see `option`.
     """
 
@@ -73,7 +73,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The name on fairseq's command line: --layer-scale."""
+        """The name on the command line of fairseq, such as --layer-scale."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
@@ -83,12 +83,12 @@ class Option:
 
     @property
     def types(self) -> tuple[Any, ...]:
-        """The types of which the value must have one."""
+        """The allowed types of the value."""
         return get_args(self.type) if get_origin(self.type) in (Union, types.UnionType) else (self.type,)
 
     @property
     def allowed(self) -> str:
-        """What values are allowed, for messages and tables."""
+        """A description of the allowed values, for messages and tables."""
         return " or ".join(self._allowed(kind) for kind in self.types)
 
     def allows(self, value: Any) -> bool:
@@ -127,7 +127,7 @@ def options_of(config_class: type) -> tuple[Option, ...]:
     return _read_options(config_class)
 
 
-@cache  # training steps make configurations, too: DINO's local crops have a size of their own
+@cache  # configurations are also created in training steps, for the local crops of DINO
 def _read_options(config_class: type) -> tuple[Option, ...]:
     hints = get_type_hints(config_class)
     return tuple(
@@ -148,12 +148,12 @@ def check_config(config: Any) -> None:
 def check_values(
     config_class: type, values: Mapping[str, Any], name_of: Callable[[Option], str] = lambda option: option.name
 ) -> None:
-    """Checks values before a configuration is made of them.
+    """Checks values before a configuration is created from them.
 
     Args:
-        config_class: whose options they are.
-        values: by name of the option.
-        name_of: what messages call an option.
+        config_class: class with the options.
+        values: values by option name.
+        name_of: returns the name of an option for messages.
 
     Raises:
         ResMLPError: names the first option whose value is not allowed.
@@ -166,15 +166,15 @@ def check_values(
 
 
 def parse_config(config_class: type[Config], content: Mapping[str, Any], ignored: Collection[str] = ()) -> Config:
-    """Makes a configuration from what a file states. An option that is missing takes its default.
+    """Creates a configuration from the content of a file. Missing options have their defaults.
 
     Args:
-        config_class: a dataclass whose fields were made with `option` and which checks itself.
-        content: values by name. Sequences in the place of tuples are accepted, since JSON has no tuples.
-        ignored: names that older files contain and that say nothing about the model.
+        config_class: a dataclass whose fields were created with `option` and which validates itself.
+        content: values by name. Lists are accepted for tuples, which JSON lacks.
+        ignored: names in older files that do not describe the model.
 
     Raises:
-        ResMLPError: names an option that this version does not know, or whose value is not allowed.
+        ResMLPError: names an option that is unknown to this version, or whose value is not allowed.
     """
     names = {each.name for each in options_of(config_class)}
     for name in content:
@@ -187,17 +187,17 @@ def parse_config(config_class: type[Config], content: Mapping[str, Any], ignored
 
 
 def parse_stored_config(config_class: type[Config], stored: Any, decided: Mapping[str, Any] | None = None) -> Config:
-    """Makes a configuration from what a checkpoint of fairseq's stores under "cfg" and "model".
+    """Creates a configuration from the "cfg" and "model" entry of a fairseq checkpoint.
 
     Args:
         config_class: see `parse_config`.
-        stored: a dictionary of the model's options; or, where a command line without hydra made it, a Namespace of the
-            whole command line, of which other options are left out.
-        decided: values that come from elsewhere.
+        stored: a dictionary of the model's options, or, from a command line without Hydra, a Namespace with all
+            arguments, of which unrelated ones are ignored.
+        decided: values that override the stored ones.
 
     Raises:
         ResMLPError: see `parse_config`.
-        TypeError: when nothing of the kind is stored.
+        TypeError: if `stored` is neither.
     """
     if isinstance(stored, Namespace):
         names = {each.name for each in options_of(config_class)}
@@ -206,14 +206,14 @@ def parse_stored_config(config_class: type[Config], stored: Any, decided: Mappin
 
 
 def check_revision(revision: Any, known: int) -> None:
-    """Checks the format revision that a file states.
+    """Checks the format revision of a file.
 
     Args:
-        revision: stated by the file, from 1 on.
-        known: the newest that this version reads; it reads all before it, too.
+        revision: revision in the file, from 1.
+        known: newest supported revision; all earlier ones are supported too.
 
     Raises:
-        ResMLPError: when it is newer, or none.
+        ResMLPError: if it is newer, or not a revision.
     """
     if isinstance(revision, bool) or not isinstance(revision, int) or revision < 1:
         raise ResMLPError(f"the format must be a revision from 1 to {known}, but is {_shortened(revision)}")
@@ -224,7 +224,7 @@ def check_revision(revision: Any, known: int) -> None:
 
 
 def options_table(config_class: type) -> str:
-    """The options of a configuration as a table in Markdown: name, default, allowed values, meaning and source."""
+    """The options of a configuration as a Markdown table: name, default, allowed values, meaning and source."""
     rows = ["| option | default | allowed | meaning | source |", "| --- | --- | --- | --- | --- |"]
     for each in options_of(config_class):
         default = "none" if each.default is None else str(each.default).lower()

@@ -22,7 +22,7 @@ def raw_path(folder: Path, split: str, lang: str) -> Path:
 
 
 def dictionary_path(folder: Path, lang: str) -> Path:
-    """fairseq's dictionary of a language."""
+    """The path of the fairseq dictionary of a language."""
     return folder / f"dict.{lang}.txt"
 
 

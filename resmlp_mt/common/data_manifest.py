@@ -32,7 +32,7 @@ class SplitRecord(TypedDict, total=False):
     """A split: train, valid, test, test1, ...
 
     Attributes:
-        name: what the corpus calls it; held-out splits only.
+        name: name of the split in the corpus; held-out splits only.
         pairs: number of sentence pairs.
         pairs_by_shard: the same for each shard; training data only.
         tokens: by language, ends of sentences included.
@@ -65,7 +65,7 @@ class RemovedRecord(TypedDict, total=False):
 
 
 class SourceRecord(TypedDict):
-    """A file that the data set was made of.
+    """A source file of the data set.
 
     Attributes:
         file: its name.
@@ -98,7 +98,7 @@ class FileRecord(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class DataManifest:
-    """What a data set was made of, how, and what was counted. Every field is a key of the file.
+    """The sources, settings and counts of a data set. Every field is a key of the file.
 
     Attributes:
         format: revision of this schema.
@@ -132,14 +132,14 @@ class DataManifest:
         return self.settings["src"], self.settings["tgt"]
 
     def digest_of(self, name: str) -> str | None:
-        """The digest of a file of the data set; None where it is not recorded."""
+        """The digest of a file of the data set; None if it is not recorded."""
         return self.files.get(name, {}).get("digest")
 
     def summary(self, folder: Path) -> dict[str, Any]:
-        """What is kept of the manifest where the data was used: enough to recognise the data.
+        """The part of the manifest that training runs record to identify their data.
 
         Args:
-            folder: the data set's.
+            folder: folder of the data set.
         """
         return {
             "manifest": file_digest(folder / MANIFEST),

@@ -1,6 +1,6 @@
-"""Builds the HTML reports: single files with their style and images inside, which load nothing.
+"""Builds the HTML reports: self-contained files with style and images inside.
 
-Strings are escaped, except `Markup`, which is HTML already.
+Strings are escaped, except `Markup`, which is already HTML.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAGE_END = "</main>\n</body>\n</html>\n"
 
 
 class Markup(str):
-    """A string that is HTML already."""
+    """A string that is already HTML."""
 
     __slots__ = ()
 
@@ -64,7 +64,7 @@ def page_start(title: str, style: str = "") -> str:
 
 
 def page(title: str, content: Iterable[str], style: str = "") -> str:
-    """A whole page.
+    """Builds a page.
 
     Args:
         title: of the page, which is its heading too.
@@ -91,7 +91,7 @@ def section(title: str, content: str, note: str = "", name: str = "") -> Markup:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[int] = (), row_heads: bool = False
 ) -> Markup:
-    """A table that scrolls by itself where the screen is narrow.
+    """A table that scrolls horizontally on narrow screens.
 
     Args:
         head: of the columns.

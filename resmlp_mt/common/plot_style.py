@@ -1,4 +1,4 @@
-"""The style of all figures: settings of matplotlib for `rc_context`, and the colours."""
+"""The style of all figures: matplotlib settings for `rc_context`, and colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
+# The colour-blind-safe palette of Okabe and Ito.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 INK, MUTED, GRID = "#1c2733", "#5b6b7b", "#e4e9ee"
 STYLE: Any = {

@@ -1,4 +1,4 @@
-"""Reads fairseq checkpoints without running code in them, so that a stranger's checkpoint is safe to read.
+"""Reads fairseq checkpoints without running code in them, so that untrusted checkpoints are safe to read.
 
 `torch.load` with `weights_only` refuses every class that is not on its list. This module adds the few that fairseq
 writes besides tensors, and evaluates settings written as Python expressions without Python's `eval`.
@@ -30,7 +30,7 @@ class _StoredDtype:
     objects. Therefore only the byte order of that state reaches NumPy.
     """
 
-    def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
+    def __init__(self, code: str, _align: bool = False, _copy: bool = True) -> None:
         self.numbers = np.dtype(code)
         if self.numbers.kind not in _NUMBERS:
             raise pickle.UnpicklingError(f"GLOBAL numpy.dtype({code!r}) is not a numeric type")
@@ -55,7 +55,7 @@ class _StoredArray(np.ndarray):
         return np.array(self).__reduce__()  # so that the next checkpoint holds a plain array again
 
 
-def _empty_array(array_class: type, shape: tuple[int, ...], type_code: bytes) -> _StoredArray:
+def _empty_array(_array_class: type, _shape: tuple[int, ...], _type_code: bytes) -> _StoredArray:
     """Replaces NumPy's `_reconstruct`; returns an empty array whatever the arguments are."""
     return _StoredArray()
 

@@ -1,4 +1,4 @@
-"""Checks that a checkpoint and a data folder have the same vocabularies: in another order a model outputs garbage.
+"""Checks that a checkpoint and a data folder have the same vocabularies, in the same order.
 
 fairseq's checkpoints do not hold a dictionary. With this package `fairseq-train` stores digests of its dictionaries in
 them; checkpoints without digests are not checked.
@@ -17,7 +17,7 @@ _VOCABULARIES = "vocabularies"
 
 
 def vocabulary_state(symbols: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
-    """What a checkpoint stores about its vocabularies.
+    """The entry of a checkpoint that identifies its vocabularies.
 
     Args:
         symbols: all symbols by token, of "source" and "target".
@@ -33,7 +33,8 @@ def require_same_vocabularies(
     Args:
         extra_state: of the checkpoint.
         symbols: all symbols of the data folder by token, of "source" and "target".
-        checkpoint, data: names for the message.
+        checkpoint: name of the checkpoint, for the message.
+        data: name of the data folder, for the message.
 
     Raises:
         ResMLPError: they differ.

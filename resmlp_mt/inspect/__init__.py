@@ -1,1 +1,1 @@
-"""Figures and measures of what the mixing matrices have learned."""
+"""Figures and statistics of learned mixing matrices."""

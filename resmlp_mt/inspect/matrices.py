@@ -1,4 +1,4 @@
-"""From the parameters of a model to the matrices that are worth looking at, layer by layer."""
+"""Extracts the mixing and MLP matrices of each layer from the parameters of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resmlp_mt.common.errors import ResMLPError
 
 Array = NDArray[np.float64]
 
-# Attribute names of modules are a file format: encoder.core.layers.0.mixing.sublayer.weight in a checkpoint of fairseq,
+# Attribute names of modules are a file format: encoder.core.layers.0.mixing.sublayer.weight in a fairseq checkpoint,
 # encoder.layers.0.mixing.sublayer.weight in a bundle, core.layers.0... and layers.0... in an image classifier.
 _NAME = re.compile(r"(?P<stack>\w+\.)??(?:core\.)?layers\.(?P<layer>\d+)\.(?P<rest>(?:mixing|channels)\..+)")
 _CAUSAL = "decoder"
@@ -30,12 +30,12 @@ class Layer:
     Source: arXiv:2105.03404, equations 2 and 3.
 
     Attributes:
-        mixing: A, (positions, positions); in a causal stack what lies above the diagonal is zero.
-        bias: b, (positions,), or None where the mixing has none.
+        mixing: A, (positions, positions); zero above the diagonal in a causal stack.
+        bias: b, (positions,), or None if the mixing has no bias.
         expand: B, (hidden_dim, dim).
         contract: C, (dim, hidden_dim).
-        gain: mean over channels of |alpha' alpha|, the scales behind and before the mixing: how strongly A's response
-            enters the residual stream. None where nothing scales it.
+        gain: mean over features of |alpha' alpha|, the scales after and before the mixing: how strongly the output of
+            A is scaled in the residual stream. None if the layer has no scale.
     """
 
     mixing: Array
@@ -50,12 +50,12 @@ class Stack:
     """The layers of an encoder, a decoder or an image classifier.
 
     Attributes:
-        name: "encoder", "decoder", or what stands before the layers' names; "layers" where nothing does.
+        name: "encoder", "decoder", or another prefix of the layer names; "layers" if there is no prefix.
         layers: first to last.
         causal: whether A is lower triangular.
         grid: rows and columns of the positions; a sentence is a grid of one row.
-        trained: number of positions that training has reached, or None where that cannot be seen: biases start at
-            zero and leave it with their first gradient.
+        trained: number of positions that occurred in training, or None if unknown. It is derived from the biases,
+            which are initialised to zero and change with their first gradient.
     """
 
     name: str
@@ -66,17 +66,17 @@ class Stack:
 
     @property
     def title(self) -> str:
-        """What pictures and tables call it."""
+        """The name in figures and tables."""
         return "Image classifier" if self.is_image and self.name == _UNNAMED else self.name.capitalize()
 
     @property
     def positions(self) -> int:
-        """How many positions A mixes."""
+        """Number of positions that A mixes."""
         return self.grid[0] * self.grid[1]
 
     @property
     def is_image(self) -> bool:
-        """Whether positions are patches of a picture."""
+        """Whether positions are image patches."""
         return self.grid[0] > 1
 
     def first(self, length: int) -> Stack:
@@ -123,7 +123,7 @@ def find_stacks(parameters: Mapping[str, Tensor], grid: tuple[int, int] | None =
             by_stack.setdefault(stack, {}).setdefault(int(match["layer"]), {})[match["rest"]] = value
     stacks = [_stack(name, layers, grid) for name, layers in by_stack.items()]
     if not stacks:
-        raise ResMLPError("the model contains no mixing matrices; name a model that mixes linearly")
+        raise ResMLPError("the model contains no mixing matrices; give a model with linear mixing")
     return stacks
 
 
@@ -136,8 +136,8 @@ def _stack(name: str, by_number: dict[int, dict[str, Tensor]], grid: tuple[int, 
         expected = (grid[0] * grid[1],) * 2
         if layer.mixing.shape != expected:
             raise ResMLPError(f"A of {name} has shape {layer.mixing.shape} instead of {expected}; check the model")
-    reached = [np.flatnonzero(layer.bias) for layer in layers if layer.bias is not None]
-    trained = max((int(places[-1]) + 1 for places in reached if len(places)), default=None)
+    nonzero = [np.flatnonzero(layer.bias) for layer in layers if layer.bias is not None]
+    trained = max((int(indices[-1]) + 1 for indices in nonzero if len(indices)), default=None)
     return Stack(name, layers, causal, grid, trained)
 
 
@@ -161,7 +161,7 @@ def _gain(name: str, parameters: Mapping[str, Tensor]) -> float | None:
     if "mixing.post.alpha" not in parameters:
         return None
     scale = _matrix(name, parameters, "mixing.post.alpha", 1)
-    for key in ("mixing.pre.alpha", "mixing.pre.weight"):  # of an Affine or a LayerNorm; there may be neither
+    for key in ("mixing.pre.alpha", "mixing.pre.weight"):  # an Affine or a LayerNorm, or neither
         if key in parameters:
             before = _matrix(name, parameters, key, 1)
             if before.shape != scale.shape:
@@ -174,7 +174,7 @@ def _matrix(name: str, parameters: Mapping[str, Tensor], key: str, dimensions: i
     """A parameter as a NumPy array. Invalid parameters are rejected before memory is allocated."""
     value = parameters.get(key)
     if value is None:
-        raise ResMLPError(f"{name} has no {key}; name a model that mixes linearly")
+        raise ResMLPError(f"{name} has no {key}; give a model with linear mixing")
     shape = tuple(value.shape)
     if value.dim() != dimensions or not value.is_floating_point() or value.numel() == 0:
         raise ResMLPError(

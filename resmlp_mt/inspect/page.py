@@ -1,4 +1,4 @@
-"""The page of an inspection: figures and numbers in one HTML file that loads nothing else."""
+"""The HTML page of `resmlp-mt inspect`: figures and tables in one self-contained file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from resmlp_mt.common import html_page
 from resmlp_mt.common.html_page import png_image, section, table, to_html
 from resmlp_mt.inspect.matrices import Stack
-from resmlp_mt.inspect.measures import LayerMeasures
+from resmlp_mt.inspect.measures import THRESHOLD, LayerMeasures
 
 _STYLE = """
 details { margin-top: 10px; }
@@ -23,9 +23,9 @@ class Picture:
     Attributes:
         name: file name.
         title: heading.
-        caption: a sentence that says how to read it.
-        content: of the PNG file.
-        folded: whether it is shown only when its title is clicked.
+        caption: a sentence that explains the figure.
+        content: content of the PNG file.
+        folded: whether it is hidden until its title is clicked.
     """
 
     name: str
@@ -38,39 +38,39 @@ class Picture:
 def page(
     title: str,
     about: Mapping[str, str],
-    pictures: Sequence[Picture],
+    figures: Sequence[Picture],
     stacks: Sequence[Stack],
     measures: Sequence[Sequence[LayerMeasures]],
 ) -> str:
-    """The whole page.
+    """Builds the page.
 
     Args:
         title: the model's name.
         about: facts about the model, by name.
-        pictures: the figures in their order.
-        stacks: of the model.
-        measures: of each stack's layers.
+        figures: the figures in order.
+        stacks: the stacks of the model.
+        measures: the measures of each stack's layers.
 
     Returns:
-        HTML with its style and figures inside; it loads nothing.
+        Self-contained HTML.
     """
     numbers = [_numbers(stack, layers) for stack, layers in zip(stacks, measures, strict=True)]
     facts = f"<section>\n{table(['about', ''], list(about.items()))}</section>\n"
-    content = ["<p>What the mixing matrices have learned</p>\n", *_figures(pictures), *numbers, facts]
+    content = ["<p>Learned mixing matrices</p>\n", *_sections(figures), *numbers, facts]
     return html_page.page(title, content, _STYLE)
 
 
-def _figures(pictures: Sequence[Picture]) -> list[str]:
+def _sections(figures: Sequence[Picture]) -> list[str]:
     sections: list[str] = [
-        section(picture.title, png_image(picture.content, picture.title), picture.caption)
-        for picture in pictures
-        if not picture.folded
+        section(figure.title, png_image(figure.content, figure.title), figure.caption)
+        for figure in figures
+        if not figure.folded
     ]
-    folded = [picture for picture in pictures if picture.folded]
+    folded = [figure for figure in figures if figure.folded]
     if folded:
         details = "".join(
-            f"<details><summary>{to_html(picture.title)}</summary>{png_image(picture.content, picture.title)}</details>"
-            for picture in folded
+            f"<details><summary>{to_html(figure.title)}</summary>{png_image(figure.content, figure.title)}</details>"
+            for figure in folded
         )
         sections.append(section("Layer by layer", details, folded[0].caption))
     return sections
@@ -80,17 +80,17 @@ def _numbers(stack: Stack, measures: Sequence[LayerMeasures]) -> str:
     unit = "patches" if stack.is_image else "tokens"
     head = [
         "layer",
-        "A under 5 % of its largest",
+        "sparsity of A",
         "B",
         "C",
-        f"mean distance, {unit}: by |A|",
+        f"mean distance ({unit}), by |A|",
         "by A²",
         "on the main diagonal",
-        "like a convolution",
+        "shift invariance",
         "strongest diagonal",
     ]
     head += [] if stack.causal else ["symmetry"]
-    head += [] if stack.causal or stack.is_image else ["reads earlier"]
+    head += [] if stack.causal or stack.is_image else ["earlier positions"]
     head += ["largest |A|", "gain"]
     rows = []
     for number, m in enumerate(measures, 1):
@@ -114,11 +114,12 @@ def _numbers(stack: Stack, measures: Sequence[LayerMeasures]) -> str:
         f"{stack.grid[0]} x {stack.grid[1]} patches" if stack.is_image else f"the first {stack.positions} tokens"
     )
     note = (
-        f"Of {positions}. Equal weights would have a mean distance of {first.uniform_distance:.2f} {unit}. Likeness to "
-        "a convolution is the share of A's energy in the means of its diagonals; for pure noise it would be "
-        f"{first.shift_invariance_of_noise:.1%}. The strongest diagonal is the offset "
+        f"For {positions}. Sparsity is the share of weights below {THRESHOLD:.0%} of the largest magnitude. Equal "
+        f"weights would have a mean distance of {first.uniform_distance:.2f} {unit}. Shift invariance is the share of "
+        "A's energy in the means of its diagonals: 100% for a convolution, "
+        f"{first.shift_invariance_of_noise:.1%} for pure noise. The strongest diagonal is the offset "
         f"{'(down, right) ' if stack.is_image else ''}with the largest mean |A|. The gain is the mean of |scale before "
-        "the mixing times scale after it|: how strongly the layer's response is added."
+        "the mixing times scale after it|, by which the layer's output is scaled."
     )
     if not stack.causal:
         note += " Symmetry is 1 for a symmetric and -1 for an antisymmetric A."

@@ -1,4 +1,4 @@
-"""From the stacks of a model to the files of its inspection."""
+"""Writes the figures, numbers and page of `resmlp-mt inspect` for the stacks of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resmlp_mt.inspect.page import Picture, page
 
 FORMAT = 1
 PAGE, NUMBERS = "index.html", "numbers.json"
-_LONGEST = 64  # positions drawn unless told otherwise; longer sentences are rare, and their maps hard to read
+_MAX_LENGTH = 64  # positions drawn by default; longer sentences are rare, and their heat maps hard to read
 
 
 def inspect_stacks(
@@ -21,144 +21,145 @@ def inspect_stacks(
     """Draws and measures the matrices of a model.
 
     Args:
-        stacks: of a translation model or of an image classifier.
-        title: of the page, the model's name.
-        about: what is known of the model, by name; part of the page and of the numbers.
-        length: how many positions of sentences are looked at; when None those that training has reached, but at most
-            64. Images are always looked at whole.
+        stacks: the stacks of a translation model or an image classifier.
+        title: title of the page, the model's name.
+        about: facts about the model, by name; included in the page and in the numbers.
+        length: number of sentence positions to include; by default those that occurred in training, at most 64. Image
+            matrices are always included completely.
 
     Returns:
-        The content of each file by its name: the page (`PAGE`), the numbers (`NUMBERS`) and the pictures.
+        The content of each file by name: the page (`PAGE`), the numbers (`NUMBERS`) and the figures.
 
     Raises:
-        ResMLPError: when `length` does not suit the matrices, or matplotlib is missing.
+        ResMLPError: if `length` does not fit the matrices, or matplotlib is missing.
     """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ResMLPError("inspect needs matplotlib to draw; run `pip install matplotlib`") from error
+        raise ResMLPError("inspect requires matplotlib; run `pip install matplotlib`") from error
     if length is not None and any(stack.is_image for stack in stacks):
-        raise ResMLPError(f"--length must be left out for images, but is {length}; their matrices are drawn whole")
-    looked_at = [stack if stack.is_image else _shortened(stack, length) for stack in stacks]
-    measures = [measure_stack(stack) for stack in looked_at]
-    if looked_at[0].is_image:
-        pictures = [picture for stack in looked_at for picture in _image_pictures(stack)]
+        raise ResMLPError("--length applies only to translation models; leave it out for an image classifier")
+    selected = [stack if stack.is_image else _first_positions(stack, length) for stack in stacks]
+    measures = [measure_stack(stack) for stack in selected]
+    if selected[0].is_image:
+        figures = [figure for stack in selected for figure in _image_figures(stack)]
     else:
-        pictures = _sentence_pictures(looked_at, stacks)
-    pictures += _shared_pictures(looked_at, measures)
+        figures = _sentence_figures(selected, stacks)
+    figures += _shared_figures(selected, measures)
     numbers = {
         "format": FORMAT,
         "model": title,
         "about": dict(about),
         "sparsity_threshold": THRESHOLD,
-        "stacks": [as_json(stack) for stack in looked_at],
-        "pictures": [picture.name for picture in pictures],
+        "stacks": [as_json(stack) for stack in selected],
+        "pictures": [figure.name for figure in figures],
     }
     return {
-        PAGE: page(title, about, pictures, looked_at, measures).encode(),
+        PAGE: page(title, about, figures, selected, measures).encode(),
         NUMBERS: (json.dumps(numbers, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-        **{picture.name: picture.content for picture in pictures},
+        **{figure.name: figure.content for figure in figures},
     }
 
 
-def _shortened(stack: Stack, length: int | None) -> Stack:
+def _first_positions(stack: Stack, length: int | None) -> Stack:
     if length is None:
-        length = max(2, min(stack.positions, stack.trained or stack.positions, _LONGEST))
+        length = max(2, min(stack.positions, stack.trained or stack.positions, _MAX_LENGTH))
     return stack.first(length)
 
 
-def _shared_pictures(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasures]]) -> list[Picture]:
-    from resmlp_mt.inspect import figures
+def _shared_figures(stacks: Sequence[Stack], measures: Sequence[Sequence[LayerMeasures]]) -> list[Picture]:
+    from resmlp_mt.inspect import figures as draw
 
     return [
         Picture(
             "sparsity.png",
             "Sparsity",
-            f"Weights whose magnitude is under {THRESHOLD:.0%} of their matrix's largest (arXiv:2105.03404, figure 3)."
+            f"Share of weights below {THRESHOLD:.0%} of the largest magnitude in a matrix (arXiv:2105.03404, figure 3)."
             + " In the decoder only the lower triangle of A counts." * any(stack.causal for stack in stacks),
-            figures.draw_sparsity(stacks, measures),
+            draw.draw_sparsity(stacks, measures),
         ),
         Picture(
             "reach.png",
-            "Reach and regularity",
-            "Left: how far from its own position a layer reads, each place that it reads weighted by the magnitude or "
-            "the square of its weight, against equal weights. Right: how much of A is the same at every position, as "
-            "in a convolution, and where its magnitude lies.",
-            figures.draw_reach(stacks, measures),
+            "Reach and shift invariance",
+            "Left: mean distance between output and input positions, weighted by |A| or A², compared with equal "
+            "weights. Right: share of A that is the same at every position, as in a convolution, and shares of its "
+            "magnitude by direction.",
+            draw.draw_reach(stacks, measures),
         ),
     ]
 
 
-def _sentence_pictures(stacks: Sequence[Stack], whole: Sequence[Stack]) -> list[Picture]:
-    from resmlp_mt.inspect import sentence_figures as figures
+def _sentence_figures(stacks: Sequence[Stack], whole: Sequence[Stack]) -> list[Picture]:
+    from resmlp_mt.inspect import sentence_figures as draw
 
-    pictures = []
+    figures = []
     for stack in stacks:
-        pictures.append(
+        figures.append(
             Picture(
                 f"{stack.name}.png",
                 f"Mixing matrices of the {stack.name}",
-                f"A[t, s] of the first {stack.positions} of its positions: what output position t takes of position s. "
-                "Red is positive, blue negative; each layer has a scale of its own, beyond whose ends lie 0.5 % of the "
-                "weights." + " Grey: a causal matrix has no later positions." * stack.causal,
-                figures.draw_heat_maps(stack),
+                f"A[t, s] for the first {stack.positions} positions: the weight of input position s in output position "
+                "t. Red is positive, blue negative. Each layer has its own scale, which clips 0.5 % of the weights."
+                + " Grey: later positions, which a causal matrix does not use."
+                * stack.causal,
+                draw.draw_heat_maps(stack),
             )
         )
     for stack in stacks:
-        pictures.append(
+        figures.append(
             Picture(
                 f"{stack.name}-diagonals.png",
                 f"Diagonals of the {stack.name}",
-                "The mean weight by the offset d from output to read position. Where the line touches an edge of the "
-                "area, all positions agree on the sign. Offsets beyond half the length are means "
-                "over few weights and not drawn.",
-                figures.draw_diagonals(stack),
+                "Mean weight by the offset d from output to input position. Where the line touches the edge of the "
+                "grey area, all weights of the diagonal have the same sign. Offsets beyond half the length are "
+                "averages over few weights and not drawn.",
+                draw.draw_diagonals(stack),
             )
         )
-    if biases := figures.draw_biases(stacks):
-        caption = "The bias of each position, the same for every channel."
-        pictures.append(Picture("biases.png", "Biases", caption, biases))
+    if biases := draw.draw_biases(stacks):
+        caption = "The bias of each position, shared by all features."
+        figures.append(Picture("biases.png", "Biases", caption, biases))
     caption = (
-        "The rows of A over all positions. Rows that no training sentence was long enough to reach are as they were at "
-        "the start, and their biases zero."
+        "The norm of each row of A, for all positions. Rows beyond the longest training sentence keep their initial "
+        "values, and their biases are zero."
     )
-    pictures.append(Picture("row-norms.png", "How far the training reached", caption, figures.draw_row_norms(whole)))
-    return pictures
+    figures.append(Picture("row-norms.png", "Row norms of A", caption, draw.draw_row_norms(whole)))
+    return figures
 
 
-def _image_pictures(stack: Stack) -> list[Picture]:
-    from resmlp_mt.inspect import image_figures as figures
+def _image_figures(stack: Stack) -> list[Picture]:
+    from resmlp_mt.inspect import image_figures as draw
 
     prefix = "" if stack.name == "layers" else f"{stack.name}-"
-    central = " x ".join(str(min(figures.CENTRAL, size)) for size in stack.grid)
-    pictures = [
+    central = " x ".join(str(min(draw.CENTRAL, size)) for size in stack.grid)
+    figures = [
         Picture(
             f"{prefix}rows.png",
-            "Rows of A as pictures",
-            f"The rows of A of the central {central} patches (arXiv:2105.03404, figure 2), each as a picture of all "
-            f"{stack.grid[0]} x {stack.grid[1]} patches, at its own patch's place. Red is positive, blue negative; "
-            "beyond the ends of each scale lie 0.5 % of the weights.",
-            figures.draw_rows(stack),
+            "Rows of A as images",
+            f"The rows of A for the central {central} patches (arXiv:2105.03404, figure 2), each drawn as an image of "
+            f"all {stack.grid[0]} x {stack.grid[1]} patches at the position of its output patch. Red is positive, blue "
+            "negative. Each scale clips 0.5 % of the weights.",
+            draw.draw_rows(stack),
         ),
         Picture(
             f"{prefix}kernels.png",
-            "Mean response by offset",
-            "The mean of A over all pairs of patches with the same offset: the convolution that is nearest to each "
-            "layer. The cross is the patch itself.",
-            figures.draw_kernels(stack),
+            "Mean weight by offset",
+            "The mean of A over all pairs of patches with the same offset, which is the closest convolution to each "
+            "layer. The cross marks the output patch.",
+            draw.draw_kernels(stack),
         ),
     ]
-    if biases := figures.draw_biases(stack):
-        caption = "The bias of each patch in its place, the same for every channel."
-        pictures.append(Picture(f"{prefix}biases.png", "Biases", caption, biases))
+    if biases := draw.draw_biases(stack):
+        caption = "The bias of each patch on the grid, shared by all features."
+        figures.append(Picture(f"{prefix}biases.png", "Biases", caption, biases))
     for number in range(1, len(stack.layers) + 1):
-        pictures.append(
+        figures.append(
             Picture(
                 f"{prefix}layer-{number:02}.png",
                 f"Layer {number}, all rows",
-                "All rows of A, each as a picture of all patches at its own patch's place.",
-                figures.draw_whole(stack, number),
+                "All rows of A, each drawn as an image of all patches at the position of its output patch.",
+                draw.draw_whole(stack, number),
                 folded=True,
             )
         )
-    return pictures
+    return figures

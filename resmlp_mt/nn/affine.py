@@ -18,8 +18,8 @@ class Affine(nn.Module):
 
     $$\mathrm{Aff}_{\alpha,\beta}(x) = \alpha \odot x + \beta$$
 
-    Source: arXiv:2105.03404, equation 1. In front of a sublayer alpha is 1 at initialisation; behind it alpha plays the
-    part of LayerScale and is small.
+    Source: arXiv:2105.03404, equation 1. In front of a sublayer alpha is 1 at initialisation; behind it alpha acts as
+    LayerScale and is small.
 
     Args:
         dim: model dim.
@@ -73,10 +73,10 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class Identity(nn.Identity):
-    """No norm: one of the paper's ablations, and what is left of a norm that was folded."""
+    """No norm: one of the paper's ablations, and the replacement of a folded norm."""
 
     def as_affine(self) -> Affine | None:
-        """The Affine that computes the same at inference: none, there is nothing to compute."""
+        """The Affine that computes the same at inference: none, since nothing is computed."""
         return None
 
 

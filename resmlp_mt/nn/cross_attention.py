@@ -65,7 +65,8 @@ class CrossAttention(nn.Module):
 
         Args:
             x: (tgt_len, batch, dim).
-            keys, values: from `project_memory`.
+            keys: from `project_memory`, (batch, num_heads, src_len, head_dim).
+            values: from `project_memory`, of the same shape.
             source_mask: True where a source position may be attended to, (batch, 1, 1, src_len).
 
         Returns:
@@ -81,7 +82,8 @@ class CrossAttention(nn.Module):
 
         Args:
             x: (rows, dim), where rows is a multiple of the batch.
-            keys, values: from `project_memory`.
+            keys: from `project_memory`, (batch, num_heads, src_len, head_dim).
+            values: from `project_memory`, of the same shape.
             source_mask: as in `forward`.
 
         Returns:

@@ -48,8 +48,8 @@ class TokenMLP(nn.Module):
         hidden = self.activation(torch.addmm(self.fc1.bias[:, None], self.fc1.weight, features))
         return torch.addmm(self.fc2.bias[:, None], self.fc2.weight, hidden).view_as(x)
 
-    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
-        """See `Sublayer`: an ablation is not worth folding."""
+    def fold_affine_(self, _pre: Affine | None, _post: Affine) -> bool:
+        """See `Sublayer`: returns False, since folding is not implemented for this ablation."""
         return False
 
 
@@ -77,8 +77,8 @@ class GridConvolution(nn.Module):
         mixed = self.convolution(image).permute(2, 3, 0, 1)  # (rows, columns, batch, dim)
         return self.pointwise(mixed.reshape(x.shape))
 
-    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
-        """See `Sublayer`: the zeros around the grid come between `pre` and the convolution, so nothing is folded."""
+    def fold_affine_(self, _pre: Affine | None, _post: Affine) -> bool:
+        """See `Sublayer`: returns False, since the grid is padded with zeros between the Affine and the convolution."""
         return False
 
 

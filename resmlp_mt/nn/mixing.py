@@ -50,8 +50,8 @@ class TokenMixing(nn.Module):
         """
         return _mix(_submatrix(self.weight, x.size(0)), self.bias, x.masked_fill(padding_mask.t().unsqueeze(-1), 0.0))
 
-    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
-        """See `Sublayer`: the zeros at padding come between `pre` and the mixing, so nothing is folded."""
+    def fold_affine_(self, _pre: Affine | None, _post: Affine) -> bool:
+        """See `Sublayer`: returns False, since padding is set to zero between the Affine and the mixing."""
         return False
 
 

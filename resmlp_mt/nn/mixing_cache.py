@@ -1,4 +1,4 @@
-"""What causal mixing remembers between the steps of a search: its inputs, and which of them belong to which beam."""
+"""The state of causal mixing between the steps of a search: its inputs, and the beams that they belong to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BeamHistory:
 
     Attributes:
         length: number of steps taken.
-        slots: most rows of a step.
+        slots: maximum number of rows per step.
         backpointers: index of the input of each row and step in the flattened cache, (rows, length).
     """
 
@@ -32,7 +32,7 @@ class BeamHistory:
         self.length += 1
 
     def reorder(self, new_order: Tensor) -> None:
-        """Row r continues what row `new_order[r]` was; (new rows,), at most `slots`."""
+        """Row r continues from the previous row `new_order[r]`; (new rows,), at most `slots`."""
         self.backpointers = self.backpointers.index_select(0, new_order)
 
 

@@ -21,7 +21,7 @@ def left_align(tokens: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def undo_left_align(values: Tensor, positions: Tensor) -> Tensor:
-    """Moves values of aligned positions back to where they came from.
+    """Moves values of aligned positions back to their original positions.
 
     Args:
         values: (..., len).

@@ -15,7 +15,7 @@ class PatchEmbed(nn.Module):
     Source: arXiv:2105.03404, section 2.
 
     Args:
-        channels: of the images.
+        channels: number of image channels.
         patch_size: side of a patch in pixels.
         dim: model dim.
     """

@@ -50,11 +50,13 @@ class PositionalEmbedding(nn.Module):
             nn.init.normal_(self.weight, std=dim**-0.5)
         else:
             self.register_buffer("weight", torch.empty(max_len, dim), persistent=False)
-            if not self.weight.is_meta:  # on the meta device the reader of a file fills it, see `resmlp_mt.nn.skeleton`
+            if (
+                not self.weight.is_meta
+            ):  # on the meta device it is filled when the file is read, see `resmlp_mt.nn.skeleton`
                 self.fill_in()
 
     def fill_in(self) -> None:
-        """Computes the sinusoids of a module that was made without memory; a checkpoint does not hold them."""
+        """Computes the sinusoids of a module that was created on the meta device; checkpoints do not contain them."""
         if not isinstance(self.weight, nn.Parameter):
             self.weight = sinusoids(*self.weight.shape)
 

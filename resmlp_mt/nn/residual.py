@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module, Generic[SublayerT]):
         self._pre_is_affine = norm == "affine"
 
     def forward(self, x: Tensor, *context: Any) -> Tensor:
-        """Maps whole sequences (len, batch, dim), and the sublayer's own inputs, to (len, batch, dim)."""
+        """Maps whole sequences (len, batch, dim), and further inputs of the sublayer, to (len, batch, dim)."""
         if self.fuse_affine and not _is_half(x):
             return x + self._drop_path(self._forward_fused(x))
         y = self.sublayer(self.pre(x), *context)
@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module, Generic[SublayerT]):
         return y * kept / keep
 
     def fold_affine_(self) -> None:
-        """Folds both Affine transformations into the sublayer where it can, for inference; the outputs stay."""
+        """Folds both Affine transformations into the sublayer, if it supports folding; the outputs stay the same."""
         post = self.post.as_affine()
         if post is None:  # folded already
             return

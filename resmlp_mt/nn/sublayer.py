@@ -1,8 +1,8 @@
-r"""What a residual block asks of the sublayer f inside it: $y = x + \mathrm{Aff}_{post}(f(\mathrm{Norm}(x)))$.
+r"""Interfaces of the sublayer f of a residual block: $y = x + \mathrm{Aff}_{post}(f(\mathrm{Norm}(x)))$.
 
-| sublayer | in | step form | fused form | can be folded |
+| sublayer | used in | step form | fused form | can be folded |
 |---|---|---|---|---|
-| `TokenMixing` | encoder | | | no: padding is set to zero in between |
+| `TokenMixing` | encoder | | | no: padding is set to zero between them |
 | `CausalTokenMixing` | decoder | yes | | yes |
 | `CrossAttention` | decoder | yes | | yes |
 | `ChannelMLP` | all | yes | yes | yes |
@@ -23,17 +23,17 @@ class Sublayer(Protocol):
     """The function of a residual block; a torch module."""
 
     def __call__(self, x: Tensor, *context: Any) -> Tensor:
-        """Maps whole sequences (len, batch, dim), and inputs of its own, to (len, batch, dim)."""
+        """Maps whole sequences (len, batch, dim), and further inputs, to (len, batch, dim)."""
 
-    def fold_affine_(self, pre: Affine | None, post: Affine) -> bool:
+    def fold_affine_(self, pre: Affine | None, post: Affine, /) -> bool:
         """Folds the Affine transformations around it into its weights, in place, for inference.
 
         Args:
-            pre: the Affine in front of it; None if that is another norm, which stays where it is.
+            pre: the Affine in front of it; None if the norm is not an Affine, which is then kept.
             post: the Affine behind it.
 
         Returns:
-            True if it now computes `post(self(pre(x)))`; False if it cannot, and then it is unchanged.
+            True if it now computes `post(self(pre(x)))`; False if folding is not supported and it is unchanged.
         """
 
 
@@ -41,7 +41,7 @@ class StepSublayer(Sublayer, Protocol):
     """A sublayer of the decoder, which also has a form for one new position at a time."""
 
     def step(self, x: Tensor, *context: Any) -> Tensor:
-        """Maps the newest position of every row, (rows, dim), and inputs of its own, to (rows, dim)."""
+        """Maps the newest position of every row, (rows, dim), and further inputs, to (rows, dim)."""
 
 
 class FusedSublayer(Sublayer, Protocol):

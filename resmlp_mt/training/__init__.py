@@ -1,1 +1,1 @@
-"""Record, report and signals of a training run, without fairseq."""
+"""Records, reports and stop signals of training runs, without fairseq."""

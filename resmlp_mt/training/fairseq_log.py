@@ -1,4 +1,4 @@
-"""What fairseq's own log, simple or JSON, says of a training: for those made without `metrics.jsonl`."""
+"""Parses fairseq's own log, in simple or JSON format, for training runs without `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any
 from resmlp_mt.training.run_record import TRAIN, VALID
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) \| \w+ \| ([\w./-]+) \| (.*)")
-# Hydra's own format, in its hydra_train.log.
+# Hydra's format, in hydra_train.log.
 _HYDRA_LINE = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[([\w./-]+)\]\[\w+\] - (.*)")
 _TRAIN = re.compile(r"epoch (\d+):\s+\d+ / \d+ (.*=.*)")
 _VALID = re.compile(r"epoch (\d+) \| valid on '.*' subset \| (.*)")
 
 
 def parse_log(lines: Iterable[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Reads a log.
+    """Parses a log.
 
     Args:
-        lines: of it. Where a training was resumed, what was made again counts once, as it was made last.
+        lines: lines of the log. If the run was resumed, repeated updates count once, with their latest values.
 
     Returns:
-        Records as `metrics.jsonl` holds them, as far as the log says it, and the settings; empty where it says none.
+        Records in the format of `metrics.jsonl`, with the fields that the log contains, and the settings, which are
+        empty if the log contains none.
     """
     records: list[dict[str, Any]] = []
     settings: dict[str, Any] = {}
@@ -35,21 +36,21 @@ def parse_log(lines: Iterable[str]) -> tuple[list[dict[str, Any]], dict[str, Any
         if not match:
             continue
         time = datetime.fromisoformat(match[1]).timestamp()
-        if match[3].startswith("{'_name'"):  # a process begins; how long none was running does not count
+        if match[3].startswith("{'_name'"):  # a process starts; the time between processes does not count
             settings, last = _settings(match[3]) or settings, time
         seconds += time - last if last is not None else 0.0
         last = time
         record = _record(match[2], match[3])
         if record:
-            # What came later than an update that now comes again was lost when the training was resumed.
-            again = record["kind"] == TRAIN
-            records = [r for r in records if r["update"] < record["update"] + (not again)]
+            # Resuming from a checkpoint discards the later updates; a validation keeps the record of its own update.
+            is_training = record["kind"] == TRAIN
+            records = [r for r in records if r["update"] < record["update"] + (not is_training)]
             records.append({**record, "time": time, "training_seconds": seconds})
     return _with_tokens(records), settings
 
 
 def _record(tag: str, text: str) -> dict[str, Any] | None:
-    """The record of a line, if it is one of measures."""
+    """The record of a line, or None if the line contains no metrics."""
     if text.startswith('{"'):
         values = _json_values(tag, text)
     elif tag == "train_inner" and (match := _TRAIN.match(text)):
@@ -59,10 +60,11 @@ def _record(tag: str, text: str) -> dict[str, Any] | None:
     else:
         return None
     update = values.pop("num_updates", None)
-    if update is None or tag == TRAIN:  # the mean of an epoch
+    if update is None or tag == TRAIN:  # an average over an epoch
         return None
-    place = {"kind": TRAIN, "update": int(update)}
-    return {**place, **values} if tag == "train_inner" else {**place, "kind": VALID, "subset": tag, **values}
+    if tag == "train_inner":
+        return {"kind": TRAIN, "update": int(update), **values}
+    return {"kind": VALID, "update": int(update), "subset": tag, **values}
 
 
 def _json_values(tag: str, text: str) -> dict[str, Any]:
@@ -75,17 +77,17 @@ def _json_values(tag: str, text: str) -> dict[str, Any]:
 
 
 def _numbers(pairs: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
-    found = {}
+    numbers = {}
     for name, _, value in pairs:
         try:
-            found[name.strip()] = float(value)
+            numbers[name.strip()] = float(value)
         except ValueError:
             continue
-    return found
+    return numbers
 
 
 def _with_tokens(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Adds the tokens seen, from those of the updates of each interval."""
+    """Adds the number of tokens seen so far, from the tokens per update (wpb) of each interval."""
     tokens, update = 0.0, 0
     for record in records:
         if record["kind"] == TRAIN and "wpb" in record:
@@ -104,7 +106,7 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The value of a literal, in which `Namespace(a=1)` stands for a dictionary, and `inf` for itself."""
+    """The value of a literal; `Namespace(a=1)` becomes a dictionary, and a name such as `inf` a string."""
     if isinstance(node, ast.Dict):
         return {_literal(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

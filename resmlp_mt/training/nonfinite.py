@@ -1,7 +1,7 @@
-"""Where a NaN or an infinity came from: the first layer whose output or gradient is not finite.
+"""Finds the source of a NaN or infinity: the first layer whose output or gradient is not finite.
 
-Looking costs a synchronisation for every layer, so it is done only after a gradient norm that is not finite: the batch
-is run again with hooks on every layer.
+The check costs a synchronisation per layer, so it runs only after a gradient norm that is not finite: the batch is run
+again with hooks on every layer.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Finding:
 
     Args:
         kind: `PARAMETER`, `INPUT`, `FORWARD` or `BACKWARD`.
-        place: such as "the output of encoder.layers.0.mlp (ChannelMLP)".
-        value: such as "NaN in 3 of 35 values".
+        place: where it occurred, such as "the output of encoder.layers.0.mlp (ChannelMLP)".
+        value: description of the values, such as "NaN in 3 of 35 values".
     """
 
     kind: str
@@ -34,14 +34,14 @@ class Finding:
 
 @dataclasses.dataclass
 class _Uses:
-    """Of a tensor: the layer that gave it out (the outermost), and the one that took it in last (the innermost)."""
+    """The layers that use a tensor: the outermost one that returned it, and the innermost one that took it as input."""
 
     producer: str = ""
     consumer: str = ""
 
 
 def describe(tensor: torch.Tensor) -> str | None:
-    """What is not finite in a tensor, such as "NaN in 3 of 35 values"; None when all is well."""
+    """Describes the non-finite values of a tensor, such as "NaN in 3 of 35 values"; None if all values are finite."""
     with torch.no_grad():
         finite = torch.isfinite(tensor)
         if bool(finite.all()):
@@ -51,7 +51,7 @@ def describe(tensor: torch.Tensor) -> str | None:
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The floating-point tensors in what a layer takes or gives, however they are packed."""
+    """The floating-point tensors in the inputs or outputs of a layer, in nested containers and dataclasses too."""
     if isinstance(value, torch.Tensor):
         if value.is_floating_point():
             yield value
@@ -67,36 +67,36 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
 
 
 class NonFiniteInspector:
-    """While entered, watches a forward and a backward pass of a model.
+    """Context manager that checks a forward and a backward pass of a model for non-finite values.
 
-    Gradients are watched by hooks on the tensors between layers, not by torch's backward hooks of modules: those change
-    what a layer returns, and fail where it is changed in place.
+    Gradients are checked by hooks on the tensors between layers, not by torch's module backward hooks: those replace
+    the output of a layer, and fail if the output is modified in place.
 
     Args:
-        model: whose layers are named.
+        model: the model to check.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._kinds = {name: type(layer).__name__ for name, layer in model.named_modules()}
-        self._found: dict[str, Finding] = {}
+        self._findings: dict[str, Finding] = {}
         self._handles: list[Any] = []
 
     @property
     def finding(self) -> Finding | None:
-        """The first one: parameters before inputs, these before outputs, and outputs before gradients."""
+        """The first finding: parameters come before inputs, inputs before outputs, outputs before gradients."""
         kinds = (PARAMETER, INPUT, FORWARD, BACKWARD)
-        return next((self._found[kind] for kind in kinds if kind in self._found), None)
+        return next((self._findings[kind] for kind in kinds if kind in self._findings), None)
 
     def __enter__(self) -> NonFiniteInspector:
         for name, parameter in self._model.named_parameters():
-            self._look(PARAMETER, f"parameter {name}", parameter)
+            self._check(PARAMETER, f"parameter {name}", parameter)
             if parameter.requires_grad:
-                self._watch_gradient(parameter, f"the gradient of parameter {name}")
+                self._check_gradient(parameter, f"the gradient of parameter {name}")
         for name, layer in self._model.named_modules():
             self._handles += [
-                layer.register_forward_pre_hook(self._before(name), with_kwargs=True),
-                layer.register_forward_hook(self._after(name)),
+                layer.register_forward_pre_hook(self._pre_hook(name), with_kwargs=True),
+                layer.register_forward_hook(self._post_hook(name)),
             ]
         return self
 
@@ -106,50 +106,50 @@ class NonFiniteInspector:
         for handle in self._handles:
             handle.remove()
 
-    def _look(self, kind: str, place: str, tensor: torch.Tensor) -> None:
-        if kind not in self._found and (value := describe(tensor)):
-            self._found[kind] = Finding(kind, place, value)
+    def _check(self, kind: str, place: str, tensor: torch.Tensor) -> None:
+        if kind not in self._findings and (value := describe(tensor)):
+            self._findings[kind] = Finding(kind, place, value)
 
-    def _named(self, name: str) -> str:
+    def _describe_layer(self, name: str) -> str:
         return f"{name or 'the model'} ({self._kinds[name]})"
 
-    def _watch_gradient(self, tensor: torch.Tensor, place: str) -> None:
-        def look(gradient: torch.Tensor) -> None:
-            self._look(BACKWARD, place, gradient)
+    def _check_gradient(self, tensor: torch.Tensor, place: str) -> None:
+        def check(gradient: torch.Tensor) -> None:
+            self._check(BACKWARD, place, gradient)
 
-        self._handles.append(tensor.register_hook(look))
+        self._handles.append(tensor.register_hook(check))
 
     def _uses(self, tensor: torch.Tensor) -> _Uses:
-        """The notes about a tensor; the first time, its gradient begins to be watched."""
+        """The uses of a tensor so far; the first call also adds a hook that checks its gradient."""
         uses = getattr(tensor, "_uses", None)
         if uses is None:
             uses = _Uses()
             tensor._uses = uses  # type: ignore[attr-defined]
             if tensor.requires_grad and not tensor.is_leaf:
 
-                def look(gradient: torch.Tensor, uses: _Uses = uses) -> None:
+                def check(gradient: torch.Tensor, uses: _Uses = uses) -> None:
                     side, name = ("input", uses.consumer) if uses.consumer else ("output", uses.producer)
-                    self._look(BACKWARD, f"the gradient at the {side} of {self._named(name)}", gradient)
+                    self._check(BACKWARD, f"the gradient at the {side} of {self._describe_layer(name)}", gradient)
 
-                self._handles.append(tensor.register_hook(look))
+                self._handles.append(tensor.register_hook(check))
         return uses
 
-    def _before(self, name: str) -> Any:
-        def take(layer: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-            for tensor in tensors_in((arguments, named)):
+    def _pre_hook(self, name: str) -> Any:
+        def record_inputs(_layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            for tensor in tensors_in((args, kwargs)):
                 if not name:
-                    self._look(INPUT, "the input of the model", tensor)
+                    self._check(INPUT, "the input of the model", tensor)
                 self._uses(tensor).consumer = name
 
-        return take
+        return record_inputs
 
-    def _after(self, name: str) -> Any:
-        def give(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    def _post_hook(self, name: str) -> Any:
+        def record_outputs(_layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             for tensor in tensors_in(output):
-                self._look(FORWARD, f"the output of {self._named(name)}", tensor)
+                self._check(FORWARD, f"the output of {self._describe_layer(name)}", tensor)
                 uses = self._uses(tensor)
                 uses.producer = name
-                if uses.consumer == name:  # given out as it came in
+                if uses.consumer == name:  # the layer returned its input
                     uses.consumer = ""
 
-        return give
+        return record_outputs

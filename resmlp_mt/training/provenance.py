@@ -1,4 +1,4 @@
-"""`run.json` beside the checkpoints: with what a training was made, and every start and end of it."""
+"""`run.json` next to the checkpoints: settings and environment of a training run, and its starts and ends."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ _GIT_SECONDS = 10
 
 
 def now() -> str:
-    """The time, as ISO 8601 in UTC."""
+    """The current time in UTC, in ISO 8601 format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit of the working tree that tracks this package, and whether files were changed since; None elsewhere.
+    """The commit of the working tree that tracks this package, and whether tracked files have changed since.
 
     Args:
-        folder: of the package.
+        folder: folder of the package.
+
+    Returns:
+        "commit" and "dirty", or None if no working tree tracks the folder.
     """
 
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
+    def git(*args: str) -> str:
+        command = ["git", "-C", str(folder), *args]
         return subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=_GIT_SECONDS, stdin=subprocess.DEVNULL
         ).stdout
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie in somebody else's working tree
+        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may be inside another working tree
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/")
         return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(changed.strip())}
     except (OSError, subprocess.SubprocessError):
@@ -51,8 +54,8 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processors, memory and GPUs of this machine."""
-    found: dict[str, Any] = {
+    """CPUs, memory and GPUs of this machine."""
+    result: dict[str, Any] = {
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": _cpu_name(),
@@ -64,9 +67,9 @@ def hardware() -> dict[str, Any]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             gpu = torch.cuda.get_device_properties(index)
-            found["gpus"].append({"name": gpu.name, "memory_bytes": gpu.total_memory})
-        found["cuda"] = torch.version.cuda
-    return found
+            result["gpus"].append({"name": gpu.name, "memory_bytes": gpu.total_memory})
+        result["cuda"] = torch.version.cuda
+    return result
 
 
 def _cpu_name() -> str:
@@ -80,16 +83,16 @@ def _cpu_name() -> str:
 
 
 def data_state(folder: Path) -> dict[str, Any]:
-    """What says which data a training used: its folder, and the digest and the essentials of its manifest, if any."""
+    """Identifies the training data: its folder, and the digest and a summary of its manifest, if it has one."""
     manifest = read_manifest(folder)
-    found: dict[str, Any] = {"folder": str(folder.absolute())}
+    state: dict[str, Any] = {"folder": str(folder.absolute())}
     if manifest:
-        found |= manifest.summary(folder)
-    return found
+        state |= manifest.summary(folder)
+    return state
 
 
 def plain_settings(value: Any) -> Any:
-    """Settings as JSON holds them; older architectures of fairseq keep theirs in a `Namespace`."""
+    """Converts settings to JSON types; older fairseq architectures keep theirs in a `Namespace`."""
     if isinstance(value, Namespace):
         value = vars(value)
     if isinstance(value, Mapping):
@@ -100,47 +103,47 @@ def plain_settings(value: Any) -> Any:
 
 
 def differences(before: Any, after: Any, name: str = "") -> dict[str, list[Any]]:
-    """The settings that differ, by dotted name: [before, after]; None where there is none."""
+    """The settings that differ, by dotted name: [before, after]; None for a missing value."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: dict[str, list[Any]] = {}
+        changes: dict[str, list[Any]] = {}
         for key in dict.fromkeys([*before, *after]):
             dotted = f"{name}.{key}" if name else key
-            found |= differences(before.get(key), after.get(key), dotted)
-        return found
+            changes |= differences(before.get(key), after.get(key), dotted)
+        return changes
     return {} if before == after else {name: [before, after]}
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The content of a run.json; empty where there is none, or a damaged one."""
+    """The content of a run.json; empty if the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 class RunFile:
-    """Writes run.json: at the start of a training and at its end.
+    """Writes run.json at the start and at the end of a training run.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def started(self, settings: Any, update: int, data: Sequence[Path], processes: int, parameters: int) -> None:
-        """Writes down a start, with all that decides about the results; earlier starts of the same training are kept.
+        """Records a start, with everything that determines the results; earlier starts of the same run are kept.
 
         Args:
-            settings: all of fairseq's, resolved.
-            update: from which the training goes on; 0 begins anew.
-            data: folders.
-            processes: that train together.
-            parameters: of the model, shared ones once.
+            settings: all fairseq settings, resolved.
+            update: update from which training continues; 0 starts a new run.
+            data: data folders.
+            processes: number of training processes.
+            parameters: number of model parameters; shared parameters count once.
 
         Raises:
-            ResMLPError: when the file cannot be written.
+            ResMLPError: if the file cannot be written.
         """
         before = read_run(self.path) if update else {}
         settings = plain_settings(settings)
@@ -161,7 +164,7 @@ class RunFile:
         files.write_json(self.path, content)
 
     def ended(self, update: int, how: str) -> None:
-        """Writes down how a start ended."""
+        """Records how the run ended after its latest start."""
         content = read_run(self.path)
         if content:
             content["ends"] = [*content.get("ends", []), {"time": now(), "update": update, "how": how}]

@@ -1,4 +1,4 @@
-"""The pictures of a training report, as SVG."""
+"""The figures of a training report, as SVG."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from matplotlib.figure import Figure
 from resmlp_mt.common.plot_style import COLOURS, STYLE, figure_svg
 from resmlp_mt.training.history import QUALITIES, History
 
-# Lines and marks differ as colours do.
+# Runs differ in line style and marker as well as in colour.
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLE: Any = {**STYLE, "font.size": 9, "axes.grid": True}
-_POINTS = 500  # of a curve; longer ones are drawn as means
+_MAX_POINTS = 500  # per curve; longer curves are averaged
 
 
 @dataclass(frozen=True)
 class Across:
-    """What a curve runs over.
+    """The x-axis of a curve.
 
     Args:
-        label: of the axis.
-        value: of a record; None where it has none.
+        label: axis label.
+        value: returns the x value of a record; None if the record has none.
     """
 
     label: str
@@ -36,8 +36,8 @@ class Across:
 
 def _in_units(name: str, unit: float) -> Callable[[dict[str, Any]], float | None]:
     def value(record: dict[str, Any]) -> float | None:
-        found = record.get(name)
-        return None if found is None else found / unit
+        number = record.get(name)
+        return None if number is None else number / unit
 
     return value
 
@@ -46,7 +46,7 @@ _UPDATES = Across("updates", _in_units("update", 1))
 
 
 def _axis(histories: Sequence[History], name: str, scales: dict[str, float]) -> Across:
-    """What curves run over, in the largest unit of which the longest training has two."""
+    """An x-axis in the largest unit of which the longest run has at least two."""
     longest = max((record.get(name) or 0 for h in histories for record in (*h.train, *h.valid)), default=0)
     *larger, (label, scale) = scales.items()
     label, scale = next(((label, scale) for label, scale in larger if longest >= 2 * scale), (label, scale))
@@ -58,14 +58,14 @@ def _units(histories: Sequence[History]) -> str:
 
 
 def learning_curves(histories: Sequence[History], measure: str) -> str:
-    """Draws a measure over updates, over time and over tokens: of updates thin, of validations with marks.
+    """Draws a metric over updates, time and tokens: training updates as thin lines, validations with markers.
 
     Args:
-        histories: of the trainings, laid over each other.
-        measure: "loss", "ppl", or a name of `QUALITIES`.
+        histories: the runs, drawn in the same axes.
+        measure: "loss", "ppl", or a key of `QUALITIES`.
 
     Returns:
-        An SVG picture; empty when no training has the measure.
+        An SVG image; empty if no run has the metric.
     """
     if not any(record.get(measure) is not None for h in histories for record in (*h.train, *h.valid)):
         return ""
@@ -78,22 +78,22 @@ def learning_curves(histories: Sequence[History], measure: str) -> str:
         for axes, across in zip(panels, (_UPDATES, time, _axis(histories, "tokens", scales)), strict=True):
             for number, history in enumerate(histories):
                 if measure not in QUALITIES:
-                    _curve(axes, history.train, across, measure, number, trained=True)
+                    _curve(axes, history.train, across, measure, number, thin=True)
                 _curve(axes, history.valid, across, measure, number, label=history.name)
             axes.set_xlabel(across.label)
             axes.set_xlim(left=0)
         if measure == "ppl":
             panels[0].set_yscale("log")
         elif measure == "loss":
-            _leave_out_the_beginning(panels[0], histories)
+            _crop_beginning(panels[0], histories)
         panels[0].set_ylabel({"loss": "loss", "ppl": "perplexity"}.get(measure) or QUALITIES[measure])
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False)
         return figure_svg(figure)
 
 
-def _leave_out_the_beginning(axes: Axes, histories: Sequence[History]) -> None:
-    """Bounds the axis by what the curves are after their first tenth, whose height would flatten all the rest."""
+def _crop_beginning(axes: Axes, histories: Sequence[History]) -> None:
+    """Limits the y-axis to the values after the first tenth of each run; higher early values would flatten the rest."""
     later = [
         record["loss"]
         for history in histories
@@ -107,13 +107,13 @@ def _leave_out_the_beginning(axes: Axes, histories: Sequence[History]) -> None:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A measure of the training's course.
+    """A panel with one metric of the training process.
 
     Args:
-        title: of its panel; "{units}" stands for what is counted.
-        names: of the measure in a record; the first that a training has.
-        unit: by which it is divided.
-        log: on a logarithmic axis.
+        title: panel title; "{units}" is replaced by the unit of tokens.
+        names: keys of the metric in a record; the first one that a run has is used.
+        unit: divisor of the values.
+        log: whether the axis is logarithmic.
     """
 
     title: str
@@ -133,10 +133,10 @@ _GAUGES = (
 
 
 def course(histories: Sequence[History]) -> str:
-    """Draws gradient norm, learning rate, loss scale, throughput and memory over updates, as far as they are known.
+    """Draws gradient norm, learning rate, loss scale, throughput and memory over updates, as far as they are recorded.
 
     Returns:
-        An SVG picture; empty when nothing is known.
+        An SVG image; empty if none of them is recorded.
     """
     gauges = [g for g in _GAUGES if any(_name_in(h, g) for h in histories)]
     if not gauges:
@@ -175,31 +175,31 @@ def _curve(
     measure: str,
     number: int,
     label: str | None = None,
-    trained: bool = False,
+    thin: bool = False,
     unit: float = 1.0,
 ) -> None:
     points = [(across.value(record), record.get(measure)) for record in records]
     known = [(x, y / unit) for x, y in points if x is not None and y is not None]
     if not known:
         return
-    x, y = _thinned(np.array(known, dtype=np.float64)).T
+    x, y = _averaged(np.array(known, dtype=np.float64)).T
     color, dashes = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
-    few = len(x) <= 30 and not trained
+    with_markers = len(x) <= 30 and not thin
     axes.plot(
         x,
         y,
         color=color,
         linestyle=dashes,
-        linewidth=0.8 if trained else 1.6,
-        alpha=0.5 if trained else 1.0,
-        marker=_MARKS[number % len(_MARKS)] if few else None,
+        linewidth=0.8 if thin else 1.6,
+        alpha=0.5 if thin else 1.0,
+        marker=_MARKERS[number % len(_MARKERS)] if with_markers else None,
         markersize=3.5,
         label=label,
     )
 
 
-def _thinned(points: np.ndarray) -> np.ndarray:
-    """At most `_POINTS` points `(points, 2)`: the means of neighbours."""
-    if len(points) <= _POINTS:
+def _averaged(points: np.ndarray) -> np.ndarray:
+    """Averages neighbours so that at most `_MAX_POINTS` points remain: (points, 2) to (points, 2)."""
+    if len(points) <= _MAX_POINTS:
         return points
-    return np.array([part.mean(axis=0) for part in np.array_split(points, _POINTS)])
+    return np.array([part.mean(axis=0) for part in np.array_split(points, _MAX_POINTS)])

@@ -1,4 +1,4 @@
-"""The HTML of a training report: one file that loads nothing."""
+"""The HTML page of a training report: one self-contained file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ section svg { min-width: 760px; }
 """
 _ABSENT = "–"
 _SAMPLE_ROWS = 8
-_LONGEST_SAMPLE = 300
+_MAX_SAMPLE_LENGTH = 300
 
 
 def page(histories: Sequence[History]) -> str:
-    """The page of one or several trainings."""
+    """The HTML page of one or several runs."""
     title = "Training: " + ", ".join(history.name for history in histories)
-    quality = next((found for found in (history.quality() for history in histories) if found), None)
+    quality = next((name for name in (history.quality() for history in histories) if name), None)
     measures = [("Loss", "loss"), ("Perplexity", "ppl"), *([(QUALITIES[quality], quality)] if quality else [])]
     curves = [
         section(name, _figure(svg, name), _CURVE_NOTES.get(measure, ""))
@@ -36,11 +36,11 @@ def page(histories: Sequence[History]) -> str:
         if (svg := report_figures.learning_curves(histories, measure))
     ]
     svg = report_figures.course(histories)
-    note = "Speeds are means over whole intervals, including the validations in them."
-    course = [section("Course", _figure(svg, "Course"), note)] if svg else []
+    note = "Speeds are averages over log intervals, including validations."
+    course = [section("Training progress", _figure(svg, "Training progress"), note)] if svg else []
     content = [
         section("Runs", _facts_table(histories, [_facts(history) for history in histories])),
-        *_different(histories),
+        *_differing_settings(histories),
         *curves,
         *course,
     ]
@@ -48,8 +48,8 @@ def page(histories: Sequence[History]) -> str:
 
 
 _CURVE_NOTES = {
-    "loss": "As fairseq logs it; for translations in bits per token. Thin: training updates. Thick: validations. The "
-    "first tenth of a training may lie outside the figure.",
+    "loss": "As logged by fairseq; in bits per token for translation. Thin: training updates. Thick: validations. The "
+    "first tenth of a run may be outside the figure.",
     "ppl": "Thin: training updates. Thick: validations.",
 }
 
@@ -68,14 +68,14 @@ def _names(histories: Sequence[History]) -> list[Markup]:
 
 
 def _facts_table(histories: Sequence[History], facts: Sequence[Mapping[str, str]]) -> str:
-    """A column for each training and a row for each fact that one of them has."""
-    labels = list(dict.fromkeys(label for one in facts for label in one))
-    rows = [[label, *(one.get(label, _ABSENT) for one in facts)] for label in labels]
+    """A table with a column per run and a row per fact that at least one run has."""
+    labels = list(dict.fromkeys(label for run_facts in facts for label in run_facts))
+    rows = [[label, *(run_facts.get(label, _ABSENT) for run_facts in facts)] for label in labels]
     return table(["", *_names(histories)], rows, row_heads=True)
 
 
 def _facts(history: History) -> dict[str, str]:
-    """The facts of a training for the table of runs."""
+    """The facts of a run for the table of runs."""
     model = history.settings.get("model") or {}
     seconds = max((r.get("training_seconds") or 0 for r in (*history.train, *history.valid)), default=0)
     tokens = max((r.get("tokens") or 0 for r in history.train), default=0)
@@ -118,7 +118,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
-def _different(histories: Sequence[History]) -> list[str]:
+def _differing_settings(histories: Sequence[History]) -> list[str]:
     settings = settings_that_differ(histories)
     if not settings:
         return []
@@ -129,8 +129,8 @@ def _different(histories: Sequence[History]) -> list[str]:
 
 
 def _samples(histories: Sequence[History]) -> list[str]:
-    """The sample translations of all trainings for each sentence, over updates."""
-    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # by sentence, update, number of the training
+    """The sample translations of each sentence by all runs, over updates."""
+    outputs: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # by sentence, update, index of the run
     for number, history in enumerate(histories):
         for record in history.valid:
             for sample in record.get("samples") or []:
@@ -152,16 +152,16 @@ def _samples(histories: Sequence[History]) -> list[str]:
         ]
         parts.append(table(["updates", *(names[number] for number in shown)], rows, row_heads=True))
     content = f'<div class="samples">{"".join(parts)}</div>'
-    return [section("Sample translations", content, "The same validation sentences, at increasing numbers of updates.")]
+    return [section("Sample translations", content, "The same validation sentences over the course of training.")]
 
 
 def _shortened(text: str) -> str:
-    """The beginning of a text that a model may repeat without end."""
-    return text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]} …"
+    """Truncates a sample, since a model may repeat itself endlessly."""
+    return text if len(text) <= _MAX_SAMPLE_LENGTH else f"{text[:_MAX_SAMPLE_LENGTH]} …"
 
 
 def _spread(updates: list[int]) -> list[int]:
-    """At most `_SAMPLE_ROWS` of them, the first and the last included."""
+    """At most `_SAMPLE_ROWS` of the updates, evenly spaced, including the first and the last."""
     if len(updates) <= _SAMPLE_ROWS:
         return updates
     last = len(updates) - 1
@@ -174,7 +174,7 @@ def _environment(histories: Sequence[History]) -> list[str]:
 
 
 def _environment_facts(run: dict[str, Any]) -> dict[str, str]:
-    """The facts of a training's environment, from `run.json`."""
+    """The facts about the environment of a run, from `run.json`."""
     if "versions" not in run:
         return {}
     hardware, git = run["hardware"], run["git"]
@@ -182,10 +182,10 @@ def _environment_facts(run: dict[str, Any]) -> dict[str, str]:
     facts = {
         "command": " ".join(run["starts"][-1]["command"]),
         "host": f"{hardware['host']}, {hardware['system']}",
-        "processor": f"{hardware['cpu']}, {hardware['cpus']} cores, {hardware['memory_bytes'] / 2**30:.0f} GiB",
+        "CPU": f"{hardware['cpu']}, {hardware['cpus']} cores, {hardware['memory_bytes'] / 2**30:.0f} GiB",
         "GPUs": "; ".join(gpus) or "none",
         "processes": str(run["processes"]),
-        "commit": f"{git['commit']}{', with changes' if git['dirty'] else ''}" if git else _ABSENT,
+        "commit": f"{git['commit']}{', with uncommitted changes' if git['dirty'] else ''}" if git else _ABSENT,
         "versions": ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
     }
     for number, data in enumerate(run["data"]):

@@ -1,4 +1,4 @@
-"""`metrics.jsonl` beside the checkpoints: what a training measured, one JSON object a line."""
+"""`metrics.jsonl` next to the checkpoints: the metrics of a training run, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TRAIN, VALID = "train", "valid"
 
 
 def plain_number(value: Any) -> float | int | None:
-    """A measured value as JSON holds it: a number, or None where there is none or it is not finite."""
-    value = getattr(value, "avg", value)  # of a meter of fairseq's
+    """Converts a metric to a JSON value: a number, or None if it is not a number or not finite."""
+    value = getattr(value, "avg", value)  # a fairseq meter
     if torch.is_tensor(value):
         value = value.item() if value.numel() == 1 else None
     elif isinstance(value, np.generic):
@@ -36,20 +36,20 @@ def plain_number(value: Any) -> float | int | None:
 
 
 def memory_in_use() -> dict[str, int]:
-    """Bytes: what this process holds at most (`rss_peak`), and what torch has taken of its GPU at most.
+    """Peak memory in bytes: of this process (`rss_peak`), and reserved by torch on the GPU (`cuda_reserved_peak`).
 
-    Note: fairseq sets torch's count of the peak back after every update; what torch has reserved hardly ever shrinks,
-    so `cuda_reserved_peak` is the peak of the training.
+    Note: fairseq resets torch's peak statistics after every update. Reserved memory hardly ever shrinks, so
+    `cuda_reserved_peak` is still the peak of the whole run.
     """
     unit = 1 if sys.platform == "darwin" else 1024
-    found = {"rss_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    peaks = {"rss_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["cuda_reserved_peak"] = torch.cuda.max_memory_reserved()
-    return found
+        peaks["cuda_reserved_peak"] = torch.cuda.max_memory_reserved()
+    return peaks
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; a last line that was cut off by a kill is left out."""
+    """The records of a file; a last line that is incomplete because the process was killed is skipped."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             try:
@@ -61,13 +61,14 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class RunRecord:
-    """Writes the records of a training; those of updates that a restart makes again are cut.
+    """Writes the records of a training run; records of updates that a restart repeats are removed.
 
     Args:
-        path: of the file.
-        update: from which the training goes on; 0 begins anew.
+        path: path of the file.
+        update: update from which training continues; 0 starts a new run.
 
-    Note: a record that cannot be written (a full disk) is left out and said once: the training is worth more.
+    Note: a record that cannot be written, for example on a full disk, is skipped with a warning (logged once), and
+    training continues.
     """
 
     def __init__(self, path: Path, update: int) -> None:
@@ -81,12 +82,12 @@ class RunRecord:
                 self._complain(str(error))
 
     def write(self, kind: str, update: int, values: Mapping[str, Any]) -> None:
-        """Adds a record.
+        """Appends a record.
 
         Args:
             kind: `TRAIN` or `VALID`.
-            update: number of updates made.
-            values: what else it holds.
+            update: number of updates done.
+            values: the other fields.
         """
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -94,9 +95,9 @@ class RunRecord:
         except OSError as error:
             self._complain(f"{self.path} cannot be written ({error.strerror})")
 
-    def _complain(self, sentence: str) -> None:
+    def _complain(self, reason: str) -> None:
         if not self._complained:
-            logger.warning("%s: some records of this training will be missing", sentence)
+            logger.warning("%s: some records of this run will be missing", reason)
         self._complained = True
 
 

@@ -1,6 +1,6 @@
-"""Signals that ask a training to save and stop: SIGTERM, and SIGUSR1, which Slurm sends before its time-out.
+"""Signals that make a training run save and stop: SIGTERM, and SIGUSR1, which Slurm can send before its time limit.
 
-The first one only leaves a note, which the training reads after each update. A second one ends the process at once.
+The first signal only sets a flag, which is checked after each update. A second one ends the process at once.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
-# sysexits.h, EX_TEMPFAIL: "try again later". Neither 0 (finished) nor 1 or 2 (failed), so that a script can tell.
+# sysexits.h, EX_TEMPFAIL: "try again later". Differs from 0 (finished) and from 1 and 2 (failed), for scripts.
 EXIT_STATUS = 75
 
-# A launcher may send a signal to the whole group and pass its own on: copies within this time count as one.
+# A launcher may signal the whole process group and also forward its own signal: copies within this time count as one.
 _COPY_SECONDS = 1.0
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop.
+    """Records whether a signal has requested this process to stop.
 
     Args:
-        pass_on: what else to do with a signal; by default nothing.
-        aloud: say that one was received.
+        pass_on: called with the number of each signal, for example to forward it; optional.
+        aloud: whether to print a message to standard error when the first signal arrives.
 
     Attributes:
-        received: the number of the first signal.
+        received: number of the first signal, or None.
     """
 
     def __init__(self, pass_on: Callable[[int], None] | None = None, aloud: bool = False) -> None:
@@ -39,19 +39,19 @@ class StopRequest:
         self._pass_on, self._aloud, self._process, self._time = pass_on, aloud, os.getpid(), 0.0
 
     def listen(self) -> None:
-        """Receives the signals from now on. Python lets only the main thread do so; in another, nothing happens."""
+        """Installs the signal handlers. Python allows this only in the main thread; elsewhere it does nothing."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._receive)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a process forked from ours to load data: ours still needs it
+            return  # a forked data loader, which this process still needs
         now = time.monotonic()
         if self.received is None:
             self.received, self._time = number, now
-            if self._aloud:  # not as a log record: the signal may have come in the midst of one
-                with contextlib.suppress(OSError):  # whoever read it may have ended of the same signal
+            if self._aloud:  # not through logging: the signal may have interrupted a log call
+                with contextlib.suppress(OSError):  # the same signal may have ended the reader of standard error
                     os.write(2, f"{self.name} received: saving and stopping after this update\n".encode())
             if self._pass_on:
                 self._pass_on(number)
@@ -63,30 +63,33 @@ class StopRequest:
 
     @property
     def name(self) -> str:
-        """Of the signal received; in another process than this, it is not known which."""
+        """Name of the signal received; a generic text if another process received it."""
         return signal.Signals(self.received).name if self.received else "a signal to another process"
 
 
 def send_to_children(number: int) -> None:
-    """Sends a signal to the processes that this one has started with `multiprocessing`."""
+    """Sends a signal to the child processes that this process has started with `multiprocessing`."""
     for child in multiprocessing.active_children():
         if child.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, number)
 
 
-def _end_when_the_parent_says_so(parent: int) -> None:
+def _exit_on_sigterm_from(parent: int) -> None:
     while True:
         if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
             os._exit(0)
 
 
 def keep_loading_data(set_handlers: Callable[[], None]) -> None:
-    """Goes around torch's `_set_worker_signal_handlers`: processes that load data survive a SIGTERM to all.
+    """Wraps torch's `_set_worker_signal_handlers`: data loader workers survive a SIGTERM to the process group.
 
-    torch's own handler ends such a process unless the sender is its parent (then it ends, too, but in order); the
-    training would fail at its next batch, before it could save.
+    torch's handler kills a worker, except that it exits cleanly if its parent sent the signal. The training process
+    would then fail at its next batch, before it could save.
+
+    Args:
+        set_handlers: torch's function.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     set_handlers()
-    threading.Thread(target=_end_when_the_parent_says_so, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_on_sigterm_from, args=(os.getppid(),), daemon=True).start()

@@ -46,13 +46,13 @@ class JobRecord:
 class Output(Protocol):
     """An output of translations."""
 
-    def is_finished(self, reader: LineReader) -> bool:
+    def is_finished(self, reader: LineReader, /) -> bool:
         """Whether the same job has already finished the output."""
 
-    def open(self, reader: LineReader, resume: bool, overwrite: bool) -> int:
+    def open(self, reader: LineReader, resume: bool, overwrite: bool, /) -> int:
         """Starts or resumes the output; returns the number of lines done."""
 
-    def write(self, content: bytes, reader: LineReader) -> None:
+    def write(self, content: bytes, reader: LineReader, /) -> None:
         """Writes a window. The reader has just read its last line."""
 
     def finish(self) -> None:
@@ -69,11 +69,11 @@ class StreamOutput:
         self._path = path
         self._file: BinaryIO | None = None
 
-    def is_finished(self, reader: LineReader) -> bool:
+    def is_finished(self, _reader: LineReader) -> bool:
         """Returns False: a stream is never finished in advance."""
         return False
 
-    def open(self, reader: LineReader, resume: bool, overwrite: bool) -> int:
+    def open(self, _reader: LineReader, _resume: bool, _overwrite: bool) -> int:
         """Opens the stream.
 
         Raises:
@@ -85,7 +85,7 @@ class StreamOutput:
             raise files.unwritable(self._path, error) from error
         return 0
 
-    def write(self, content: bytes, reader: LineReader) -> None:
+    def write(self, content: bytes, _reader: LineReader) -> None:
         """Writes a window.
 
         Raises:

@@ -268,7 +268,7 @@ class Translator:
         lengths = [max(len(source), len(target)) for source, target in zip(sources, targets, strict=True)]
         forced: dict[int, ForcedTarget] = {}
 
-        def force_batch(batch: Sequence[int], stop: threading.Event) -> list[ForcedTarget]:
+        def force_batch(batch: Sequence[int], _stop: threading.Event) -> list[ForcedTarget]:
             return run_halving([(sources[index], targets[index]) for index in batch], self._force_pairs)
 
         # The logits of all target positions exist at once, like those of as many beams.

@@ -100,7 +100,7 @@ def test_ensemble_is_reported_without_model_card(model, tmp_path, capsys):
     assert [entry["digests"] for entry in models] == [read_config(path).digests for path in (model, other)]
     card = (model / CARD).read_text()
     assert evaluate(model, *files, "--ensemble", other, "--update-card") == 2
-    assert "--update-card must not be given with --ensemble" in capsys.readouterr().err
+    assert "--update-card cannot be combined with --ensemble" in capsys.readouterr().err
     assert (model / CARD).read_text() == card
 
 

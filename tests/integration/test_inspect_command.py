@@ -203,13 +203,13 @@ def test_altered_parameters_are_refused(toy, tmp_path, capsys):
 
 def test_file_as_output_folder_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert "is a file; name another" in error_line([checkpoint, "--out", tmp_path / "file"], capsys)
+    assert "is a file; choose another path" in error_line([checkpoint, "--out", tmp_path / "file"], capsys)
 
 
 @pytest.mark.parametrize("mixing", ["none", "mlp", "conv"])
 def test_classifier_without_linear_mixing_is_refused(tmp_path, capsys, mixing):
     model = write_classifier(tmp_path / "model", mixing=mixing)
-    assert "name a model that mixes linearly" in error_line([model, "--out", tmp_path / "out"], capsys)
+    assert "give a model with linear mixing" in error_line([model, "--out", tmp_path / "out"], capsys)
 
 
 def test_length_is_refused_for_classifiers(tmp_path, capsys):

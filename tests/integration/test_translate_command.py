@@ -336,7 +336,7 @@ def test_prompt_commands(translator):
     assert ":nbest N" in session.answer(":help")
     assert session.answer("") == ""
     for wrong, message in (
-        (":beam x", "must be given a number"),
+        (":beam x", "requires a number"),
         (":beam 0", "a whole number from 1 to 10000"),
         (":what", "type :help"),
     ):
@@ -360,7 +360,7 @@ def test_prompt_survives_an_interrupt(model, monkeypatch, capsys):
     assert main(["interactive", str(model)]) == 0
     out = capsys.readouterr().out
     assert "stopped" in out
-    assert "must be given a number" in out
+    assert "requires a number" in out
 
 
 WITHOUT_FAIRSEQ = """

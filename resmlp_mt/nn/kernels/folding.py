@@ -17,7 +17,8 @@ def fold_input(weight: Tensor, bias: Tensor, alpha: Tensor, beta: Tensor) -> tup
     Args:
         weight: W, (out_features, in_features).
         bias: b, (out_features,).
-        alpha, beta: (in_features,).
+        alpha: scale of the Affine, (in_features,).
+        beta: bias of the Affine, (in_features,).
 
     Returns:
         The folded weight and bias, of the same shapes.
@@ -40,7 +41,8 @@ def fold_output_(layer: nn.Linear, alpha: Tensor, beta: Tensor) -> None:
 
     Args:
         layer: W and b.
-        alpha, beta: (out_features,).
+        alpha: scale of the Affine, (out_features,).
+        beta: bias of the Affine, (out_features,).
     """
     layer.weight.mul_(alpha[:, None])
     layer.bias.mul_(alpha).add_(beta)

@@ -41,16 +41,16 @@ def _is_parameter(name: Any, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a bundle needs of a checkpoint.
+    """The content of a checkpoint that a bundle needs.
 
     Attributes:
         architecture: the registered name.
         options: of the model.
         parameters: by the names in `TranslationModel`.
-        languages: codes of the source's and the target's language, or None where fairseq was left to find them.
-        updates: number of updates of the training.
+        languages: source and target language codes; None where fairseq inferred them.
+        updates: number of training updates.
         validation_loss: of the last validation, or None.
-        extra_state: what `fairseq-train` keeps beside the model.
+        extra_state: further state that `fairseq-train` stores.
     """
 
     architecture: str
@@ -97,9 +97,10 @@ def _read_options(path: Path, stored: Any) -> ModelConfig:
 
 
 def _as_dict(settings: Any) -> dict[str, Any]:
-    """fairseq stores settings as a dictionary, or as a Namespace when they came from `--arch` without a dataclass.
+    """Converts stored settings to a dictionary.
 
-    Anything else, which only a checkpoint of another program has there, holds no settings.
+    fairseq stores a dictionary, or a Namespace if the settings came from `--arch` without a dataclass. Any other value,
+    which only checkpoints of other programs contain, has no settings.
     """
     if isinstance(settings, Namespace):
         return vars(settings)
@@ -117,12 +118,12 @@ def last_checkpoints(folder: Path, count: int) -> list[Path]:
         if numbered:
             break
     if len(numbered) < count:
-        raise ResMLPError(f"{folder} contains only {len(numbered)} numbered checkpoints, not {count}; ask for fewer")
+        raise ResMLPError(f"{folder} contains only {len(numbered)} numbered checkpoints, not {count}; request fewer")
     return [path for _, path in numbered[-count:]]
 
 
 def best_checkpoints(folder: Path, count: int) -> list[Path]:
-    """The `count` checkpoints of a folder with the best validation: by the metric that the training watched.
+    """The `count` checkpoints of a folder with the best validation, by the metric of --best-checkpoint-metric.
 
     Raises:
         ResMLPError: when there are fewer that were validated.
@@ -136,7 +137,7 @@ def best_checkpoints(folder: Path, count: int) -> list[Path]:
         if isinstance(value, int | float):
             rated.append((-value if watched.get("maximize_best_checkpoint_metric") else value, path))
     if len(rated) < count:
-        raise ResMLPError(f"{folder} contains only {len(rated)} validated checkpoints, not {count}; ask for fewer")
+        raise ResMLPError(f"{folder} contains only {len(rated)} validated checkpoints, not {count}; request fewer")
     return [path for _, path in sorted(rated)[:count]]
 
 
@@ -148,7 +149,7 @@ def _numbered(folder: Path, pattern: str) -> list[tuple[int, Path]]:
 
 
 def average_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
-    """Averages the parameters of several checkpoints of one training.
+    """Averages the parameters of several checkpoints of one training run.
 
     Shared parameters stay shared. The optimizer's state is omitted.
 
@@ -166,7 +167,7 @@ def average_checkpoints(paths: Sequence[Path]) -> dict[str, Any]:
         content = load_checkpoint(path)
         shapes = {name: value.shape for name, value in content["model"].items()}
         if sums and shapes != {name: value.shape for name, value in sums.items()}:
-            raise ResMLPError(f"{path} has other parameters than {paths[0]}; give checkpoints of one training")
+            raise ResMLPError(f"{path} has other parameters than {paths[0]}; give checkpoints of one training run")
         for name, value in content["model"].items():
             sums[name] = sums.get(name, 0) + value.double()
     averages: dict[tuple[int, ...], Tensor] = {}

@@ -1,4 +1,4 @@
-"""A bundle: a folder that holds everything needed to translate raw text, and nothing that is run when it is read.
+"""A bundle: a folder with everything needed to translate raw text. Reading it runs no code from it.
 
 `model.safetensors` the parameters; `config.json` the architecture, languages, preparation of the text and defaults of
 the search; `vocabulary*.txt` the symbols in their order; `sentencepiece*.model`; `README.md` the model card.
@@ -29,7 +29,7 @@ from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.translation.text.tokenizer import Tokenizer
 
-FORMAT = 1  # the revision: one more when an older version would misread what is written
+FORMAT = 1  # format revision; increased when older versions would misread new files
 CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
 SIDES = ("source", "target")
 _LARGEST_CONFIG_BYTES = 10_000_000
@@ -56,7 +56,7 @@ class BundleConfig:
         text: preparation of the text.
         decoding: defaults of the search.
         digests: of the other files.
-        about: for the reader: versions, training, licence, note, scores.
+        about: information for users: versions, training, licence, note, scores.
     """
 
     architecture: str
@@ -69,12 +69,12 @@ class BundleConfig:
     about: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The configuration as JSON holds it."""
+        """The configuration as a JSON object."""
         return {"format": FORMAT, **asdict(self), "languages": list(self.languages)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> BundleConfig:
-        """Reads what `as_json` gave.
+        """Reads the output of `as_json`.
 
         Raises:
             ResMLPError: when a newer version wrote it, or an option is unknown or not allowed.
@@ -97,7 +97,7 @@ class BundleConfig:
 
 def _lang(code: Any) -> str:
     if not isinstance(code, str) or len(code) < 2:
-        raise ValueError(f"{code!r} is no language code")
+        raise ValueError(f"{code!r} is not a language code")
     return code
 
 
@@ -126,7 +126,7 @@ def bundle_files(folder: Path) -> list[Path]:
 def write_bundle(
     out: Path, config: BundleConfig, parameters: Mapping[str, Tensor], sides: tuple[Side, Side]
 ) -> BundleConfig:
-    """Writes a bundle but for its model card.
+    """Writes a bundle without its model card.
 
     Args:
         out: a new folder, or that of an older bundle.
@@ -148,7 +148,7 @@ def write_bundle(
         config.options, [len(side.symbols) for side in sides], {k: list(v.shape) for k, v in parameters.items()}
     )
     try:
-        (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is no bundle
+        (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is not a bundle
     except OSError as error:
         raise files.unwritable(out, error) from error
     digests: dict[str, str] = {}
@@ -250,7 +250,7 @@ def _read_model(path: Path, options: ModelConfig, vocab_sizes: list[int]) -> Tra
 
 
 def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> None:
-    """Gives a model without memory its parameters. Those that it shares have one of their names in `parameters`."""
+    """Sets the parameters of a model on the meta device. Of shared ones, `parameters` contains one name."""
     names_of: dict[int, list[str]] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         names_of.setdefault(id(value), []).append(name)

@@ -1,4 +1,4 @@
-"""From a checkpoint and its data folder to a bundle with its model card."""
+"""Packages a checkpoint and its data folder as a bundle with a model card."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bundle_checkpoint(
         decoding: defaults of the search.
         licence: of the model, for its card.
         note: for the card.
-        text: how the training text was prepared, where the data has no manifest that says it.
+        text: preparation of the training text, if the data has no manifest.
 
     Raises:
         ResMLPError: when something is missing or does not fit together.
@@ -55,7 +55,7 @@ def bundle_checkpoint(
     ]
     symbols = {"source": sides[0].symbols, "target": sides[1].symbols}
     require_same_vocabularies(trained.extra_state, symbols, checkpoint, data)
-    for side in sides:  # notices a sentencepiece model of another vocabulary
+    for side in sides:  # detects a sentencepiece model of another vocabulary
         Tokenizer(side.sentencepiece, side.symbols, text, side.lang)
     config = BundleConfig(
         architecture=trained.architecture,
@@ -124,7 +124,7 @@ def _sentencepiece_model(data: Path, lang: str) -> bytes:
 
 
 def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: DataManifest | None) -> Tokenizer:
-    """The segmenter of one language of a data folder, as a bundle made with it will have it.
+    """The tokenizer of one language of a data folder, as in a bundle made from it.
 
     Raises:
         ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
@@ -133,7 +133,7 @@ def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: Data
 
 
 def _summary(data: Path, manifest: DataManifest | None) -> dict[str, Any]:
-    """What a bundle keeps of the manifest: enough to recognise the data."""
+    """The part of the manifest that a bundle stores to identify its data."""
     if manifest is None:
         return {}
     held_out = {name: record["digest"] for name, record in manifest.files.items() if name.startswith(f"{RAW}/")}
@@ -141,7 +141,7 @@ def _summary(data: Path, manifest: DataManifest | None) -> dict[str, Any]:
 
 
 def add_scores(path: Path, scores: Sequence[Mapping[str, Any]]) -> None:
-    """Writes what `evaluate` measured into a bundle, instead of older scores on the same test set."""
+    """Writes the scores of `evaluate` into a bundle, replacing older scores on the same test set."""
     config = read_config(path)
     replaced = {score["test_set"] for score in scores}
     kept = [score for score in config.about.get("scores", []) if score["test_set"] not in replaced]
@@ -160,7 +160,7 @@ def write_card(path: Path, config: BundleConfig) -> None:
     pairs = data.get("pairs", {}).get("train", "not recorded")
     rows = []
     for score in about["scores"]:
-        signature = score["signature"].replace("|", "\\|")  # else the table would end a cell there
+        signature = score["signature"].replace("|", "\\|")  # a plain | would end the table cell
         rows.append(f"| {score['test_set']} | {score['metric']} | {score['score']:.2f} | `{signature}` |")
     table = ["| test set | metric | score | signature |", "| --- | --- | --- | --- |", *rows]
     lines = [

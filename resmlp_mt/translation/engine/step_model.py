@@ -58,7 +58,7 @@ class StepModel(Protocol[StateT]):
 
         Args:
             tokens: the newest token of every row, (rows,).
-            state: of the rows; updated.
+            state: from `start` of the same model; updated.
 
         Returns:
             Logits of the next token, (rows, vocab_size).
@@ -80,18 +80,22 @@ class TranslationModel(nn.Module):
 
     @property
     def max_source_len(self) -> int:
+        """Maximum source length in sub-words, including the end of the sentence."""
         return self.encoder.max_len
 
     @property
     def max_target_len(self) -> int:
+        """Maximum target length in sub-words, including the end of the sentence."""
         return self.decoder.max_len
 
     @property
     def vocab_size(self) -> int:
+        """Size of the target vocabulary."""
         return self.decoder.output.out_features
 
     @property
     def device(self) -> torch.device:
+        """The device of tokens and logits."""
         return self.decoder.output.weight.device
 
     def start(self, source: Tensor, padding_mask: Tensor, beam_size: int) -> DecoderState:

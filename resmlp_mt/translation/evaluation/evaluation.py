@@ -115,6 +115,7 @@ class Run:
 
     @property
     def texts(self) -> list[str]:
+        """The best translation of each line."""
         return [translation.text for translation in self.translations]
 
 

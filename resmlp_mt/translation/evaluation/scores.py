@@ -215,7 +215,8 @@ def compare(
     """Tests whether a system differs significantly from a baseline on the same test set.
 
     Args:
-        hypotheses, baseline: raw translations of both systems.
+        hypotheses: raw translations of the system.
+        baseline: raw translations of the baseline.
         references: raw references.
         lang: target language.
         resamples: number of resamples of the paired bootstrap; 0 to skip it.
@@ -243,7 +244,8 @@ def by_length(
 
     Args:
         lengths: source lengths in sub-words.
-        hypotheses, references: raw.
+        hypotheses: raw translations.
+        references: raw references.
         lang: target language.
         longest_trained: sub-words of the longest training source, if known; longer sources have separate buckets.
         baseline: raw translations of a baseline.

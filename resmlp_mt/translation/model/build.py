@@ -1,4 +1,4 @@
-"""From a configuration to an encoder and a decoder, without fairseq."""
+"""Builds an encoder and a decoder from a configuration, without fairseq."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
 
 
 def build_core(config: ModelConfig, source_vocab_size: int, target_vocab_size: int) -> tuple[Encoder, Decoder]:
-    """Makes an encoder and a decoder with random parameters, which share embeddings as the configuration says.
+    """Builds an encoder and a decoder with random parameters; the configuration decides which embeddings are shared.
 
     Args:
         config: the architecture.
-        source_vocab_size, target_vocab_size: number of tokens, special tokens included.
+        source_vocab_size: number of source tokens, including special tokens.
+        target_vocab_size: number of target tokens, including special tokens.
     """
     source_table = build_token_embedding(source_vocab_size, config.encoder_embed_dim, SPECIAL_TOKENS.padding)
     if config.share_all_embeddings:

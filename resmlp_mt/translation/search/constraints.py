@@ -45,10 +45,12 @@ class OrderedProgress:
 
     @property
     def bank(self) -> int:
+        """See `ConstraintProgress`."""
         return self._bank
 
     @property
     def finished(self) -> bool:
+        """See `ConstraintProgress`."""
         return self._bank == len(self._tokens)
 
     def next_tokens(self) -> set[int]:
@@ -108,10 +110,12 @@ class UnorderedProgress:
 
     @property
     def bank(self) -> int:
+        """See `ConstraintProgress`."""
         return sum(self._generated.values())
 
     @property
     def finished(self) -> bool:
+        """See `ConstraintProgress`."""
         completes_one = self._node.ending > 0 and self._completed[self._node] < self._node.ending
         return self._root.passing == sum(self._completed.values()) + completes_one
 

@@ -63,7 +63,8 @@ def align_words(attention: Tensor, source_words: Sequence[int], target_words: Se
 
     Args:
         attention: (tgt_len, src_len), including the ends of both sentences.
-        source_words, target_words: index of the word of each token, without the end of the sentence.
+        source_words: word index of each source token, without the end of the sentence.
+        target_words: word index of each target token, without the end of the sentence.
 
     Returns:
         Pairs of source and target word, in target order.

@@ -20,7 +20,7 @@ from resmlp_mt.translation.special_tokens import SpecialTokens
 class LogitsProcessor(Protocol):
     """Changes the log-probabilities of the next tokens."""
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep, /) -> None:
         """Changes `log_probs` in place.
 
         Args:
@@ -36,7 +36,7 @@ class SuppressToken:
     def __init__(self, token: int) -> None:
         self._token = token
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, _tokens: Tensor, _step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         log_probs[..., self._token] = -math.inf
 
@@ -47,7 +47,7 @@ class PenaliseToken:
     def __init__(self, token: int, penalty: float) -> None:
         self._token, self._penalty = token, penalty
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, _tokens: Tensor, _step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         log_probs[..., self._token] -= self._penalty
 
@@ -63,7 +63,7 @@ class ForcePrefix:
         self._prefixes = prefixes
         self._max_prefix_len = max(map(len, prefixes))
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, _tokens: Tensor, step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         if step.index >= self._max_prefix_len:
             return
@@ -81,7 +81,7 @@ class MinLength:
     def __init__(self, min_len: int, end: int) -> None:
         self._min_len, self._end = min_len, end
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, _tokens: Tensor, step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         if step.index < self._min_len:
             log_probs[..., self._end] = -math.inf
@@ -93,7 +93,7 @@ class MaxLength:
     def __init__(self, end: int) -> None:
         self._end = end
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, _tokens: Tensor, step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         _mask_all_but(log_probs, step.at_limit, [self._end] * len(step.at_limit))
 
@@ -104,7 +104,7 @@ class NoRepeatNgram:
     def __init__(self, size: int, end: int) -> None:
         self._size, self._end = size, end
 
-    def process(self, log_probs: Tensor, tokens: Tensor, step: SearchStep) -> None:
+    def process(self, log_probs: Tensor, tokens: Tensor, _step: SearchStep) -> None:
         """See `LogitsProcessor`."""
         if tokens.size(2) < self._size:
             return

@@ -207,18 +207,18 @@ def test_thread_count_up_to_usable_cpus_is_accepted(monkeypatch):
 
 
 def test_doctor_reports_threads_and_reason():
-    assert doctor.describe_load(2, None) == "not known on this system"
+    assert doctor.describe_load(2, None) == "unknown on this system"
     assert doctor.describe_load(2, 0.1) == "0.1 of 2 CPUs"
-    assert doctor.describe_load(2, 1.0) == "1.0 of 2 CPUs; speeds measured now mean little"
+    assert doctor.describe_load(2, 1.0) == "1.0 of 2 CPUs; speeds measured now are unreliable"
     (finding,) = doctor.describe_threads({"OMP_NUM_THREADS": "7"}, 2, 0.0)
-    assert finding.said == "7, as OMP_NUM_THREADS says"
+    assert finding.said == "7 (OMP_NUM_THREADS)"
     values = [finding.said for finding in doctor.describe_threads({}, 4, 2.0)]
-    assert values[0] == "4 batches at once, with a thread each"
-    assert values[1].endswith("2 for a large one: as many as CPUs are idle")
-    assert values[2].endswith("4 for a large one: all that are usable")
+    assert values[0] == "4 parallel batches with one thread each"
+    assert values[1].endswith("2 for a large one (the idle CPUs)")
+    assert values[2].endswith("4 for a large one (all usable CPUs)")
     assert "set GOMP_SPINCOUNT=10000" in doctor.describe_waiting({})
-    assert doctor.describe_waiting({"OMP_WAIT_POLICY": "passive"}) == "as OMP_WAIT_POLICY=passive says"
+    assert doctor.describe_waiting({"OMP_WAIT_POLICY": "passive"}) == "passive (OMP_WAIT_POLICY)"
     assert doctor.describe_waiting({"GOMP_SPINCOUNT": "5"}) == "spin 5 rounds, then sleep (GOMP_SPINCOUNT)"
     subjects = [finding.subject for finding in doctor.check_threads()]
-    assert subjects[:2] == ["CPUs", "load of others"]
+    assert subjects[:2] == ["CPUs", "load of other processes"]
     assert subjects[-1] == "waiting threads"

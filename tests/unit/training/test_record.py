@@ -53,7 +53,7 @@ class TestMetrics:
         record.write(TRAIN, 1, {})
         record.write(TRAIN, 2, {})
         assert [entry.message for entry in caplog.records] == [
-            f"{record.path} cannot be written (No space left on device): some records of this training will be missing"
+            f"{record.path} cannot be written (No space left on device): some records of this run will be missing"
         ]
 
 

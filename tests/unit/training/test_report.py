@@ -98,10 +98,10 @@ class TestPage:
 
     def test_page_has_all_figures_and_facts(self, page):
         tags = Tags(page.read_text())
-        assert tags.tags.count("svg") == 4  # loss, perplexity, BLEU, course
+        assert tags.tags.count("svg") == 4  # loss, perplexity, BLEU, training progress
         texts = " ".join(tags.texts)
         for part in (
-            *("Runs", "Settings that differ", "Loss", "Perplexity", "BLEU", "Course", "Sample translations"),
+            *("Runs", "Settings that differ", "Loss", "Perplexity", "BLEU", "Training progress", "Sample translations"),
             *("Environment", "7,919", "optimization.lr", "[0.02]", "Satz 40", "ein Satz", "20 after 40 updates"),
             *("41 min 00 s", "41,369", "1.00 GiB"),
         ):
@@ -203,9 +203,9 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("make", "names", "message"),
         [
-            (lambda _path: None, None, "must be a training"),
-            (lambda path: path.mkdir(), None, "without any record"),
-            (lambda path: path.write_text("no training\n"), None, "without any record"),
+            (lambda _path: None, None, "cannot be read as a training"),
+            (lambda path: path.mkdir(), None, "contains no training records"),
+            (lambda path: path.write_text("no training\n"), None, "contains no training records"),
             (lambda path: write_run(path, {}), ["a", "b"], "1 different names"),
         ],
     )
