@@ -10,16 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice, pairwise
-from pathlib import Path
 
 from data_prep.corpora.demo_language.phrases import Dice
 from data_prep.corpora.demo_language.sentences import draw_pair
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.common.files import write_text
 
 Pair = tuple[str, str]
 
-LANGUAGES = ("en", "de")
 MOST_WORDS = 24
 _PUNCTUATION = re.compile(r"[^\w\s]")
 MOST_PAIRS = 1_000_000
@@ -89,28 +86,3 @@ def build_demo_corpus(seed: int = 1, train: int = 24_000, valid: int = 500, test
         raise ResMLPError(f"the demo corpus has at most {MOST_PAIRS} pairs, but {total} are requested; request fewer")
     pairs = _distinct_pairs(seed)
     return {name: list(islice(pairs, size)) for name, size in sizes.items()}
-
-
-def write_demo_corpus(
-    folder: Path, seed: int = 1, train: int = 24_000, valid: int = 500, test: int = 500
-) -> dict[str, list[Pair]]:
-    """Writes the demo corpus as train.en, train.de, valid.en, ...: UTF-8, one sentence per line.
-
-    Args:
-        folder: the output folder; created if it is missing. Each file is written atomically.
-        seed: see `build_demo_corpus`.
-        train: number of training pairs.
-        valid: number of validation pairs.
-        test: number of test pairs.
-
-    Returns:
-        The pairs that were written.
-
-    Raises:
-        ResMLPError: a count is out of range, or the folder cannot be written.
-    """
-    corpus = build_demo_corpus(seed, train, valid, test)
-    for split, pairs in corpus.items():
-        for side, language in enumerate(LANGUAGES):
-            write_text(folder / f"{split}.{language}", "".join(f"{pair[side]}\n" for pair in pairs))
-    return corpus

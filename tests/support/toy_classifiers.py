@@ -58,3 +58,8 @@ def square_classifier(**changes: Any) -> ClassifierModel:
 def square_preprocessing() -> Preprocessing:
     """Preprocessing of `square_classifier`."""
     return Preprocessing(15, 1, (0.3,), (0.7,), 0.8, "bilinear")
+
+
+def mixing_matrices(model: ClassifierModel) -> list[torch.Tensor]:
+    """The mixing matrix of each layer, (patches, patches), without its gradient."""
+    return [mixing.weight.detach() for mixing in model._linear_mixings()]

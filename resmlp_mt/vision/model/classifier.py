@@ -229,10 +229,6 @@ class ClassifierModel(nn.Module):
         self.head = self._head().to(device=example.device, dtype=example.dtype)
         self._init_linears(self.head)
 
-    def mixing_matrices(self) -> list[Tensor]:
-        """Returns the mixing matrix A of each layer, detached, (patches, patches); empty if mixing is not linear."""
-        return [mixing.weight.detach() for mixing in self._linear_mixings()]
-
     def optimize_for_inference(self) -> None:
         """Folds Affine transformations into weights and packs the linear layers; the outputs do not change.
 

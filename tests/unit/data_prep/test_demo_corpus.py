@@ -15,7 +15,6 @@ from data_prep.corpora.demo_corpus import (
     build_demo_corpus,
     generate_pairs,
     plain_form,
-    write_demo_corpus,
 )
 from data_prep.corpora.demo_language import adverbials, lexicon, verbs
 from data_prep.corpora.demo_language.meaning import PLACES
@@ -129,24 +128,6 @@ def test_every_noun_has_adjectives_and_all_are_used():
     used = {adjective for adjectives in lexicon.ADJECTIVES_OF.values() for adjective in adjectives}
     weather = {lexicon.ADJECTIVES[word] for word in ("sunny", "foggy", "windy", "stormy")}
     assert used | weather == set(lexicon.ADJECTIVES.values())
-
-
-def test_written_files_equal_corpus(tmp_path):
-    corpus = write_demo_corpus(tmp_path / "new", seed=5, train=40, valid=7, test=5)
-    assert corpus == build_demo_corpus(seed=5, train=40, valid=7, test=5)
-    names = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert names == ["test.de", "test.en", "train.de", "train.en", "valid.de", "valid.en"]
-    for split, pairs in corpus.items():
-        for side, language in enumerate(("en", "de")):
-            text = (tmp_path / "new" / f"{split}.{language}").read_bytes().decode()
-            assert text == "".join(pair[side] + "\n" for pair in pairs)
-
-
-def test_writing_twice_gives_same_bytes(tmp_path):
-    for folder in ("first", "second"):
-        write_demo_corpus(tmp_path / folder, seed=2, train=30, valid=3, test=3)
-    for path in (tmp_path / "first").iterdir():
-        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
 
 @pytest.mark.parametrize("sizes", [{"train": -1}, {"valid": -5}, {"train": MOST_PAIRS + 1}])
