@@ -81,9 +81,9 @@ def _pair(
 
 
 ENTRIES = (
-    Entry("linear", WITH_ALL, "the paper's: linear mixing, Affine, average", "all"),
-    Entry("layernorm", WITH_ALL, "LayerNorm in the place of Affine", "all", ("--norm", "layernorm")),
-    Entry("class_mlp", WITH_ALL, "class-MLP in the place of the average", "all", ("--pooling", "class_mlp")),
+    Entry("linear", WITH_ALL, "paper: linear mixing, Affine, average", "all"),
+    Entry("layernorm", WITH_ALL, "LayerNorm instead of Affine", "all", ("--norm", "layernorm")),
+    Entry("class_mlp", WITH_ALL, "class-MLP instead of the average", "all", ("--pooling", "class_mlp")),
     *(
         Entry(f"mixing_{kind}", WITH_ALL, f"mixing: {title}", "all", ("--mixing", kind))
         for kind, title in (
