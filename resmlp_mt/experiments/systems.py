@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from resmlp_mt.common.errors import ResMLPError
@@ -50,6 +51,7 @@ class System:
         models: options of the model, including dropout, by size.
         training: options of optimizer and schedule, by size.
         twelve_layers: options for 12 layers instead of 6; empty where the publication fixes the depth.
+        converged_training: `training` until validation BLEU stops rising; empty where it is the same.
     """
 
     title: str
@@ -57,6 +59,7 @@ class System:
     models: dict[str, str]
     training: dict[str, str]
     twelve_layers: str = ""
+    converged_training: Mapping[str, str] = field(default_factory=dict)
 
 
 def _sides(dim: int, hidden: int, layers: int, heads: int) -> str:
@@ -106,26 +109,32 @@ def _training(wmt: str, mix: str, iwslt: str, small: str) -> dict[str, str]:
     return {"wmt_en_de": wmt, "wmt_en_fr": wmt, "mix": mix, "iwslt_de_en": iwslt, "multi30k": small, "tiny": small}
 
 
-def _resmlp_models() -> dict[str, str]:
-    models = {"tiny": "--arch resmlp_tiny"}
-    for size in _SIZES_OF_RECIPES:
-        recipe = recipe_of_size(size)
-        models[size] = " ".join(train_options(select(recipe.config, OF_THE_MODEL, recipe.until_converged)))
-    return models
+def _resmlp_options(prefixes: Sequence[str], until_converged: bool = False) -> dict[str, str]:
+    """Options of ResMLP by size, from the settings of the recipes that start with one of the prefixes."""
+    recipes = {size: recipe_of_size(size) for size in _SIZES_OF_RECIPES}
+    configs = {size: recipe.config if until_converged else recipe.short_config for size, recipe in recipes.items()}
+    return {size: " ".join(train_options(select(config, prefixes))) for size, config in configs.items()}
 
 
-def _resmlp_training() -> dict[str, str]:
-    configs = {size: recipe_of_size(size).config for size in _SIZES_OF_RECIPES}
-    training = {size: " ".join(train_options(select(config, OF_THE_OPTIMIZER))) for size, config in configs.items()}
+def _resmlp_training(until_converged: bool = False) -> dict[str, str]:
+    training = _resmlp_options(OF_THE_OPTIMIZER, until_converged)
     return {**training, "tiny": training["multi30k"]}
 
 
+# The dropout of all systems in a training until validation BLEU stops rising, as in Wu et al. 2021.
+_CONVERGED_DROPOUT = {"multi30k": str(recipe_of_size("multi30k").config["model.dropout"])}
 _TRANSFORMER = "--arch transformer_wmt_en_de --share-all-embeddings --dropout 0.1"  # Vaswani et al. 2017: base
 _LSTM_WMT = f"{_lstm(1024, 1024, 4)} --share-all-embeddings --dropout 0.2"
 
 SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
     {
-        "resmlp": System("ResMLP", "arXiv:2105.03404", _resmlp_models(), _resmlp_training()),
+        "resmlp": System(
+            "ResMLP",
+            "arXiv:2105.03404",
+            {**_resmlp_options(OF_THE_MODEL), "tiny": "--arch resmlp_tiny"},
+            _resmlp_training(),
+            converged_training=_resmlp_training(until_converged=True),
+        ),
         "transformer": System(
             "Transformer",
             "Vaswani et al. 2017; base at the WMT sizes",
@@ -189,13 +198,14 @@ SYSTEMS: MappingProxyType[str, System] = MappingProxyType(
 )
 
 
-def model_options(system: str, size: str, layers: int = 6) -> list[str]:
+def model_options(system: str, size: str, layers: int = 6, until_converged: bool = False) -> list[str]:
     """The options of `fairseq-train` for a model.
 
     Args:
         system: a name of `SYSTEMS`.
         size: a name of `SIZES`.
         layers: 6, or 12 for ResMLP and Transformer at the WMT sizes and the mix.
+        until_converged: for a training until validation BLEU stops rising, not for a given number of epochs.
 
     Raises:
         ResMLPError: for an unknown name or number of layers.
@@ -205,6 +215,8 @@ def model_options(system: str, size: str, layers: int = 6) -> list[str]:
         raise ResMLPError(f"LAYERS must be 6 or 12, not {layers}")
     row = SYSTEMS[system]
     options = row.models[size].split()
+    if until_converged and size in _CONVERGED_DROPOUT:
+        options = [*_without("--dropout", options), "--dropout", _CONVERGED_DROPOUT[size]]
     if layers == 6:
         return options
     if size not in LARGE:
@@ -218,14 +230,28 @@ def model_options(system: str, size: str, layers: int = 6) -> list[str]:
     return [*options, *row.twelve_layers.split()]
 
 
-def training_options(system: str, size: str) -> list[str]:
+def training_options(system: str, size: str, until_converged: bool = False) -> list[str]:
     """The options of `fairseq-train` for the optimizer and the schedule of a system.
+
+    Args:
+        system: a name of `SYSTEMS`.
+        size: a name of `SIZES`.
+        until_converged: see `model_options`.
 
     Raises:
         ResMLPError: for an unknown name.
     """
     _check_names(system, size)
-    return SYSTEMS[system].training[size].split()
+    row = SYSTEMS[system]
+    return (row.converged_training if until_converged and row.converged_training else row.training)[size].split()
+
+
+def _without(option: str, options: list[str]) -> list[str]:
+    """The options without one of them and its value."""
+    if option not in options:
+        return options
+    index = options.index(option)
+    return options[:index] + options[index + 2 :]
 
 
 def _check_names(system: str, size: str) -> None:

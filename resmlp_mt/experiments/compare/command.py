@@ -178,8 +178,9 @@ def compare(arguments: argparse.Namespace) -> int:
     """Trains, translates and measures all systems, and writes the results; returns the exit status."""
     outputs = {f"--output ({ending})": arguments.output.with_suffix(ending) for ending in (".md", *FIGURES)}
     check_outputs({"--output": arguments.output, **outputs}, {"--own": arguments.own})
-    custom = custom_systems(arguments.own, arguments.size, arguments.training_of) if arguments.own else {}
-    contestants = choose(arguments.systems, arguments.size, custom, arguments.training_of)
+    size, training_of, until_converged = arguments.size, arguments.training_of, arguments.until_converged
+    custom = custom_systems(arguments.own, size, training_of, until_converged) if arguments.own else {}
+    contestants = choose(arguments.systems, size, custom, training_of, until_converged)
     plan = plan_of(
         arguments,
         budget=budget_options(arguments),

@@ -50,7 +50,9 @@ def command_line(options: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(args)
 
 
-def changed_system(base: str, size: str, options: Mapping[str, Any], training_of: str | None = None) -> tuple[str, ...]:
+def changed_system(
+    base: str, size: str, options: Mapping[str, Any], training_of: str | None = None, until_converged: bool = False
+) -> tuple[str, ...]:
     """The options of a system with some of them changed.
 
     Args:
@@ -59,13 +61,14 @@ def changed_system(base: str, size: str, options: Mapping[str, Any], training_of
         options: options that override the base's. An option that names an optimizer or a schedule removes all options
             of the base's optimizer and schedule, which would not fit the new ones.
         training_of: the system that provides optimizer and schedule (default: `base`).
+        until_converged: for trainings until validation BLEU stops rising, not for a given budget.
 
     Raises:
         ResMLPError: for unknown names.
     """
     replaces = _REPLACING_TRAINING & {str(name).replace("_", "-") for name in options}
-    training = [] if replaces else training_options(training_of or base, size)
-    return (*model_options(base, size), *training, *command_line(options))
+    training = [] if replaces else training_options(training_of or base, size, until_converged)
+    return (*model_options(base, size, until_converged=until_converged), *training, *command_line(options))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -85,13 +88,16 @@ def read_settings(path: Path) -> dict[str, Any]:
     return content
 
 
-def custom_systems(path: Path, size: str, training_of: str | None = None) -> dict[str, Contestant]:
+def custom_systems(
+    path: Path, size: str, training_of: str | None = None, until_converged: bool = False
+) -> dict[str, Contestant]:
     """Reads custom systems.
 
     Args:
         path: YAML or JSON file that maps a name to `base` (a system of the table), `title` and `options`.
         size: a name of `systems.SIZES`.
         training_of: the system that provides optimizer and schedule for all systems, if any.
+        until_converged: see `changed_system`.
 
     Raises:
         ResMLPError: when the file or an entry is malformed.
@@ -111,13 +117,17 @@ def custom_systems(path: Path, size: str, training_of: str | None = None) -> dic
             raise ResMLPError(f"{where}: a name may have letters, digits, '.', '_' and '-'; rename it")
         if str(name) in SYSTEMS:
             raise ResMLPError(f"{where}: the table of systems has this name already; rename it")
-        changed = changed_system(str(entry.get("base", "resmlp")), size, options, training_of)
+        changed = changed_system(str(entry.get("base", "resmlp")), size, options, training_of, until_converged)
         systems[str(name)] = Contestant(str(name), str(entry.get("title", name)), changed)
     return systems
 
 
 def choose(
-    names: Sequence[str] | None, size: str, custom: Mapping[str, Contestant], training_of: str | None = None
+    names: Sequence[str] | None,
+    size: str,
+    custom: Mapping[str, Contestant],
+    training_of: str | None = None,
+    until_converged: bool = False,
 ) -> list[Contestant]:
     """The systems of a comparison, in order.
 
@@ -126,12 +136,14 @@ def choose(
         size: a name of `systems.SIZES`.
         custom: the user's systems.
         training_of: the system that provides optimizer and schedule for all systems, if any.
+        until_converged: see `changed_system`.
 
     Raises:
         ResMLPError: for a name that is unknown or repeated.
     """
     table = {
-        name: Contestant(name, row.title, changed_system(name, size, {}, training_of)) for name, row in SYSTEMS.items()
+        name: Contestant(name, row.title, changed_system(name, size, {}, training_of, until_converged))
+        for name, row in SYSTEMS.items()
     }
     known = {**table, **custom}
     chosen = list(known) if names is None else list(names)

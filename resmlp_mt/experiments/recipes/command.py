@@ -170,13 +170,12 @@ def _check_text(recipe: Recipe, from_dir: Path | None, needed: bool) -> None:
 
 def _with_system(recipe: Recipe, system: str, size: str | None, layers: int, until_converged: bool) -> Recipe:
     """The recipe with the model, optimizer and schedule of a system at a size."""
-    left_out = () if until_converged else recipe.until_converged
-    config = {key: value for key, value in recipe.config.items() if key not in left_out}
+    config = recipe.config if until_converged else recipe.short_config
     if system == "resmlp" and size is None and layers == LAYERS[0]:
         return replace(recipe, config=config)
     if not recipe.size:
         raise ResMLPError(f"the recipe {recipe.name} trains one model only; leave out --system, --layers and --size")
     size = size or recipe.size
-    options = [*model_options(system, size, layers), *training_options(system, size)]
-    kept = {key: config[key] for key in recipe.until_converged if system == "resmlp" and key in config}
-    return replace(recipe, config={**leave_out(config, OF_THE_SYSTEM), **kept}, system_options=tuple(options))
+    model = model_options(system, size, layers, until_converged=until_converged)
+    options = (*model, *training_options(system, size, until_converged=until_converged))
+    return replace(recipe, config=leave_out(config, OF_THE_SYSTEM), system_options=options)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.experiments.recipes.training_config import read_config
+from resmlp_mt.experiments.recipes.training_config import flatten, leave_out, read_config
 
 CUSTOM = "custom"  # for any prepared folder; its size determines the settings
 BEAM = 4  # as in the paper
@@ -39,7 +39,7 @@ class Recipe:
     text: str = ""
     lenpen: float = 1.0
     tokenised: bool = False
-    until_converged: tuple[str, ...] = ()
+    with_epochs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     interactive: bool = False
     system_options: tuple[str, ...] = ()
 
@@ -47,6 +47,12 @@ class Recipe:
     def pair(self) -> str:
         """The language pair of the recipe, for example "en-de"."""
         return f"{self.config['task.source_lang']}-{self.config['task.target_lang']}"
+
+    @property
+    def short_config(self) -> dict[str, Any]:
+        """The settings of a training that --epochs limits."""
+        config = leave_out(self.config, [f"{section}." for section in self.with_epochs])
+        return {**config, **flatten(self.with_epochs)}
 
 
 def _table() -> dict[str, dict[str, Any]]:
@@ -69,9 +75,7 @@ def load_recipe(name: str) -> Recipe:
     if name not in table:
         raise ResMLPError(f"there is no recipe {name!r}; choose one of {', '.join(table)}")
     entry = dict(table[name])
-    for key in ("sets", "until_converged"):
-        entry[key] = tuple(entry.get(key, ()))
-    return Recipe(name, read_config(name), **entry)
+    return Recipe(name, read_config(name), **{**entry, "sets": tuple(entry.get("sets", ()))})
 
 
 def recipe_of_size(size: str) -> Recipe:

@@ -48,8 +48,12 @@ def read_config(name: str) -> dict[str, Any]:
     if name not in config_names():
         raise ResMLPError(f"there is no recipe {name!r}; choose one of {', '.join(config_names())}")
     text = (CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    sections = yaml.load(text, Loader=yaml.BaseLoader)  # loads every value as a string
-    return {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+    return flatten(yaml.load(text, Loader=yaml.BaseLoader))  # loads every value as a string
+
+
+def flatten(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Converts sections of settings to a flat mapping, "section.name" to value."""
+    return {f"{section}.{key}": value for section, settings in sections.items() for key, value in settings.items()}
 
 
 def batch_of(config: Mapping[str, Any]) -> int:

@@ -107,8 +107,8 @@ class Recommendation:
 
 
 def _override(name: str, value: Any) -> str:
-    # custom.yaml has no settings of the model and the optimizer; Hydra adds a setting with a plus.
-    is_added = name.startswith(("model.", "optimizer.")) and not name.endswith("._name")
+    # custom.yaml has no settings of the model, the optimizer and some schedules; Hydra adds a setting with a plus.
+    is_added = name.startswith(("model.", "optimizer.", "lr_scheduler.warmup_init")) and not name.endswith("._name")
     quoted = f"'{value}'" if "(" in str(value) else value
     return f"{'+' * is_added}{name}={quoted}"
 
@@ -187,8 +187,7 @@ def _training_picks(data: Data, scale: Scale, updates: int, passes: float, is_li
         ),
         Pick(
             {**scale.style.optimizer, "optimization.lr": rate, "lr_scheduler.warmup_updates": warmup},
-            f"{scale.style.optimizer_reason}: rising to {rate:g} over {warmup:,} updates, then falling with the square "
-            "root of time",
+            f"{scale.style.optimizer_reason}: rising to {rate:g} over {warmup:,} updates, then {scale.style.schedule}",
         ),
         Pick(
             {"checkpoint.save_interval_updates": interval, "checkpoint.patience": PATIENCE},

@@ -20,8 +20,9 @@ class Style:
     Attributes:
         model: settings of the model, by section and name.
         model_reason: one line for the user.
-        optimizer: settings of the optimizer; all styles share the inverse square root schedule and clipping at 1.0.
+        optimizer: settings of optimizer and schedule; all styles share clipping at 1.0.
         optimizer_reason: one line for the user.
+        schedule: the learning rate after the warm-up, in words.
         rate: peak learning rate.
     """
 
@@ -29,21 +30,27 @@ class Style:
     model_reason: str
     optimizer: Mapping[str, Any]
     optimizer_reason: str
+    schedule: str
     rate: float
 
 
 SWEPT = Style(
     {"model.norm": "layernorm", "model.layer_scale": 1.0, "model.positional_embeddings": "sinusoidal"},
     "LayerNorm, LayerScale 1, sinusoidal positions: best in the sweep on multi30k (docs/results.md)",
-    {"optimizer._name": _MULTI30K["optimizer._name"]},
-    "Adagrad, as in the sweep on multi30k",
+    {name: _MULTI30K[name] for name in ("optimizer._name", "lr_scheduler._name")},
+    "Adagrad, as in the recipe for multi30k",
+    "constant",
     float(_MULTI30K["optimization.lr"][0]),
 )
 PAPER_MODEL = Style(
     {"model.norm": "affine"},
     "Affine, LayerScale 0.2, no positions: as in the paper, free at inference",
-    {"optimizer._name": "adam", "optimizer.adam_betas": "(0.9,0.98)"},
+    {
+        **{"optimizer._name": "adam", "optimizer.adam_betas": "(0.9,0.98)"},
+        **{"lr_scheduler._name": "inverse_sqrt", "lr_scheduler.warmup_init_lr": "1e-7"},
+    },
     "Adam, as for a Transformer of this size",
+    "falling with the square root of time",
     5e-4,
 )
 

@@ -19,7 +19,7 @@ from resmlp_mt.experiments.recipes.training_config import (
     same_options,
     train_options,
 )
-from resmlp_mt.experiments.systems import SIZES, model_options, training_options
+from resmlp_mt.experiments.systems import SIZES, SYSTEMS, model_options, training_options
 
 
 def test_every_recipe_has_a_config():
@@ -63,10 +63,21 @@ def test_batch_sizes(name, batch):
 @pytest.mark.parametrize("size", SIZES[:-1])
 def test_system_table_matches_recipes(size):
     recipe = recipe_of_size(size)
-    options = parse_options([*model_options("resmlp", size), *training_options("resmlp", size)])
-    whole = parse_options(train_options(recipe.config))
-    assert options.items() <= whole.items()
-    assert ("--dropout" in options) == ("model.dropout" in recipe.config and not recipe.until_converged)
+    for until_converged, config in ((False, recipe.short_config), (True, recipe.config)):
+        model = model_options("resmlp", size, until_converged=until_converged)
+        options = parse_options([*model, *training_options("resmlp", size, until_converged)])
+        assert options.items() <= parse_options(train_options(config)).items()
+        assert ("--dropout" in options) == ("model.dropout" in config)
+
+
+def test_multi30k_differs_with_epochs():
+    recipe = load_recipe("multi30k")
+    assert "inverse_sqrt" in training_options("resmlp", "multi30k")
+    assert "fixed" in training_options("resmlp", "multi30k", until_converged=True)
+    assert "--dropout" not in model_options("resmlp", "multi30k")
+    for system in SYSTEMS:
+        options = parse_options(model_options(system, "multi30k", until_converged=True))
+        assert options["--dropout"] == (recipe.config["model.dropout"],)
 
 
 def test_unknown_recipe_is_named():

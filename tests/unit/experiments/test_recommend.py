@@ -79,7 +79,7 @@ def test_settings_are_consistent(pairs, device):
 def test_small_models_use_settings_of_sweep(device):
     settings = recommended_settings(29_000, device)
     assert (settings["optimizer._name"], settings["optimization.lr"]) == ("adagrad", 0.2)
-    assert settings["lr_scheduler.warmup_updates"] == 1000
+    assert (settings["lr_scheduler._name"], settings["lr_scheduler.warmup_updates"]) == ("fixed", 1000)
     assert (settings["model.norm"], settings["model.layer_scale"]) == ("layernorm", 1.0)
     assert settings["model.positional_embeddings"] == "sinusoidal"
     assert settings["model.dropout"] == CONVERGENCE_DROPOUT == float(read_config("multi30k")["model.dropout"])
