@@ -200,7 +200,7 @@ def main() -> None:
             fast, slow = hours(total, gpu, high), hours(total, gpu, low)
             row.append(f"{fast:.0f} to {slow:.0f} h, ${fast * prices[name]:.0f} to {slow * prices[name]:.0f}")
         rows.append(row)
-    header = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
+    header = ["system", "parameters, M", "MFLOP per token", "EFLOP in total", f"GiB at {args.tokens_per_gpu:,} tokens"]
     print(f"Estimated, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
     print_table([*header, *(f"one {name}" for name in GPUS)], rows)
     settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
