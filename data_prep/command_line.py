@@ -86,7 +86,7 @@ def _add_inputs(group: Any) -> None:
         help="JSON file that corrects URLs, sizes, digests and counts (docs/data.md)",
     )
     group.add_argument(
-        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder for downloads (%(default)s)"
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder for downloads (default: %(default)s)"
     )
 
 
@@ -141,7 +141,7 @@ def _add_running(group: Any) -> None:
     _setting(group, "shard-pairs", int, "maximum number of training pairs in a shard")
     _setting(group, "seed", int, "random seed")
     group.add_argument(
-        "--workers", type=int, default=available_cores(), metavar="N", help="worker processes (%(default)s)"
+        "--workers", type=int, default=available_cores(), metavar="N", help="worker processes (default: %(default)s)"
     )
     group.add_argument(
         "--overwrite", action="store_true", help="delete an existing data set in DIR and start from scratch"
@@ -152,14 +152,22 @@ def _setting(group: Any, name: str, kind: type, text: str, choices: tuple[str, .
     default = getattr(Settings, name.replace("-", "_"))
     metavar = None if choices else {int: "N", float: "X"}[kind]
     group.add_argument(
-        f"--{name}", type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=f"{text} ({default})"
+        f"--{name}",
+        type=kind,
+        default=argparse.SUPPRESS,
+        choices=choices,
+        metavar=metavar,
+        help=f"{text} (default: {default})",
     )
 
 
 def _flag(group: Any, name: str, text: str) -> None:
     default = "on" if getattr(Settings, name.replace("-", "_")) else "off"
     group.add_argument(
-        f"--{name}", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=f"{text} ({default})"
+        f"--{name}",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help=f"{text} (default: {default})",
     )
 
 
