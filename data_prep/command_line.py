@@ -44,7 +44,7 @@ def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
     corpora = "\n".join(f"  {corpus.name:<10} {corpus.summary}" for corpus in CORPORA.values())
     parser = CommandParser(
         prog=prog,
-        description="Prepares parallel text for fairseq-train: gets, verifies, cleans, tokenizes and binarises it.",
+        description="Prepares parallel text for fairseq-train: downloads, checks, cleans, tokenises and binarises it.",
         epilog=f"corpora:\n{corpora}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,14 +53,14 @@ def build_parser(prog: str = "python -m data_prep") -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder of the data set")
     _add_inputs(parser.add_argument_group("input"))
     _add_cleaning(parser.add_argument_group("cleaning"))
-    _add_tokenization(parser.add_argument_group("tokenization"))
+    _add_tokenization(parser.add_argument_group("tokenisation"))
     _add_running(parser.add_argument_group("running"))
     return parser
 
 
 def _add_inputs(group: Any) -> None:
     group.add_argument(
-        "--from-dir", type=Path, metavar="DIR", help="folder with the files of the corpus, instead of downloads"
+        "--from-dir", type=Path, metavar="DIR", help="folder with the files of the corpus, instead of downloading them"
     )
     group.add_argument(
         "--train",
@@ -76,7 +76,9 @@ def _add_inputs(group: Any) -> None:
     group.add_argument("--test", action="append", default=[], metavar="PATH", help="files only: test text; repeatable")
     _setting(group, "valid-size", int, "pairs set aside if there is no validation text")
     _setting(group, "test-size", int, "pairs set aside if there is no test text")
-    group.add_argument("--mirror", action="append", default=[], metavar="URL", help="try URL/FILE first; repeatable")
+    group.add_argument(
+        "--mirror", action="append", default=[], metavar="URL", help="try to download from URL/FILE first; repeatable"
+    )
     group.add_argument(
         "--overrides",
         type=Path,
@@ -84,15 +86,15 @@ def _add_inputs(group: Any) -> None:
         help="JSON file that corrects URLs, sizes, digests and counts (docs/data.md)",
     )
     group.add_argument(
-        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder of downloads (%(default)s)"
+        "--cache", type=Path, default=default_cache(), metavar="DIR", help="folder for downloads (default: %(default)s)"
     )
 
 
 def _add_cleaning(group: Any) -> None:
-    _setting(group, "max-words", int, "longest sentence, in words")
-    _setting(group, "max-subwords", int, "longest training sentence, in pieces")
-    _setting(group, "max-ratio", float, "largest ratio of the lengths in words")
-    _setting(group, "max-word-characters", int, "longest word, in characters")
+    _setting(group, "max-words", int, "maximum sentence length in words")
+    _setting(group, "max-subwords", int, "maximum length of a training sentence in pieces")
+    _setting(group, "max-ratio", float, "maximum ratio of the lengths in words")
+    _setting(group, "max-word-characters", int, "maximum word length in characters")
     _flag(group, "language-id", "remove pairs in other languages (requires py3langid)")
     group.add_argument(
         "--skip-rule",
@@ -108,12 +110,17 @@ def _add_cleaning(group: Any) -> None:
 
 
 def _add_tokenization(group: Any) -> None:
-    _setting(group, "model-type", str, "sentencepiece's algorithm", MODEL_TYPES)
-    _setting(group, "vocab-size", int, "number of pieces; 0 chooses by the number of pairs")
+    _setting(group, "model-type", str, "sentencepiece algorithm", MODEL_TYPES)
+    _setting(group, "vocab-size", int, "vocabulary size; 0 picks one for the number of pairs")
     _flag(group, "joint", "one vocabulary for both languages")
-    _flag(group, "byte-fallback", "spell unknown characters as bytes")
-    _setting(group, "character-coverage", float, "share of characters with their own piece")
-    _setting(group, "sentencepiece-sample", int, "sentences of each language to train sentencepiece on")
+    _flag(group, "byte-fallback", "encode unknown characters as bytes")
+    _setting(
+        group,
+        "character-coverage",
+        float,
+        "share of characters with their own piece; 0: 0.9999, or 1 without byte fallback",
+    )
+    _setting(group, "sentencepiece-sample", int, "sentences per language to train sentencepiece on")
     group.add_argument(
         "--sentencepiece-model",
         dest="models",
@@ -121,36 +128,46 @@ def _add_tokenization(group: Any) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="use this model; with --no-joint give the option twice, source first",
+        help="use an existing model; with --no-joint give the option twice, source first",
     )
     _setting(group, "tokenizer", str, "word tokenizer before sentencepiece", TOKENIZERS)
     _flag(group, "normalize-punctuation", "normalise punctuation as Moses does, before sentencepiece")
     _flag(group, "lowercase", "lower-case before sentencepiece; raw references keep their case")
-    _setting(group, "bpe-dropout", float, "sample the segmentation of the training text with this dropout")
-    _setting(group, "dropout-copies", int, "differently sampled copies of the training data")
+    _setting(group, "bpe-dropout", float, "BPE dropout of the training text; unigram: smoothing of the sampling")
+    _setting(group, "dropout-copies", int, "number of differently segmented copies of the training data")
 
 
 def _add_running(group: Any) -> None:
     _setting(group, "shard-pairs", int, "maximum number of training pairs in a shard")
-    _setting(group, "seed", int, "seed of all random choices")
+    _setting(group, "seed", int, "random seed")
     group.add_argument(
-        "--workers", type=int, default=available_cores(), metavar="N", help="worker processes (%(default)s)"
+        "--workers", type=int, default=available_cores(), metavar="N", help="worker processes (default: %(default)s)"
     )
-    group.add_argument("--overwrite", action="store_true", help="delete an existing data set in DIR and start again")
+    group.add_argument(
+        "--overwrite", action="store_true", help="delete an existing data set in DIR and start from scratch"
+    )
 
 
 def _setting(group: Any, name: str, kind: type, text: str, choices: tuple[str, ...] | None = None) -> None:
     default = getattr(Settings, name.replace("-", "_"))
     metavar = None if choices else {int: "N", float: "X"}[kind]
     group.add_argument(
-        f"--{name}", type=kind, default=argparse.SUPPRESS, choices=choices, metavar=metavar, help=f"{text} ({default})"
+        f"--{name}",
+        type=kind,
+        default=argparse.SUPPRESS,
+        choices=choices,
+        metavar=metavar,
+        help=f"{text} (default: {default})",
     )
 
 
 def _flag(group: Any, name: str, text: str) -> None:
     default = "on" if getattr(Settings, name.replace("-", "_")) else "off"
     group.add_argument(
-        f"--{name}", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=f"{text} ({default})"
+        f"--{name}",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help=f"{text} (default: {default})",
     )
 
 

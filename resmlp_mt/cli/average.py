@@ -13,8 +13,8 @@ from resmlp_mt.translation.bundle.checkpoint_import import average_checkpoints, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="the checkpoints, or a folder with --last or --best")
-    parser.add_argument("--out", type=Path, required=True, help="file of the averaged checkpoint")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoints, or one folder with --last or --best")
+    parser.add_argument("--out", type=Path, required=True, help="output file")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--last", type=int, metavar="N", help="the last N numbered checkpoints of the folder")
     group.add_argument("--best", type=int, metavar="N", help="the N checkpoints with the best validation score")

@@ -18,18 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     parser.add_argument("checkpoint", type=Path, help="checkpoint of fairseq-train or `resmlp-mt average`")
     parser.add_argument("--data", type=Path, required=True, help="data folder that the model was trained on")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--licence", default="", help="licence of the model, for the model card")
-    parser.add_argument("--note", default="", help="a sentence about the model, for the model card")
-    parser.add_argument("--beam", type=int, default=4, help="the bundle's default beam size (default: 4)")
-    parser.add_argument("--lenpen", type=float, default=1.0, help="the bundle's length penalty (default: 1.0)")
+    parser.add_argument("--note", default="", help="note about the model, for the model card")
+    parser.add_argument("--beam", type=int, default=4, help="beam size of the bundle (default: 4)")
+    parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the bundle (default: 1.0)")
     parser.add_argument(
-        "--max-len-a", type=float, default=0.0, help="a in the maximum output length a * source + b (default: 0)"
+        "--max-len-a", type=float, default=0.0, help="a in the maximum output length a * source length + b (default: 0)"
     )
     parser.add_argument("--max-len-b", type=int, default=200, help="b in the maximum output length (default: 200)")
     group = parser.add_argument_group("preparation of the text", "needed if the data folder has no manifest.json")
     group.add_argument("--tokenizer", choices=TOKENIZERS, help="tokenizer applied before sentencepiece")
-    group.add_argument("--normalize-punctuation", action="store_true", help="normalize punctuation as Moses does")
+    group.add_argument("--normalize-punctuation", action="store_true", help="normalise punctuation as Moses does")
     group.add_argument("--lowercase", action="store_true", help="convert the text to lower case")
 
 

@@ -19,21 +19,21 @@ from resmlp_mt.translation.translator import DTYPES, Translator
 # option -> (field of SearchSettings, type, help)
 _SEARCH: dict[str, tuple[str, Any, str]] = {
     "--beam": ("beam_size", int, "beam size"),
-    "--lenpen": ("length_penalty", float, "above 1 favours long translations, below 1 short ones"),
+    "--lenpen": ("length_penalty", float, "length penalty: above 1 favours long translations, below 1 short ones"),
     "--unkpen": ("unknown_penalty", float, "penalty for unknown words"),
-    "--min-len": ("min_len", int, "least number of sub-words"),
-    "--max-len-a": ("max_len_a", float, "most sub-words: a * source sub-words + b"),
-    "--max-len-b": ("max_len_b", int, "most sub-words: a * source sub-words + b"),
-    "--no-repeat-ngram": ("no_repeat_ngram", int, "no n-gram of this length occurs twice"),
-    "--temperature": ("temperature", float, "divides the logits"),
+    "--min-len": ("min_len", int, "minimum output length in sub-words"),
+    "--max-len-a": ("max_len_a", float, "a in the maximum output length a * source length + b, in sub-words"),
+    "--max-len-b": ("max_len_b", int, "b in the maximum output length"),
+    "--no-repeat-ngram": ("no_repeat_ngram", int, "repeat no n-gram of this length"),
+    "--temperature": ("temperature", float, "softmax temperature: the logits are divided by it"),
     "--sampling-topk": ("sampling_topk", int, "sample from the k most probable sub-words"),
     "--sampling-topp": (
         "sampling_topp",
         float,
         "sample from the smallest set of sub-words with this total probability",
     ),
-    "--seed": ("seed", int, "seed of the sampling"),
-    "--diverse-groups": ("diverse_groups", int, "groups of beams that are made diverse"),
+    "--seed": ("seed", int, "random seed for sampling"),
+    "--diverse-groups": ("diverse_groups", int, "number of groups for diverse beam search"),
     "--diverse-strength": ("diverse_strength", float, "strength of the diversity penalty"),
     "--sibling-penalty": ("sibling_penalty", float, "penalty for each better continuation of the same beam"),
 }
@@ -43,26 +43,26 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the model and the device."""
     parser.add_argument("model", type=Path, help="folder of a bundle, see `resmlp-mt bundle`")
     parser.add_argument(
-        "--ensemble", type=Path, nargs="+", default=[], metavar="MODEL", help="further bundles to average"
+        "--ensemble", type=Path, nargs="+", default=[], metavar="MODEL", help="further bundles for an ensemble"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="number format of the model (default: float32)"
-    )
-    parser.add_argument("--workers", type=int, metavar="N", help="batches at the same time (default: one for each CPU)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="data type of the model (default: float32)")
+    parser.add_argument("--workers", type=int, metavar="N", help="batches in parallel (default: one per CPU)")
     parser.add_argument(
         "--threads",
         type=int,
         metavar="N",
-        help="threads that compute one batch at a time (default: see --workers)",
+        help="translate one batch at a time with this number of threads (default: see --workers)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="most sentences in a batch (default: 64)")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="maximum number of sentences in a batch (default: 64)"
+    )
     parser.add_argument(
         "--batch-memory",
         type=int,
         default=1024,
         metavar="MB",
-        help="memory of a batch; each worker has one (default: 1024)",
+        help="memory limit for a batch; each worker has one batch (default: 1024)",
     )
 
 
@@ -78,7 +78,9 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     for option, (name, kind, text) in _SEARCH.items():
         group.add_argument(option, dest=name, type=kind, help=text)
     group.add_argument("--sampling", action="store_true", default=None, help="sample translations instead of searching")
-    group.add_argument("--constraints", choices=CONSTRAINT_ORDERS, help="words after tabs must occur, in this order")
+    group.add_argument(
+        "--constraints", choices=CONSTRAINT_ORDERS, help="require the phrases after tabs, in this order or in any order"
+    )
     group.add_argument(
         "--too-long",
         choices=TOO_LONG,

@@ -27,17 +27,21 @@ _PAST = {"split": "split", "truncate": "truncated", "copy": "copied"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     decoding.add_model_arguments(parser)
-    parser.add_argument("--data", type=Path, help="prepared data folder with raw/SPLIT.LANG; also searched for leaks")
+    parser.add_argument(
+        "--data", type=Path, help="prepared data folder with raw/SPLIT.LANG; its training data is checked for leaks"
+    )
     parser.add_argument("--split", default="test", help="split of --data (default: test)")
-    parser.add_argument("--source", type=Path, help="raw sources, one a line; requires --reference")
-    parser.add_argument("--reference", type=Path, help="raw references, one a line; requires --source")
+    parser.add_argument("--source", type=Path, help="raw sources, one per line; requires --reference")
+    parser.add_argument("--reference", type=Path, help="raw references, one per line; requires --source")
     parser.add_argument("--baseline", type=Path, help="another bundle, or its raw translations of the same test set")
     parser.add_argument(
-        "--tokenised", action="store_true", help="also tokenised, lower-cased tokenised and compound-split BLEU"
+        "--tokenised", action="store_true", help="also report tokenised, lower-cased tokenised and compound-split BLEU"
     )
-    parser.add_argument("--json", type=Path, help="write the report with all hashes and settings")
-    parser.add_argument("--figure", type=Path, help="draw the scores, also by length (.svg, .png or .pdf)")
-    parser.add_argument("--translations", type=Path, help="write the translations")
+    parser.add_argument("--json", type=Path, help="write the report as JSON, with all digests and settings")
+    parser.add_argument(
+        "--figure", type=Path, help="plot the scores, overall and by source length (.svg, .png or .pdf)"
+    )
+    parser.add_argument("--translations", type=Path, help="write the translations to this file")
     parser.add_argument("--update-card", action="store_true", help="write the scores into the bundle's model card")
     parser.add_argument(
         "--resamples", type=int, default=RESAMPLES, help=f"bootstrap resamples; 0 for none (default: {RESAMPLES})"

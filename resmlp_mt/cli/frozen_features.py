@@ -27,17 +27,21 @@ NETWORKS = {"teacher": CORE, "student": STUDENT}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the network, the images and the device."""
-    parser.add_argument("model", type=Path, help="a bundle's folder, or a checkpoint of fairseq-train")
+    parser.add_argument("model", type=Path, help="bundle folder, or checkpoint of fairseq-train")
     parser.add_argument(
         "--network", choices=tuple(NETWORKS), help="network of a DINO checkpoint (default: teacher, as in the paper)"
     )
     parser.add_argument("--untrained", type=int, metavar="SEED", help="use the same network with random parameters")
-    parser.add_argument("--dataset-name", choices=tuple(DATASETS), default="folder", help="default: folder")
-    parser.add_argument("--root", type=Path, default=Path(), help="the data set's folder (default: this folder)")
+    parser.add_argument(
+        "--dataset-name", choices=tuple(DATASETS), default="folder", help="name of the data set (default: folder)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="folder of the data set (default: the current folder)"
+    )
     parser.add_argument("--split", default="valid", help="split to evaluate (default: valid)")
     parser.add_argument("--batch-size", type=int, default=64, help="images per batch (default: 64)")
     parser.add_argument(
-        "--workers", type=int, default=0, help="worker processes that read images; 0: the main process (default: 0)"
+        "--workers", type=int, default=0, help="processes that read images; 0: the main process (default: 0)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(

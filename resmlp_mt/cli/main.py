@@ -17,8 +17,8 @@ from resmlp_mt.common.version import __version__
 # subcommand -> (module of resmlp_mt.cli, summary). A module has add_arguments(parser) and run(args) -> status. It is
 # imported only when its subcommand is used, so that the others start fast.
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
-    "prepare": ("prepare", "prepare parallel text for training, as `python -m data_prep`"),
-    "train": ("train", "train and score a model on prepared data, or by a recipe"),
+    "prepare": ("prepare", "prepare parallel text for training; same as `python -m data_prep`"),
+    "train": ("train", "train and score a model on prepared data or from a recipe"),
     "average": ("average", "average several checkpoints of a training run"),
     "bundle": ("bundle", "package a checkpoint as a folder that translates raw text"),
     "doctor": ("doctor", "check the installation and report problems"),

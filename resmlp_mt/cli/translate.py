@@ -26,20 +26,24 @@ from resmlp_mt.translation.types import Translation
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     decoding.add_model_arguments(parser)
-    parser.add_argument("--input", type=Path, help="text, one sentence a line, .gz too (default: standard input)")
-    parser.add_argument("--output", type=Path, help="output file, .gz too (default: standard output)")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted job of --input and --output")
+    parser.add_argument(
+        "--input", type=Path, help="input text, one sentence per line, plain or .gz (default: standard input)"
+    )
+    parser.add_argument("--output", type=Path, help="output file, plain or .gz (default: standard output)")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume an interrupted job; requires --input and --output"
+    )
     parser.add_argument("--overwrite", action="store_true", help="delete the partial output of an interrupted job")
     parser.add_argument("--flush", action="store_true", help="translate each line as it arrives")
     parser.add_argument(
-        "--errors", choices=ERRORS, default="replace", help="bytes that are not UTF-8 (default: replace)"
+        "--errors", choices=ERRORS, default="replace", help="how to handle bytes that are not UTF-8 (default: replace)"
     )
     parser.add_argument("--format", choices=FORMATS, default="text", help="output format (default: text)")
-    parser.add_argument("--nbest", type=int, default=1, help="translations of each line (default: 1)")
-    parser.add_argument("--scores", action="store_true", help="write log-probabilities")
+    parser.add_argument("--nbest", type=int, default=1, help="number of translations per line (default: 1)")
+    parser.add_argument("--scores", action="store_true", help="write the scores of the translations")
     parser.add_argument("--alignments", action="store_true", help="write word alignments")
-    parser.add_argument("--html", type=Path, help="also write an HTML page with alignment drawings")
-    parser.add_argument("--quiet", action="store_true", help="print no progress and no messages about single lines")
+    parser.add_argument("--html", type=Path, help="also write an HTML page that shows the word alignments")
+    parser.add_argument("--quiet", action="store_true", help="do not print progress or messages about individual lines")
     decoding.add_search_arguments(parser)
 
 

@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="deit's or timm's weights (.pth or .safetensors), a bundle, or a checkpoint of fairseq-train",
     )
-    parser.add_argument("out", type=Path, help="folder of the bundle; with --to a .safetensors or .pth file")
+    parser.add_argument("out", type=Path, help="output folder; with --to deit or timm, a .safetensors or .pth file")
     parser.add_argument(
-        "--to", choices=("ours", *LAYOUTS), default="ours", help="layout of the output; ours: a bundle (default: ours)"
+        "--to", choices=("ours", *LAYOUTS), default="ours", help="output format; ours: a bundle (default: ours)"
     )
     parser.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="interpolate the mixing matrices to this image size"

@@ -19,7 +19,7 @@ _SHOWN_CLASSES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a classifier's folder, or a checkpoint")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="bundle folder, or checkpoint of fairseq-train")
     parser.add_argument("--dataset-name", required=True, choices=tuple(DATASETS), help="name of the data set")
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="folder of the data set (default: the current folder)"
@@ -35,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="stop at an image that cannot be read, or skip and report it (default: refuse)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write a report with all hashes and settings")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the report as JSON, with all digests and settings"
+    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="plot the confusion matrix (.png, .svg or .pdf)")
 
 
 def run(args: argparse.Namespace) -> int:

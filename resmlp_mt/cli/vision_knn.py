@@ -14,7 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     frozen_features.add_arguments(parser)
     parser.add_argument(
-        "--k", type=int, nargs="+", default=list(NEIGHBOURS), metavar="K", help="neighbours (default: 10 and 20)"
+        "--k",
+        type=int,
+        nargs="+",
+        default=list(NEIGHBOURS),
+        metavar="K",
+        help="numbers of neighbours (default: 10 and 20)",
     )
 
 

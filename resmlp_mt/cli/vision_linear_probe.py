@@ -21,26 +21,31 @@ _DEFAULTS = ProbeSettings()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this subcommand."""
     frozen_features.add_arguments(parser)
-    parser.add_argument("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
-    parser.add_argument("--probe-batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
+    parser.add_argument(
+        "--epochs", type=int, default=_DEFAULTS.epochs, help="epochs of training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--probe-batch-size", type=int, default=_DEFAULTS.batch_size, help="feature batch size (default: %(default)s)"
+    )
     parser.add_argument(
         "--rates",
         type=float,
         nargs="+",
         default=list(_DEFAULTS.rates),
         metavar="RATE",
-        help="learning rates for a batch of 256; chosen on held-out training images (default: %(default)s)",
+        help="candidate learning rates for a batch of 256; the best on held-out training images is used "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--views",
         type=int,
         default=1,
-        help="views of each training image: the evaluation crop, and random crops for the rest (default: 1)",
+        help="views of each training image: the evaluation crop, then random crops (default: 1)",
     )
     parser.add_argument(
         "--flip", type=float, default=0.5, help="probability of a horizontal flip of a crop (default: 0.5)"
     )
-    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="random seed (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write a bundle of the network with its new head")
 
 

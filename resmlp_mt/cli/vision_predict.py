@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Each image gets one row, in the order given. An image that cannot be read gets a row with the error, which is "
         "also printed on standard error. The exit status is 0 when at least one image was read, else 2."
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a classifier's folder, or a checkpoint")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="bundle folder, or checkpoint of fairseq-train")
     parser.add_argument("paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="images, or folders of images")
     parser.add_argument(
         "--top-k", type=int, default=5, metavar="K", help="classes per image, the most probable first (default: 5)"

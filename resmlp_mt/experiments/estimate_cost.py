@@ -2,7 +2,7 @@
 
 Operations and activations are counted on the real models, built on the CPU and run on a few sentences: every matmul of
 a forward pass, three times for forward and backward together, and every tensor kept for the backward pass. Hours follow
-from the GPU's peak and an assumed utilization. Models of this size reach 10 to 30 percent, so both ends are printed.
+from the GPU's peak and an assumed utilisation. Models of this size reach 10 to 30 percent, so both ends are printed.
 Prices are round figures; --price sets others.
 
     python -m resmlp_mt.experiments.estimate_cost --size wmt_en_de --updates 150000 --output results/cost.json
@@ -160,16 +160,25 @@ def _prices(parser: argparse.ArgumentParser, given: Sequence[Sequence[str]]) -> 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, dict[str, float]]:
     """Parses the command line; returns the options and the price of every GPU."""
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=("wmt_en_de", "wmt_en_fr"), default="wmt_en_de")
-    parser.add_argument("--updates", type=_count, default=150_000)
+    parser = CommandParser(
+        prog="python -m resmlp_mt.experiments.estimate_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--size",
+        choices=("wmt_en_de", "wmt_en_fr"),
+        default="wmt_en_de",
+        help="size of the models (default: wmt_en_de)",
+    )
+    parser.add_argument("--updates", type=_count, default=150_000, help="updates of the training (default: 150000)")
     parser.add_argument("--batch", type=_count, default=32_768, help="target tokens per update")
     parser.add_argument("--tokens-per-gpu", type=_count, default=4096, help="target tokens per batch on one GPU")
-    parser.add_argument("--vocabulary", type=_vocabulary, default=32_000)
+    parser.add_argument("--vocabulary", type=_vocabulary, default=32_000, help="vocabulary size (default: 32000)")
     parser.add_argument(
         "--price", nargs=2, action="append", default=[], metavar=("GPU", "DOLLARS"), help="price per hour of a GPU"
     )
-    parser.add_argument("--output", type=Path, default=Path("results/cost.json"))
+    parser.add_argument("--output", type=Path, default=Path("results/cost.json"), help="default: results/cost.json")
     args = parser.parse_args(argv)
     return args, _prices(parser, args.price)
 
@@ -191,7 +200,7 @@ def main() -> None:
             fast, slow = hours(total, gpu, high), hours(total, gpu, low)
             row.append(f"{fast:.0f} to {slow:.0f} h, ${fast * prices[name]:.0f} to {slow * prices[name]:.0f}")
         rows.append(row)
-    header = ["system", "parameters, M", "MFLOP a token", "EFLOP in all", f"GiB at {args.tokens_per_gpu:,} tokens"]
+    header = ["system", "parameters, M", "MFLOP per token", "EFLOP in total", f"GiB at {args.tokens_per_gpu:,} tokens"]
     print(f"Estimated, not measured: {args.updates:,} updates of {args.batch:,} target tokens, {args.size}.\n")
     print_table([*header, *(f"one {name}" for name in GPUS)], rows)
     settings = {name: str(value) for name, value in vars(args).items() if name != "output"}

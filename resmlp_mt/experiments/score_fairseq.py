@@ -1,7 +1,7 @@
-"""Translates a raw test set with any fairseq checkpoint and scores it as `resmlp-mt evaluate` scores a bundle.
+r"""Translates a raw test set with any fairseq checkpoint and scores it as `resmlp-mt evaluate` scores a bundle.
 
-For the baselines, which cannot be bundled. fairseq-generate translates, the tokenizer of the prepared data joins the
-sub-words into raw text, and the scores compare raw translations with raw references.
+This is for the baselines, which cannot be bundled. fairseq-generate translates, the tokenizer of the prepared data
+detokenises, and the raw translations are scored against the raw references.
 
     python -m resmlp_mt.experiments.score_fairseq averaged.pt --data DATA --pair en-de \
         --translations test.de --json test.json
@@ -25,19 +25,23 @@ BEAM = 4
 
 def parse_arguments() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="from fairseq-train or `resmlp-mt average`")
-    parser.add_argument("--data", type=Path, required=True, help="prepared folder that it was trained on")
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.score_fairseq",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of fairseq-train or `resmlp-mt average`")
+    parser.add_argument("--data", type=Path, required=True, help="data folder that the model was trained on")
     parser.add_argument("--pair", required=True, metavar="SRC-TGT", help="language pair")
     parser.add_argument("--split", default="test", help="split of the data to translate (default: test)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty of the search (default: 1.0)")
     parser.add_argument(
         "--tokenised",
         action="store_true",
-        help="add BLEU on tokens, on lower-cased tokens and with split compounds",
+        help="also report tokenised, lower-cased tokenised and compound-split BLEU",
     )
-    parser.add_argument("--translations", type=Path, required=True, help="output file of the translations")
-    parser.add_argument("--json", type=Path, required=True, help="output file of the scores")
+    parser.add_argument("--translations", type=Path, required=True, help="output file for the translations")
+    parser.add_argument("--json", type=Path, required=True, help="output file for the scores")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Trains one system with many settings, ranks them on the validation set, and retrains the best with more seeds.
+r"""Trains one system with many settings, ranks them on the validation set, and retrains the best with more seeds.
 
 A settings file (YAML or JSON) has a base system and axes with values, like scripts/recipes/sweep_multi30k.yaml. By
 default one axis is changed at a time, while all others keep their first value; --grid tries every combination. Settings
@@ -37,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `resmlp-mt sweep`."""
     parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("settings", type=Path, help="YAML or JSON file with `base` and `axes`, see docs/compare.md")
-    parser.add_argument("--grid", action="store_true", help="every combination instead of one axis at a time")
+    parser.add_argument(
+        "--grid", action="store_true", help="try every combination instead of changing one axis at a time"
+    )
     parser.add_argument("--updates", type=int, required=True, help="updates of each training in the first round")
-    parser.add_argument("--final-updates", type=int, help="updates of the finalists' trainings (default: as --updates)")
+    parser.add_argument(
+        "--final-updates", type=int, help="updates of the finalists' trainings (default: the value of --updates)"
+    )
     parser.add_argument(
         "--finalists", type=int, default=3, help="number of settings to retrain; 0 for none (default: 3)"
     )

@@ -262,10 +262,13 @@ def _check_names(system: str, size: str) -> None:
 
 def main() -> int:
     """Prints the options of one system."""
-    parser = argparse.ArgumentParser(description="Prints the options of fairseq-train for a system, one a line.")
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.systems",
+        description="Prints the options of fairseq-train for a system, one per line.",
+    )
     parser.add_argument("system", help=", ".join(SYSTEMS))
     parser.add_argument("size", help=", ".join(SIZES))
-    parser.add_argument("--layers", type=int, default=6, help="6 or 12 (default: 6)")
+    parser.add_argument("--layers", type=int, default=6, help="layers of each side: 6 or 12 (default: 6)")
     args = parser.parse_args()
     try:
         options = [*model_options(args.system, args.size, args.layers), *training_options(args.system, args.size)]

@@ -1,8 +1,8 @@
-"""Trains several systems in the same way on one prepared data set and compares their quality and speed.
+r"""Trains several systems in the same way on one prepared data set and compares their quality and speed.
 
 All systems get the same data in the same batches for the same budget. Each system has its own optimizer and schedule
 (the table of `resmlp_mt.experiments.systems`), unless --training-of selects one for all. All are scored in the same
-way: fairseq-generate, detokenization by the sentencepiece model of the data, sacrebleu on raw references. After an
+way: fairseq-generate, detokenisation by the sentencepiece model of the data, sacrebleu on raw references. After an
 interruption the same command resumes; finished steps are not repeated. See docs/compare.md.
 
     python -m data_prep multi30k --pair en-de --vocab-size 8000 --out data/multi30k
@@ -38,7 +38,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that a comparison and a sweep share."""
     parser.add_argument("--data", type=Path, required=True, help="prepared by data_prep, one vocabulary for both sides")
     parser.add_argument("--pair", default="en-de", help="source-target (default: en-de)")
-    parser.add_argument("--work", type=Path, required=True, help="folder of all trainings, which keeps finished steps")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for all trainings; finished steps are kept and not repeated"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON file; table and figures are written beside it")
     parser.add_argument("--size", choices=SIZES, default="multi30k", help="size of the models (default: multi30k)")
     parser.add_argument(
@@ -46,7 +48,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--update-freq", type=int, default=1, help="batches per update (default: 1)")
     parser.add_argument(
-        "--average", type=int, default=5, help="maximum number of last checkpoints to average (default: 5)"
+        "--average", type=int, default=5, help="number of last checkpoints to average, at most (default: 5)"
     )
     parser.add_argument("--beam", type=int, default=5, help="beam size (default: 5)")
     parser.add_argument("--lenpen", type=float, default=1.0, help="length penalty (default: 1)")
@@ -60,7 +62,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--options",
         nargs=argparse.REMAINDER,
         default=[],
-        help="further options for every fairseq-train, such as --bf16; must come last",
+        help="further options of every fairseq-train command, such as --bf16; must come last",
     )
 
 
@@ -82,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         type=int,
-        help=f"with --until-converged: validations without a better BLEU that end a training (default: {PATIENCE})",
+        help=f"with --until-converged: stop after this many validations without a better BLEU (default: {PATIENCE})",
     )
     parser.add_argument(
         "--max-epochs", type=int, help=f"with --until-converged: maximum number of epochs (default: {MAX_EPOCHS})"
@@ -102,7 +104,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validate-every", type=int, default=0, help="updates between validations and checkpoints (default: an epoch)"
     )
     parser.add_argument(
-        "--speed-rounds", type=int, default=3, help="measurements of generation; 0 for none (default: 3)"
+        "--speed-rounds",
+        type=int,
+        default=3,
+        help="rounds of measurements of generation speed; 0 for none (default: 3)",
     )
     add_run_arguments(parser)
 

@@ -58,7 +58,11 @@ def launch(job: Job, dry_run: bool = False) -> int:
 
 def parse_arguments() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.launch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, required=True, help="prepared folder")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--batch", type=int, required=True, help="target tokens per update")

@@ -13,7 +13,11 @@ from resmlp_mt.experiments.recipes.training_config import CONFIG_FOLDER, config_
 
 def main() -> int:
     """Prints the options of a config, or the folder of the configs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.recipes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("name", nargs="?", choices=config_names(), help="config")
     choice.add_argument("--folder", action="store_true", help="print the folder of the configs")

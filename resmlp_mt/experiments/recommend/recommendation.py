@@ -259,8 +259,12 @@ def explain(folder: Path, chosen: Recommendation) -> list[str]:
 
 def main() -> int:
     """Prints the picks for a prepared folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, metavar="DATA", help="prepared folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.recommend",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="prepared data folder")
     parser.add_argument(
         "--form",
         choices=("reasons", "options", "overrides"),

@@ -45,15 +45,21 @@ from resmlp_mt.vision.data.datasets import load_dataset
 
 def parse_arguments() -> argparse.Namespace:
     """Parses the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m resmlp_mt.experiments.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of every training")
     parser.add_argument("--updates", type=int, default=580, help="updates of a training with labels (default: 580)")
     parser.add_argument("--short-updates", type=int, default=100, help="updates of a short training (default: 100)")
     parser.add_argument("--dino-updates", type=int, default=1500, help="updates of DINO (default: 1500)")
     parser.add_argument("--few", type=int, default=2, help="labels per class in the small sets (default: 2)")
-    parser.add_argument("--work", type=Path, required=True, help="folder of all trainings, which keeps finished steps")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for all trainings; finished steps are kept and not repeated"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON file; table and figures are written beside it")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel trainings (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each training (default: 1)")
     return parser.parse_args()
 

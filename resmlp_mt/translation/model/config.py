@@ -21,21 +21,23 @@ class ModelConfig:
 
     encoder_embed_dim: int = option(512, "model dim of the encoder", source="paper: 512", minimum=1)
     encoder_ffn_embed_dim: int = option(2048, "hidden dim of the encoder's MLP", source="paper: 2048", minimum=1)
-    encoder_layers: int = option(6, "encoder layers", source="paper: 6 or 12", minimum=1)
+    encoder_layers: int = option(6, "number of encoder layers", source="paper: 6 or 12", minimum=1)
     decoder_embed_dim: int = option(512, "model dim of the decoder", source="paper: 512", minimum=1)
     decoder_ffn_embed_dim: int = option(2048, "hidden dim of the decoder's MLP", source="paper: 2048", minimum=1)
-    decoder_layers: int = option(6, "decoder layers", source="paper: 6 or 12", minimum=1)
+    decoder_layers: int = option(6, "number of decoder layers", source="paper: 6 or 12", minimum=1)
     cross_attention_heads: int = option(
-        8, "heads of the cross-attention", source="paper silent; Vaswani et al. 2017: 8", minimum=1
+        8, "number of cross-attention heads", source="paper silent; Vaswani et al. 2017: 8", minimum=1
     )
     max_source_positions: int = option(
-        512, "longest source in tokens: the size of the encoder's mixing matrices", source="paper silent", minimum=1
+        512, "maximum source length in tokens: size of the encoder's mixing matrices", source="paper silent", minimum=1
     )
     max_target_positions: int = option(
-        512, "longest target in tokens: the size of the decoder's mixing matrices", source="paper silent", minimum=1
+        512, "maximum target length in tokens: size of the decoder's mixing matrices", source="paper silent", minimum=1
     )
-    share_all_embeddings: bool = option(False, "one table for source, target and output; requires a joined dictionary")
-    share_decoder_input_output_embed: bool = option(False, "one table for target and output")
+    share_all_embeddings: bool = option(
+        False, "one embedding table for source, target and output; requires a joined dictionary"
+    )
+    share_decoder_input_output_embed: bool = option(False, "one embedding table for target and output")
     no_scale_embedding: bool = option(False, "do not multiply embeddings by the square root of the model dim")
     positional_embeddings: str = option(
         "none", "positional embeddings added to the tokens", source="paper silent", choices=POSITIONAL_EMBEDDINGS
@@ -53,12 +55,12 @@ class ModelConfig:
     )
     no_mixing_bias: bool = option(False, "no bias per position in the mixing")
     no_post_bias: bool = option(
-        False, "no bias beside the LayerScale after each sublayer", source="as in the paper's pseudo-code"
+        False, "no bias in the Affine (LayerScale) after each sublayer", source="as in the paper's pseudo-code"
     )
     dropout: float = option(
         0.1, "dropout after each sublayer", source="paper, section 3.6: 0.15 En-De, 0.1 En-Fr", below=1
     )
-    embedding_dropout: float | None = option(None, "dropout of the embeddings; as --dropout unless given", below=1)
+    embedding_dropout: float | None = option(None, "dropout of the embeddings; none: the value of --dropout", below=1)
     activation_dropout: float = option(0.0, "dropout after the activation of the MLPs", below=1)
     attention_dropout: float = option(0.0, "dropout of the attention weights", below=1)
     drop_path: float = option(0.0, "probability of skipping a sublayer for a sentence (stochastic depth)", below=1)

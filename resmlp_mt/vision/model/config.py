@@ -23,14 +23,14 @@ class ClassifierConfig:
     """
 
     image_size: int | tuple[int, int] = option(
-        224, "height and width of the images in pixels; one number for squares", source="paper: 224", minimum=1
+        224, "height and width of the images in pixels; one number for square images", source="paper: 224", minimum=1
     )
-    patch_size: int = option(16, "side of a patch in pixels", source="paper: 16, 14 or 8", minimum=1)
-    channels: int = option(3, "channels of the images: 3 for colours, 1 for grey", source="paper: 3", minimum=1)
+    patch_size: int = option(16, "side length of a patch in pixels", source="paper: 16, 14 or 8", minimum=1)
+    channels: int = option(3, "channels of the images: 3 for RGB, 1 for greyscale", source="paper: 3", minimum=1)
     dim: int = option(384, "model dim", source="paper: 384 for S, 768 for B", minimum=1)
-    depth: int = option(12, "layers", source="paper: 12, 24 or 36", minimum=1)
+    depth: int = option(12, "number of layers", source="paper: 12, 24 or 36", minimum=1)
     hidden_ratio: float = option(4.0, "hidden dim of the MLP in multiples of the model dim", source="paper: 4")
-    num_classes: int = option(1000, "classes of the head; 0: no head, the output is the features", source="paper: 1000")
+    num_classes: int = option(1000, "number of classes; 0: no head, the model returns features", source="paper: 1000")
     norm: str = option(
         "affine",
         "normalization before each sublayer and before the pooling",
@@ -38,20 +38,24 @@ class ClassifierConfig:
         choices=IMAGE_NORMS,
     )
     mixing: str = option(
-        "linear", "what mixes the patches", source="paper: linear; others in its ablations", choices=MIXINGS
+        "linear", "how patches are mixed", source="paper: linear; others in its ablations", choices=MIXINGS
     )
     pooling: str = option(
-        "average", "from patches to one vector", source="paper: average, or class-MLP", choices=POOLINGS
+        "average", "how the patches are pooled into one vector", source="paper: average, or class-MLP", choices=POOLINGS
     )
     activation: str = option("gelu", "activation of the MLPs", source="paper, eq. 3: gelu", choices=ACTIVATIONS)
     layer_scale: float = option(
         0.1, "initial LayerScale after each sublayer", source="deit: 0.1, 1e-5 or 1e-6 for 12, 24, 36 layers"
     )
     post_bias: bool = option(
-        False, "a bias beside the LayerScale", source="paper's equations, but not its pseudo-code and image models"
+        False,
+        "bias in the Affine (LayerScale) after each sublayer",
+        source="in the paper's equations, not in its pseudo-code and image models",
     )
     init_std: float = option(
-        0.02, "standard deviation of the truncated normal initialization of all matrices but the first", source="deit"
+        0.02,
+        "standard deviation of the truncated normal initialisation of all matrices but the patch embedding",
+        source="deit",
     )
     drop_path: float = option(
         0.0, "probability of skipping a sublayer for an image, in all layers", source="deit, issue 106: 0.05", below=1

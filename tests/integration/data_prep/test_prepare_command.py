@@ -152,5 +152,5 @@ def test_help_names_every_corpus_and_default(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for name in ("wmt14", "iwslt14", "multi30k", "tatoeba", "files", "demo", "--bpe-dropout", "(250)"):
+    for name in ("wmt14", "iwslt14", "multi30k", "tatoeba", "files", "demo", "--bpe-dropout", "(default: 250)"):
         assert name in text
