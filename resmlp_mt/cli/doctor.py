@@ -35,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
         translator = Translator.from_pretrained(args.model, device=args.device, dtype=args.dtype)
         findings += check_batch_invariance(translator, read_lines(args.text)[: args.lines])
     for finding in findings:
-        print(f"{'ok  ' if finding.is_well else 'FAIL'} {finding.subject:26} {finding.said}")
-    return 0 if all(finding.is_well for finding in findings) else 1
+        print(f"{'ok  ' if finding.has_passed else 'FAIL'} {finding.subject:26} {finding.message}")
+    return 0 if all(finding.has_passed for finding in findings) else 1

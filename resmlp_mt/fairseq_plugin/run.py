@@ -47,7 +47,7 @@ class Run:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.is_master = distributed_utils.is_master(trainer.cfg.distributed_training)
-        self.stop = StopRequest(aloud=self.is_master)
+        self.stop = StopRequest(verbose=self.is_master)
         self.votes: Any = 0
         self.epoch_itr: Any = None
         self.stopped = self._saved = self._has_ended = False

@@ -72,14 +72,14 @@ class RunRecord:
     """
 
     def __init__(self, path: Path, update: int) -> None:
-        self.path, self._complained = path, False
+        self.path, self._has_warned = path, False
         if path.exists():
             records = read_records(path) if update else iter(())
             kept = [_line(record) for record in records if record.get("update", 0) <= update]
             try:
                 files.write_text(path, "".join(kept))
             except ResMLPError as error:
-                self._complain(str(error))
+                self._warn_once(str(error))
 
     def write(self, kind: str, update: int, values: Mapping[str, Any]) -> None:
         """Appends a record.
@@ -93,12 +93,12 @@ class RunRecord:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_line({"kind": kind, "update": update, **values}))
         except OSError as error:
-            self._complain(f"{self.path} cannot be written ({error.strerror})")
+            self._warn_once(f"{self.path} cannot be written ({error.strerror})")
 
-    def _complain(self, reason: str) -> None:
-        if not self._complained:
+    def _warn_once(self, reason: str) -> None:
+        if not self._has_warned:
             logger.warning("%s: some records of this run will be missing", reason)
-        self._complained = True
+        self._has_warned = True
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -28,15 +28,15 @@ class StopRequest:
 
     Args:
         pass_on: called with the number of each signal, for example to forward it; optional.
-        aloud: whether to print a message to standard error when the first signal arrives.
+        verbose: whether to print a message to standard error when the first signal arrives.
 
     Attributes:
         received: number of the first signal, or None.
     """
 
-    def __init__(self, pass_on: Callable[[int], None] | None = None, aloud: bool = False) -> None:
+    def __init__(self, pass_on: Callable[[int], None] | None = None, verbose: bool = False) -> None:
         self.received: int | None = None
-        self._pass_on, self._aloud, self._process, self._time = pass_on, aloud, os.getpid(), 0.0
+        self._pass_on, self._verbose, self._process, self._time = pass_on, verbose, os.getpid(), 0.0
 
     def listen(self) -> None:
         """Installs the signal handlers. Python allows this only in the main thread; elsewhere it does nothing."""
@@ -50,7 +50,7 @@ class StopRequest:
         now = time.monotonic()
         if self.received is None:
             self.received, self._time = number, now
-            if self._aloud:  # not through logging: the signal may have interrupted a log call
+            if self._verbose:  # not through logging: the signal may have interrupted a log call
                 with contextlib.suppress(OSError):  # the same signal may have ended the reader of standard error
                     os.write(2, f"{self.name} received: saving and stopping after this update\n".encode())
             if self._pass_on:

@@ -40,13 +40,13 @@ class Finding:
 
     Attributes:
         subject: what was checked.
-        is_well: whether the check passed.
-        said: the result, and if the check failed, how to fix the problem.
+        has_passed: whether the check passed.
+        message: the result, and if the check failed, how to fix the problem.
     """
 
     subject: str
-    is_well: bool
-    said: str
+    has_passed: bool
+    message: str
 
 
 def check_installation() -> list[Finding]:

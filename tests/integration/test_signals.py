@@ -12,7 +12,7 @@ from resmlp_mt.training import stopping
 from resmlp_mt.training.stopping import StopRequest
 
 passed_on = []
-stop = StopRequest(pass_on=passed_on.append, aloud=True)
+stop = StopRequest(pass_on=passed_on.append, verbose=True)
 stop.listen()
 """
 

@@ -309,15 +309,15 @@ def test_sampling_depends_on_line_and_seed_only(translator):
 def test_batch_invariance(translator):
     findings = check_batch_invariance(translator, raw_lines())
     assert len(findings) == 2
-    assert all(finding.is_well for finding in findings), findings
-    assert "20 translations are the same" in findings[0].said
+    assert all(finding.has_passed for finding in findings), findings
+    assert "20 translations are the same" in findings[0].message
 
 
 def test_doctor_reports_outdated_packages(monkeypatch):
-    assert all(finding.is_well for finding in check_installation())
+    assert all(finding.has_passed for finding in check_installation())
     old = {"torch": "0.0.1", "fairseq": "0.12.2"}
     monkeypatch.setattr("resmlp_mt.translation.doctor._installed", old.get)
-    ill = {finding.subject: finding.said for finding in check_installation() if not finding.is_well}
+    ill = {finding.subject: finding.message for finding in check_installation() if not finding.has_passed}
     assert ill["torch"] == "0.0.1 is too old for everything: pip install 'torch>=2.6'"
     assert "pip uninstall fairseq" in ill["fairseq"]
 

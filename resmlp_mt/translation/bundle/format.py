@@ -207,11 +207,11 @@ def read_bundle(path: Path) -> Bundle:
         whole = file.is_file() and files.file_digest(file) == config.digests.get(name)
         if not whole:
             raise ResMLPError(f"{file} is missing or altered; get a new copy of the bundle")
-    segmenters = []
+    tokenizers = []
     for (model_name, vocabulary_name), lang in zip(names * 2 if config.joint else names, config.languages, strict=True):
         symbols = _read_symbols(path / vocabulary_name)
-        segmenters.append(Tokenizer((path / model_name).read_bytes(), symbols, config.text, lang))
-    source, target = segmenters
+        tokenizers.append(Tokenizer((path / model_name).read_bytes(), symbols, config.text, lang))
+    source, target = tokenizers
     model = _read_model(path / PARAMETERS, config.options, [len(source.symbols), len(target.symbols)])
     return Bundle(config, model, source, target)
 

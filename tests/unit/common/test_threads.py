@@ -211,8 +211,8 @@ def test_doctor_reports_threads_and_reason():
     assert doctor.describe_load(2, 0.1) == "0.1 of 2 CPUs"
     assert doctor.describe_load(2, 1.0) == "1.0 of 2 CPUs; speeds measured now are unreliable"
     (finding,) = doctor.describe_threads({"OMP_NUM_THREADS": "7"}, 2, 0.0)
-    assert finding.said == "7 (OMP_NUM_THREADS)"
-    values = [finding.said for finding in doctor.describe_threads({}, 4, 2.0)]
+    assert finding.message == "7 (OMP_NUM_THREADS)"
+    values = [finding.message for finding in doctor.describe_threads({}, 4, 2.0)]
     assert values[0] == "4 parallel batches with one thread each"
     assert values[1].endswith("2 for a large one (the idle CPUs)")
     assert values[2].endswith("4 for a large one (all usable CPUs)")

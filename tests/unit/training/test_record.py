@@ -49,7 +49,7 @@ class TestMetrics:
     def test_full_disk_is_logged_once(self, tmp_path, caplog):
         (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
         record = RunRecord.__new__(RunRecord)
-        record.path, record._complained = tmp_path / "metrics.jsonl", False
+        record.path, record._has_warned = tmp_path / "metrics.jsonl", False
         record.write(TRAIN, 1, {})
         record.write(TRAIN, 2, {})
         assert [entry.message for entry in caplog.records] == [
