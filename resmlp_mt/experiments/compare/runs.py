@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.files import write_json
@@ -217,12 +220,13 @@ def _average(folder: Path, count: int) -> None:
 def _vocabulary_parameters(plan: Plan, checkpoint: Path) -> int:
     """Parameters in tables with one row per vocabulary entry: embeddings and output projections; shared ones once."""
     sizes = {len(read_dictionary(plan.data / f"dict.{lang}.txt")) for lang in plan.pair}
-    tables = {
-        (value.data_ptr(), value.shape): value.numel()
-        for value in read_checkpoint(checkpoint)["model"].values()
-        if value.is_floating_point() and value.dim() and value.size(0) in sizes
-    }
-    return sum(tables.values())
+    distinct: list[Tensor] = []
+    for value in read_checkpoint(checkpoint)["model"].values():
+        is_table = value.is_floating_point() and value.dim() and value.size(0) in sizes
+        # A checkpoint of a training on a GPU holds equal copies of a shared table.
+        if is_table and not any(torch.equal(value, other) for other in distinct):
+            distinct.append(value)
+    return sum(value.numel() for value in distinct)
 
 
 def translate(plan: Plan, contestant: Contestant, seed: int, commands: Commands) -> dict[str, Any]:

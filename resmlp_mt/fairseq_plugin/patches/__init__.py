@@ -57,6 +57,7 @@ from resmlp_mt.fairseq_plugin.patches.running import (
     make_task_optional_in_validate,
 )
 from resmlp_mt.fairseq_plugin.patches.saving import (
+    keep_shared_parameters_shared,
     stop_amp_without_loss_scale,
     stop_finished_training,
     write_checkpoints_atomically,
@@ -107,6 +108,7 @@ PATCHES: tuple[Callable[[], None], ...] = (
     fix_diverse_beam_order,
     allow_ngram_blocking_on_cpu,
     write_checkpoints_atomically,
+    keep_shared_parameters_shared,
     stop_finished_training,
     stop_amp_without_loss_scale,
     keep_unused_biases_out_of_training,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, utils
 from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 
@@ -54,6 +54,29 @@ def _attempt(write: Callable[[Path], None], path: Path) -> None:
                 ) from error
             logger.warning("writing %s failed (%s); trying again", path, cause.strerror)
             time.sleep(_PAUSE_SECONDS)
+
+
+def keep_shared_parameters_shared() -> None:
+    """Writes a parameter that has several names once, also from a GPU and with --bf16 or --fp16.
+
+    Defect: the checkpoints of a model with shared embeddings contain the embedding table up to three times.
+        `move_to_cpu` (`fairseq.utils`) copies or converts the tensor of each name separately.
+    Patch: copies each tensor once.
+    Upstream: no issue known.
+    """
+
+    def move_to_cpu(original: Callable[..., Any], sample: Any) -> Any:
+        copies: dict[tuple[Any, ...], torch.Tensor] = {}
+
+        def copy(tensor: torch.Tensor) -> torch.Tensor:
+            place = (tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride())
+            if place not in copies or tensor.numel() == 0:
+                (copies[place],) = original([tensor])
+            return copies[place]
+
+        return utils.apply_to_sample(copy, sample)
+
+    wrap_function(utils, "move_to_cpu", move_to_cpu)
 
 
 def write_checkpoints_atomically() -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -144,9 +145,10 @@ def write_bundle(
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG).is_file())):
         raise ResMLPError(f"--out must be a new folder or a bundle, but {out} is neither; name another")
     joint = sides[0].sentencepiece == sides[1].sentencepiece and sides[0].symbols == sides[1].symbols
-    _check_shapes(
+    architecture = _check_shapes(
         config.options, [len(side.symbols) for side in sides], {k: list(v.shape) for k, v in parameters.items()}
     )
+    parameters = _without_shared(parameters, architecture)
     try:
         (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is not a bundle
     except OSError as error:
@@ -157,17 +159,29 @@ def write_bundle(
             partial.write_bytes(side.sentencepiece)
         files.write_text(out / vocabulary_name, "".join(f"{symbol}\n" for symbol in side.symbols))
         digests |= {name: files.file_digest(out / name) for name in (model_name, vocabulary_name)}
-    write_safetensors(out / PARAMETERS, _without_shared(parameters))
+    write_safetensors(out / PARAMETERS, parameters)
     digests[PARAMETERS] = files.file_digest(out / PARAMETERS)
     written = BundleConfig(**{**vars(config), "joint": joint, "digests": digests})
     files.write_json(out / CONFIG, written.as_json())
     return written
 
 
-def _without_shared(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keeps one name of each tensor that has several."""
-    by_place = {(value.data_ptr(), *value.shape): name for name, value in parameters.items()}
-    return {name: parameters[name].contiguous() for name in sorted(by_place.values())}
+def _without_shared(parameters: Mapping[str, Tensor], architecture: TranslationModel) -> dict[str, Tensor]:
+    """Keeps one name of each parameter that the architecture shares.
+
+    A checkpoint that fairseq wrote on a GPU or with --bf16 holds equal copies of a shared parameter.
+
+    Raises:
+        ResMLPError: when the copies differ.
+    """
+    identities = {name: id(value) for name, value in architecture.state_dict(keep_vars=True).items()}
+    name_of: dict[int, str] = {}
+    for name, value in parameters.items():
+        other = name_of.get(identities[name], name)
+        if not torch.equal(value, parameters[other]):
+            raise ResMLPError(f"{other} and {name} are one parameter of the architecture, but their values differ")
+        name_of[identities[name]] = name
+    return {name: parameters[name].contiguous() for name in sorted(name_of.values())}
 
 
 def read_config(path: Path) -> BundleConfig:

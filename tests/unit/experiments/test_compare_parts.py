@@ -137,8 +137,15 @@ def test_missing_translation_is_an_error(tmp_path):
 def test_shared_embeddings_count_once(tmp_path):
     plan = make_plan(tmp_path)
     vocab_size = len((plan.data / "dict.tgt.txt").read_text(encoding="utf-8").splitlines()) + 4
-    table, other = torch.zeros(vocab_size, 3), torch.zeros(vocab_size, 5)
-    model = {"a": table, "b": table, "c": other, "d": torch.zeros(7, vocab_size), "e": torch.zeros(())}
+    table, other = torch.rand(vocab_size, 3), torch.rand(vocab_size, 5)
+    model = {
+        "a": table,
+        "b": table,
+        "copy": table.clone(),
+        "c": other,
+        "d": torch.zeros(7, vocab_size),
+        "e": torch.zeros(()),
+    }
     torch.save({"model": model}, tmp_path / "averaged.pt")
     assert compare_runs._vocabulary_parameters(plan, tmp_path / "averaged.pt") == vocab_size * 8
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, utils
 from fairseq.file_io import PathManager
 from fairseq.optim.amp_optimizer import AMPOptimizer
 
@@ -46,6 +46,18 @@ def failing(number, times=99):
 def patch(monkeypatch, owner, name, function):
     original = getattr(owner, name)
     monkeypatch.setattr(owner, name, lambda *args, **kwargs: function(original, *args, **kwargs))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_shared_parameter_is_written_once(kind, tmp_path):
+    table = torch.rand(100, 8).to(kind)
+    model = {"in": table, "out": table, "part": table[1:], "flat": table.view(-1), "step": torch.tensor(3)}
+    moved = utils.move_to_cpu({"model": model, "history": []})["model"]
+    assert moved["in"] is moved["out"]
+    for name, value in model.items():
+        assert torch.equal(moved[name], value.float() if value.is_floating_point() else value)
+    torch.save({"in": moved["in"], "out": moved["out"]}, tmp_path / "model.pt")
+    assert (tmp_path / "model.pt").stat().st_size < 2 * 100 * 8 * 4
 
 
 class TestSaving:

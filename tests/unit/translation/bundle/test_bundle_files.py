@@ -189,3 +189,20 @@ def test_invalid_averages_are_refused(tmp_path):
     other = write_checkpoint(tmp_path / "other.pt", "resmlp_tiny", "--encoder-layers", 1)
     with pytest.raises(ResMLPError, match="has other parameters than"):
         average_checkpoints([tmp_path / "checkpoint1.pt", other])
+
+
+def test_copies_of_shared_parameter_are_bundled_once(tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "shared.pt", "resmlp_tiny", "--share-all-embeddings")
+    content = torch.load(checkpoint, weights_only=False)
+    names = {value.data_ptr(): name for name, value in content["model"].items()}
+    content["model"] = {name: value.clone() for name, value in content["model"].items()}  # as a GPU's checkpoint
+    torch.save(content, tmp_path / "copies.pt")
+    for name in ("shared", "copies"):
+        bundle_checkpoint(tmp_path / f"{name}.pt", data_folder(), tmp_path / name, SearchSettings())
+    assert (tmp_path / "copies/model.safetensors").read_bytes() == (tmp_path / "shared/model.safetensors").read_bytes()
+
+    shared = next(name for name in content["model"] if name not in names.values())
+    content["model"][shared] += 1.0
+    torch.save(content, tmp_path / "differing.pt")
+    with pytest.raises(ResMLPError, match="one parameter of the architecture, but their values differ"):
+        bundle_checkpoint(tmp_path / "differing.pt", data_folder(), tmp_path / "differing", SearchSettings())
