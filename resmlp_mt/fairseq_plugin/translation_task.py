@@ -1,7 +1,8 @@
 """The translation task with validation BLEU: `--task resmlp_translation --eval-bleu` agrees with `resmlp-mt evaluate`.
 
 fairseq's own task decodes the references from their sub-words, so they differ from the original text. This task reads
-the raw references from the data folder and decodes translations as a bundle does.
+the raw references from the data folder and decodes translations as a bundle does. BLEU ignores case if the data were
+prepared with --lowercase: otherwise it would hardly measure the translations of such a model.
 """
 
 # No `from __future__ import annotations` here: fairseq reads the types of configuration fields.
@@ -20,7 +21,7 @@ from sacrebleu.metrics import BLEU, BLEUScore
 from resmlp_mt.common.data_manifest import read_manifest
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.fairseq_plugin.registration import assert_registered
-from resmlp_mt.translation.bundle.packaging import read_segmenter
+from resmlp_mt.translation.bundle.packaging import read_segmenter, text_settings
 from resmlp_mt.translation.evaluation.scores import bleu_tokenizer
 from resmlp_mt.translation.text.lines import read_lines
 
@@ -72,9 +73,11 @@ class ResMLPTranslationTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self._data = Path(utils.split_paths(cfg.data)[0])
         self._source_tokenizer = self._tokenizer = None
+        self._ignores_case = False
         self._samples: list[dict[str, Any]] = []
         if cfg.eval_bleu:
             manifest = read_manifest(self._data)
+            self._ignores_case = text_settings(manifest).lowercase
             self._source_tokenizer = read_segmenter(self._data, cfg.source_lang, list(src_dict.symbols), manifest)
             self._tokenizer = read_segmenter(self._data, cfg.target_lang, list(tgt_dict.symbols), manifest)
 
@@ -104,7 +107,7 @@ class ResMLPTranslationTask(TranslationTask):
             index = random.randrange(len(texts))
             print(f"translation: {texts[index]}\nreference: {sample['references'][index]}")
         self._keep_sample(sample, texts[0])
-        metric = BLEU(tokenize=bleu_tokenizer(self.cfg.target_lang))
+        metric = BLEU(lowercase=self._ignores_case, tokenize=bleu_tokenizer(self.cfg.target_lang))
         return metric.corpus_score(texts, [sample["references"]])
 
     def _keep_sample(self, sample: dict[str, Any], text: str) -> None:

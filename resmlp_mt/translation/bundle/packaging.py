@@ -47,7 +47,7 @@ def bundle_checkpoint(
     trained = read_trained_model(checkpoint)
     languages = trained.languages or find_languages(data)
     manifest = read_manifest(data)
-    text = _text_settings(manifest) if manifest and text is None else text or TextSettings()
+    text = text_settings(manifest) if manifest and text is None else text or TextSettings()
     for lang in languages:
         _require_as_prepared(data, f"dict.{lang}.txt", manifest)
     sides = [
@@ -111,7 +111,8 @@ def _require_as_prepared(data: Path, name: str, manifest: DataManifest | None) -
         )
 
 
-def _text_settings(manifest: DataManifest | None) -> TextSettings:
+def text_settings(manifest: DataManifest | None) -> TextSettings:
+    """How the text of a data folder was prepared for sentencepiece; not at all without a manifest."""
     settings = manifest.settings if manifest else {}
     return TextSettings(**{name: settings[name] for name in TextSettings.__dataclass_fields__ if name in settings})
 
@@ -129,7 +130,7 @@ def read_segmenter(data: Path, lang: str, symbols: Sequence[str], manifest: Data
     Raises:
         ResMLPError: when the folder has no sentencepiece model, or that of another vocabulary.
     """
-    return Tokenizer(_sentencepiece_model(data, lang), symbols, _text_settings(manifest), lang)
+    return Tokenizer(_sentencepiece_model(data, lang), symbols, text_settings(manifest), lang)
 
 
 def _summary(data: Path, manifest: DataManifest | None) -> dict[str, Any]:

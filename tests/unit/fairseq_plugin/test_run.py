@@ -146,3 +146,17 @@ def test_validation_samples_are_evenly_spaced():
         assert task.take_samples() == expected
         assert len(expected) <= SAMPLES
         assert task.take_samples() == []
+
+
+@pytest.mark.parametrize(("ignores_case", "bleu"), [(True, 100.0), (False, 0.0)])
+def test_validation_bleu_of_lower_cased_data_ignores_case(ignores_case, bleu, monkeypatch):
+    task = ResMLPTranslationTask.__new__(ResMLPTranslationTask)
+    task.cfg = SimpleNamespace(target_lang="de", eval_bleu_print_samples=False)
+    task._ignores_case, task._samples = ignores_case, []
+    monkeypatch.setattr(task, "_keep_sample", lambda *_args: None)
+    monkeypatch.setattr(
+        task, "_tokenizer", SimpleNamespace(decode=lambda _tokens: "der alte mann liest"), raising=False
+    )
+    monkeypatch.setattr(task, "inference_step", lambda *_args: [[{"tokens": torch.tensor([4])}]])
+    score = task._inference_with_bleu(None, {"references": ["Der Alte Mann LIEST"]}, None)
+    assert score.score == pytest.approx(bleu)
