@@ -137,7 +137,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     ]
     plan = plan_of(arguments, budget=("--max-update", str(arguments.updates)), split="valid")
     commands = Commands()
-    watch = MachineWatch(arguments.threads)
+    watch = MachineWatch(arguments.threads, uses_gpu=not arguments.cpu)
     first = _train_all(replace(plan, work=plan.work / "first"), contestants, arguments.seeds[:1], arguments, commands)
     ranked = sorted(
         (row for row in first if "failed" not in row), key=lambda row: row["validation_bleu"][0], reverse=True

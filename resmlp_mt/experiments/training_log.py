@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def read_log(text: str) -> TrainingLog:
         converged=_OUT_OF_PATIENCE.search(text) is not None,
         target_tokens=tokens(max(*validations, *intervals)),
         tokens_per_second=speed,
-        peak_gpu_mib=_peak_gpu_mib(text, intervals),
+        peak_gpu_mib=peak_gpu_mib(text, intervals),
         left_out=_number(left_out[1]) if left_out else 0,
         validations=[
             {
@@ -107,7 +107,13 @@ def _tokens_by_update(intervals: dict[int, dict[str, Any]]) -> Callable[[int], f
     return tokens
 
 
-def _peak_gpu_mib(text: str, intervals: dict[int, dict[str, Any]]) -> float | None:
+def peak_gpu_mib(text: str, intervals: Mapping[int, Mapping[str, Any]]) -> float | None:
+    """Peak memory of the GPU, to a tenth of a GiB; None on CPU.
+
+    Args:
+        text: the log.
+        intervals: the log's records by update.
+    """
     total = _GPU_MEMORY.search(text)
-    free = [record["gb_free"] for record in intervals.values() if "gb_free" in record]
+    free = [float(record["gb_free"]) for record in intervals.values() if "gb_free" in record]
     return (float(total[1]) - min(free)) * 1024 if total and free else None

@@ -2,10 +2,12 @@
 
 The systems train in separate processes, in turn (A B A B ...), on fairseq's dummy task with sentences of one length, so
 that neither data loading nor padding matters. The Transformer is unmodified fairseq, without this project loaded, and
-in another row fairseq with this project's allocator setting and loss. "Floor" is the speed of the matmuls alone at the
+in another row fairseq with this project's allocator setting and loss. With --bf16 the unmodified row has float16 on a
+GPU and float32 on a CPU, because fairseq's own --bf16 requires a TPU. "Floor" is the speed of the matmuls alone at the
 peak that was measured with PyTorch on this machine. Prints a table and writes JSON:
 
     python scripts/benchmarks/training.py --output results/training.json
+    python scripts/benchmarks/training.py --device cuda --sentences 136 --updates 60 --options --bf16
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from resmlp_mt.common.files import write_json
 from resmlp_mt.experiments.measure.machine import MachineWatch, highest, measure_peak
 from resmlp_mt.experiments.measure.side_by_side import median_ratio, print_table, run_child
 from resmlp_mt.experiments.recommend.operations import training_operations
+from resmlp_mt.experiments.training_log import peak_gpu_mib
 
 USER_DIR = Path(__file__).resolve().parents[2] / "resmlp_mt"
 OURS = ("--user-dir", str(USER_DIR), "--criterion", "resmlp_label_smoothed_cross_entropy")
@@ -47,11 +50,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="processes per system")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dropout", type=float, default=0.1, help="dropout of every system")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--options", nargs=argparse.REMAINDER, default=[], help="further options of fairseq-train, such as --bf16"
     )
     parser.add_argument("--output", type=Path, default=Path("results/training.json"))
     return parser.parse_args()
+
+
+def options_for(arguments: argparse.Namespace, name: str) -> list[str]:
+    """The further options of `fairseq-train`; unmodified fairseq has no --bf16 for GPUs and CPUs."""
+    if "--bf16" not in arguments.options or OURS[0] in SYSTEMS[name]:
+        return list(arguments.options)
+    others = [option for option in arguments.options if option != "--bf16"]
+    return [*others, "--fp16"] if arguments.device == "cuda" else others
 
 
 def measure(arguments: argparse.Namespace, name: str) -> dict[str, float]:
@@ -63,12 +75,15 @@ def measure(arguments: argparse.Namespace, name: str) -> dict[str, float]:
             *("--label-smoothing", "0.1", "--optimizer", "adam"),
             *("--lr", "1e-4", "--dropout", arguments.dropout, "--batch-size", arguments.sentences, "--seed", "1"),
             *("--max-update", arguments.updates, "--disable-validation", "--no-save", "--num-workers", "0"),
-            *("--log-format", "json", "--log-interval", "1", "--save-dir", folder, *arguments.options),
+            *("--log-format", "json", "--log-interval", "1", "--save-dir", folder, *options_for(arguments, name)),
+            *(("--cpu",) if arguments.device == "cpu" else ()),
         ]
         output, peak_kib = run_child([str(arg) for arg in args], arguments.threads)
     lines = [json.loads(text) for text in re.findall(r"(\{\".*\})$", output, flags=re.MULTILINE)]
-    speeds = [float(line["wps"]) for line in lines if "ups" in line and int(line["num_updates"]) > WARM_UP]
-    return {"tokens_per_second": statistics.median(speeds), "peak_mib": peak_kib / 1024}
+    updates = {int(line["num_updates"]): line for line in lines if "ups" in line}
+    speeds = [float(line["wps"]) for number, line in updates.items() if number > WARM_UP]
+    peak_mib = peak_gpu_mib(output, updates) or peak_kib / 1024
+    return {"tokens_per_second": statistics.median(speeds), "peak_mib": peak_mib}
 
 
 def operations(arguments: argparse.Namespace, is_transformer: bool) -> int:
@@ -80,12 +95,14 @@ def main() -> None:
     """Trains all systems in turn, prints the table and writes the JSON file."""
     arguments = parse_arguments()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in SYSTEMS}
-    watch = MachineWatch(arguments.threads)
+    watch = MachineWatch(arguments.threads, uses_gpu=arguments.device == "cuda")
+    number_type = "bfloat16" if "--bf16" in arguments.options else "float32"
     peaks: list[float] = []
     for round_number in range(arguments.rounds):
         for name in SYSTEMS:
             runs[name].append(measure(arguments, name))
-        peaks.append(highest(measure_peak(arguments.threads, types=("float32",)), "float32") or 0.0)
+        peak = measure_peak(arguments.threads, types=(number_type,), device=arguments.device)
+        peaks.append(highest(peak, number_type) or 0.0)
         print(f"round {round_number + 1} of {arguments.rounds} done", file=sys.stderr)
     speeds = {name: [run["tokens_per_second"] for run in measured] for name, measured in runs.items()}
     base = speeds["Transformer base"]

@@ -116,7 +116,7 @@ def main() -> None:
     if arguments.worker:
         work(arguments)
         return
-    watch = MachineWatch(arguments.threads)
+    watch = MachineWatch(arguments.threads, uses_gpu=arguments.device != "cpu")
     rows, results = [], []
     for batch in arguments.batches:
         speeds: dict[str, list[float]] = {system: [] for system in SYSTEMS}

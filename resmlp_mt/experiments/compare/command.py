@@ -194,7 +194,7 @@ def compare(arguments: argparse.Namespace) -> int:
     )
     plan.references()
     commands = Commands()
-    watch = MachineWatch(arguments.threads)
+    watch = MachineWatch(arguments.threads, uses_gpu=not arguments.cpu)
 
     def job(contestant: Contestant, seed: int) -> dict[str, object]:
         trained = train(plan, contestant, seed, commands, alone=arguments.jobs == 1)

@@ -134,15 +134,23 @@ def highest(peak: Peak, kind: str) -> float | None:
     return max(peak.get(kind, {}).values(), default=None)
 
 
+def find_gpu() -> dict[str, Any] | None:
+    """The first GPU that PyTorch can use: its "name" and "peak_gflops"; None if there is none."""
+    ask = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    name = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout.strip()
+    return {"name": name, "peak_gflops": measure_peak(1, device="cuda")} if name else None
+
+
 class MachineWatch:
     """Describes the machine and measures its load by others, from the start of a benchmark to its end.
 
     Args:
         threads: number of threads of the benchmark.
         since: counters at the start (default: the current ones).
+        uses_gpu: whether the benchmark runs on a GPU if there is one, which is then described too.
     """
 
-    def __init__(self, threads: int, since: Clocks | None = None) -> None:
+    def __init__(self, threads: int, since: Clocks | None = None, uses_gpu: bool = False) -> None:
         self._before = since or read_clocks()
         processor = find_processor()
         self._described = {
@@ -156,6 +164,7 @@ class MachineWatch:
             "cores": usable_cpus(),
             "threads": threads,
             "peak_gflops": measure_peak(max(1, threads)),
+            "gpu": find_gpu() if uses_gpu else None,
         }
 
     def finish(self) -> dict[str, Any]:
@@ -188,6 +197,8 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     if threads:
         parts.append(f"{threads} {'thread' if threads == 1 else 'threads'}")
     parts += [*_peak_parts(machine["peak_gflops"]), _load_text(machine["others_share"], machine["quiet"])]
+    if gpu := machine.get("gpu"):
+        parts += [f"GPU {gpu['name']}", *_peak_parts(gpu["peak_gflops"])]
     parts += [f"Python {machine['python']}", f"torch {machine['torch']}", f"fairseq-fixed {machine['fairseq-fixed']}"]
     return f"Machine: {', '.join(parts)}."
 

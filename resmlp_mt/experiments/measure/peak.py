@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-SIZES = (256, 512, 1024, 2048, 4096)
+SIZES = (256, 512, 1024, 2048, 4096, 8192)
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Product = Callable[[Tensor, Tensor], Tensor]
 

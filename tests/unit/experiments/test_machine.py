@@ -7,6 +7,7 @@ from pathlib import Path
 
 import generation
 import pytest
+import torch
 import training
 import translate
 
@@ -106,6 +107,10 @@ def test_machine_line_has_peak_and_load():
     assert "not quiet (others took 45%" in machine_line(machine_description(others_share=0.45, quiet=False))
     unknown = machine_line(machine_description(others_share=None, quiet=None, peak_gflops={}, threads=0, cores=1))
     assert unknown.startswith("Machine: 1 core of an AMD EPYC, load by others not known, Python")
+    gpu = {"name": "NVIDIA H100", "peak_gflops": {"bfloat16": {"PyTorch": 798000.0}}}
+    assert "processor), GPU NVIDIA H100, peak 798,000 GFLOP/s in bfloat16, Python" in machine_line(
+        machine_description(gpu=gpu)
+    )
 
 
 @pytest.mark.real_peak
@@ -131,6 +136,17 @@ def test_machine_watch_counts_from_start():
     assert result["quiet"] == (result["others_share"] <= machine.QUIET)
     assert result["processor"]
     assert result["cores"] >= 1
+
+
+def test_machine_watch_describes_gpu_only_if_used(monkeypatch):
+    monkeypatch.setattr(machine, "find_gpu", lambda: {"name": "some GPU", "peak_gflops": {}})
+    assert machine.MachineWatch(1).finish()["gpu"] is None
+    assert machine.MachineWatch(1, uses_gpu=True).finish()["gpu"]["name"] == "some GPU"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_no_gpu_is_none():
+    assert machine.find_gpu() is None
 
 
 def called_names(script: Path) -> set[str]:
