@@ -1,13 +1,55 @@
 """Installs `resmlp_mt`, `data_prep` and the `resmlp-mt` command. Pinned versions that were tested: constraints.txt."""
 
+import platform
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "resmlp_mt/common/version.py").read_text())[1]
+
+
+NATIVE = "resmlp_mt/translation/engine/native"
+# The int8 engine is compiled once for each instruction set; the best one is chosen when it is loaded.
+INSTRUCTIONS = {"portable": []}
+COMPILER_FLAGS = ["-O3", "-g0", "-std=c++17", "-fno-math-errno", "-fvisibility=hidden"]
+COMPILER_FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]  # GCC's own headers for AVX raise them
+if platform.machine() in ("x86_64", "AMD64"):
+    avx512 = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")]
+    INSTRUCTIONS["avx2"] = ["-mavx2", "-mfma"]
+    INSTRUCTIONS["avx512"] = ["-mavx2", "-mfma", *avx512, "-mprefer-vector-width=512"]
+
+
+class BuildExt(build_ext):
+    """Compiles each library in a folder of its own, since all are made from the same source."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compiles one library. Without a C++ compiler there is none, and `resmlp-mt doctor` says so."""
+        folder = self.build_temp
+        self.build_temp = str(Path(folder, ext.name))
+        try:
+            super().build_extension(ext)
+        finally:
+            self.build_temp = folder
+
+
+def native_libraries() -> list[Extension]:
+    """The libraries of the int8 engine: plain C++ that ctypes loads, not Python modules."""
+    headers = [str(path.relative_to(ROOT)) for path in sorted((ROOT / NATIVE / "src").glob("*.hpp"))]
+    return [
+        Extension(
+            f"{NATIVE.replace('/', '.')}._{name}",
+            [f"{NATIVE}/src/api.cpp"],
+            depends=headers,
+            extra_compile_args=[*COMPILER_FLAGS, *flags],
+            language="c++",
+            optional=True,
+        )
+        for name, flags in INSTRUCTIONS.items()
+    ]
 
 
 class EditableWheel(editable_wheel):
@@ -54,7 +96,8 @@ setup(
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "import-linter", "zstandard"],
     },
-    cmdclass={"editable_wheel": EditableWheel},
+    ext_modules=native_libraries(),
+    cmdclass={"editable_wheel": EditableWheel, "build_ext": BuildExt},
     entry_points={"console_scripts": ["resmlp-mt = resmlp_mt.cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.11",

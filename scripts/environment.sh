@@ -42,7 +42,7 @@ check_machine() {
 make_environment() {
   local python stamp wanted pip
   stamp=$venv/installed
-  wanted=$(cat "$root/constraints.txt" "$root/setup.py" | cksum)
+  wanted=$(cat "$root/constraints.txt" "$root/setup.py" "$root"/resmlp_mt/translation/engine/native/src/* | cksum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -z "${PYTHON:-}" ] && return
   python=$(find_python) || exit 2
   wanted_version=$("$python" -c 'import sys; print(sys.version_info[:2])')

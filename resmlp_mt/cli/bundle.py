@@ -8,7 +8,7 @@ from pathlib import Path
 from resmlp_mt.common import files
 from resmlp_mt.common.data_folder import data_files
 from resmlp_mt.common.errors import ResMLPError
-from resmlp_mt.translation.bundle.format import bundle_files
+from resmlp_mt.translation.bundle.format import INT8, NONE, bundle_files
 from resmlp_mt.translation.bundle.packaging import bundle_checkpoint
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.text.normalization import TOKENIZERS, TextSettings
@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-len-a", type=float, default=0.0, help="a in the maximum output length a * source length + b (default: 0)"
     )
     parser.add_argument("--max-len-b", type=int, default=200, help="b in the maximum output length (default: 200)")
+    parser.add_argument(
+        "--int8", action="store_true", help="quantize the weights to int8, as `resmlp-mt quantize` does"
+    )
     group = parser.add_argument_group("preparation of the text", "needed if the data folder has no manifest.json")
     group.add_argument("--tokenizer", choices=TOKENIZERS, help="tokenizer applied before sentencepiece")
     group.add_argument("--normalize-punctuation", action="store_true", help="normalise punctuation as Moses does")
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     decoding = SearchSettings(
         beam_size=args.beam, length_penalty=args.lenpen, max_len_a=args.max_len_a, max_len_b=args.max_len_b
     )
-    bundle_checkpoint(args.checkpoint, args.data, args.out, decoding, args.licence, args.note, text)
+    quantization = INT8 if args.int8 else NONE
+    bundle_checkpoint(args.checkpoint, args.data, args.out, decoding, args.licence, args.note, text, quantization)
     print(f"{args.out}: try `echo ... | resmlp-mt translate {args.out}`")
     return 0

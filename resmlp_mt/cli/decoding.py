@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from resmlp_mt.translation.bundle.format import bundle_files
 from resmlp_mt.translation.engine.batching import BatchLimits
 from resmlp_mt.translation.planning import TOO_LONG
 from resmlp_mt.translation.search.settings import CONSTRAINT_ORDERS, SearchSettings
-from resmlp_mt.translation.translator import DTYPES, Translator
+from resmlp_mt.translation.translator import AUTO, DTYPES, FLOAT32, Translator
 
 # option -> (field of SearchSettings, type, help)
 _SEARCH: dict[str, tuple[str, Any, str]] = {
@@ -46,7 +47,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--ensemble", type=Path, nargs="+", default=[], metavar="MODEL", help="further bundles for an ensemble"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="data type of the model (default: float32)")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=AUTO,
+        help="data type of the model (default: auto, which is int8 for a quantized bundle on a CPU, else float32)",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="batches in parallel (default: one per CPU)")
     parser.add_argument(
         "--threads",
@@ -116,6 +122,8 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
         limits=BatchLimits(args.batch_size, args.batch_memory),
         workers=workers,
     )
+    if args.dtype == AUTO and translator.dtype != FLOAT32:
+        print(f"computing in {translator.dtype}", file=sys.stderr)
     if line_by_line and not chosen:
         most = threads.for_step(translator.weights_per_step, threads.usable_cpus())
         translator.threads_by_load = threads.ThreadsByLoad(most, load)

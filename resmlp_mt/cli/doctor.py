@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", type=Path, help="lines to translate for that check")
     parser.add_argument("--lines", type=int, default=200, help="number of lines to translate (default: 200)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--dtype", default="float32", help="data type of the model (default: float32)")
+    parser.add_argument("--dtype", default="auto", help="data type of the model, see `resmlp-mt translate --help`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.model is None) != (args.text is None):
         raise ResMLPError("--model and --text require each other; give both or neither")
     print(doctor.describe_versions())
-    findings = doctor.check_installation() + doctor.check_threads()
+    findings = [*doctor.check_installation(), doctor.check_int8_engine(), *doctor.check_threads()]
     if args.model is not None:
         # Imported late: the checks above also work without torch.
         from resmlp_mt.translation.invariance import check_batch_invariance

@@ -145,6 +145,8 @@ def _describe(report: dict[str, Any]) -> str:
     lines = [f"{report['test_set']}: {report['sentences']} sentences", ""]
     lines += [str(Score(**score)) for score in report["scores"]]
     lines += [str(Comparison(**row)) for row in report["comparisons"]]
+    if report["comparisons"]:
+        lines.append(f"{report['lines_unlike_baseline']} translations differ from those of the baseline")
     lines += ["", "source sub-words     sentences   BLEU   chrF"]
     for bucket in report["by_length"]:
         beyond = "  longer than any in training" if bucket["beyond_training"] else ""

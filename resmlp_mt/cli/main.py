@@ -21,6 +21,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "train and score a model on prepared data or from a recipe"),
     "average": ("average", "average several checkpoints of a training run"),
     "bundle": ("bundle", "package a checkpoint as a folder that translates raw text"),
+    "quantize": ("quantize", "make a bundle with int8 weights, for fast translation on CPUs"),
     "doctor": ("doctor", "check the installation and report problems"),
     "evaluate": ("evaluate", "score the translations of a test set"),
     "interactive": ("interactive", "translate interactively at a prompt"),

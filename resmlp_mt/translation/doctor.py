@@ -13,6 +13,7 @@ from importlib import metadata
 
 from resmlp_mt.common import threads
 from resmlp_mt.common.version import __version__
+from resmlp_mt.translation.engine.native import library
 
 # package -> (what requires it, minimum version)
 _PACKAGES: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -129,6 +130,14 @@ def _check_device() -> Finding:
         return Finding("device", False, message)
     onednn = "with" if torch.backends.mkldnn.is_available() else "without"
     return Finding("device", True, f"CPU, {onednn} oneDNN; no GPU")
+
+
+def check_int8_engine() -> Finding:
+    """Reports the instruction sets that the int8 engine can use here; without any, float32 replaces it."""
+    message = library.describe()
+    if not library.available():
+        message += ", so quantized bundles are translated in float32: install a C++ compiler and this package again"
+    return Finding("int8 engine", True, message)
 
 
 def check_threads() -> list[Finding]:

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from resmlp_mt.common.errors import ResMLPError, require_choice
 from resmlp_mt.common.threads import ThreadsByLoad
+from resmlp_mt.translation.backends import Backend, NativeBackend, TorchBackend
 from resmlp_mt.translation.bundle.format import Bundle, read_bundle
-from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, make_batches, require_beam_fits, run_halving
+from resmlp_mt.translation.engine.batching import BatchLimits, make_batches, require_beam_fits, run_halving
+from resmlp_mt.translation.engine.native import library
 from resmlp_mt.translation.engine.workers import run_batches
 from resmlp_mt.translation.planning import Planner
-from resmlp_mt.translation.search.beam_search import BeamSearch, Hypothesis, Source
-from resmlp_mt.translation.search.forced_decoding import ForcedTarget, align_words, force_decode
+from resmlp_mt.translation.search.beam_search import Hypothesis, Source
+from resmlp_mt.translation.search.forced_decoding import ForcedTarget, align_words
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.types import Alignment, Request, Translation, as_list, require_strings
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTO, INT8, FLOAT32 = "auto", "int8", "float32"
+_TORCH_DTYPES = {FLOAT32: torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = (AUTO, INT8, *_TORCH_DTYPES)
 
 
 class Translator:
@@ -31,26 +34,31 @@ class Translator:
     Args:
         bundles: one or more, with the same vocabularies.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: "float32", or "bfloat16" or "float16" for speed on a GPU.
+        dtype: "int8" for the C++ engine, on a CPU only; "float32"; "bfloat16" or "float16" for speed on a GPU; or
+            "auto": int8 for quantized bundles where the engine is available, otherwise float32.
         limits: maximum size of a batch.
         workers: number of batches computed at a time; each needs the memory of a batch.
 
     Attributes:
+        dtype: the data type that was chosen.
+        backend: what computes.
         threads_by_load: if set, adjusts the number of torch threads to the load of the machine before each call.
 
     Raises:
         ResMLPError: if the bundles' vocabularies differ, or the device or dtype is not available.
     """
 
+    backend: Backend
+
     def __init__(
         self,
         bundles: Sequence[Bundle],
         device: str = "cpu",
-        dtype: str = "float32",
+        dtype: str = AUTO,
         limits: BatchLimits | None = None,
         workers: int = 1,
     ) -> None:
-        require_choice("dtype", dtype, tuple(DTYPES))
+        require_choice("dtype", dtype, DTYPES)
         if not bundles:
             raise ResMLPError("a translator requires at least one bundle, but the list is empty; add one")
         first = bundles[0]
@@ -62,20 +70,17 @@ class Translator:
                 )
         self.config = first.config
         self.source, self.target = first.source, first.target
-        self.models = [bundle.model for bundle in bundles]
-        try:
-            torch.zeros((), device=torch.device(device)).item()  # fails on "meta", which holds no data
-            for model in self.models:
-                model.optimize_for_inference()
-                model.to(device=torch.device(device), dtype=DTYPES[dtype])
-        except (RuntimeError, AssertionError) as error:
-            raise ResMLPError(f"device {device} is not available ({str(error)[:120]}); use cpu") from error
+        self.dtype = _choose_dtype(bundles, device) if dtype == AUTO else dtype
+        if self.dtype == INT8:
+            if device != "cpu":
+                raise ResMLPError(f"int8 is for the CPU, not for {device}; use --device cpu, or another --dtype")
+            self.backend = NativeBackend([bundle.native_model() for bundle in bundles])
+        else:
+            self.backend = TorchBackend([bundle.model for bundle in bundles], device, _TORCH_DTYPES[self.dtype])
         self.limits = limits or BatchLimits()
         self.workers = workers
         self.threads_by_load: ThreadsByLoad | None = None
-        self._dtype = dtype
         self._digests = [bundle.config.digests for bundle in bundles]
-        self.max_source_len = min(model.max_source_len for model in self.models)
 
     @classmethod
     def from_pretrained(
@@ -83,7 +88,7 @@ class Translator:
         path: str | Path,
         *more: str | Path,
         device: str = "cpu",
-        dtype: str = "float32",
+        dtype: str = AUTO,
         limits: BatchLimits | None = None,
         workers: int = 1,
     ) -> Translator:
@@ -97,13 +102,12 @@ class Translator:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the translations besides the search options (batch limits change the last digits)."""
-        return {"models": self._digests, "dtype": self._dtype, "limits": asdict(self.limits)}
+        return {"models": self._digests, "dtype": self.dtype, "limits": asdict(self.limits)}
 
     @property
     def weights_per_step(self) -> int:
         """Number of weights in the linear layers of all decoders, which every search step reads."""
-        layers = [m for model in self.models for m in model.decoder.modules() if isinstance(m, nn.Linear)]
-        return sum(layer.weight.numel() for layer in layers)
+        return self.backend.weights_per_step
 
     def translate(
         self,
@@ -162,7 +166,7 @@ class Translator:
                     "use `translate`"
                 )
         settings = settings or self.config.decoding
-        planner = Planner(self.source, self.target, self.max_source_len, too_long)
+        planner = Planner(self.source, self.target, self.backend.max_source_len, too_long)
         encoded = self.source.encode([request.text for request in requests])
         lines = [planner.plan(request, tokens) for request, tokens in zip(requests, encoded, strict=True)]
         hypotheses = self._search(planner.sources, settings)
@@ -170,16 +174,16 @@ class Translator:
         return [planner.assemble(line, hypotheses, alignments, settings.length_penalty) for line in lines]
 
     def _search(self, sources: Sequence[Source], settings: SearchSettings) -> list[list[Hypothesis]]:
-        search = BeamSearch(self.models, settings)
-
         def search_batch(batch: Sequence[int], stop: threading.Event) -> list[list[Hypothesis]]:
-            return run_halving([sources[index] for index in batch], lambda half: search.search(half, stop))
+            return run_halving(
+                [sources[index] for index in batch], lambda half: self.backend.search(half, settings, stop)
+            )
 
         if self.threads_by_load:
             self.threads_by_load.adjust()
         lengths = [len(source.tokens) for source in sources]
-        beam_size = min(settings.beam_size, self.models[0].vocab_size - 1)  # as in the search
-        require_beam_fits(self._memory(beam_size), max(lengths, default=1), self.limits)
+        beam_size = min(settings.beam_size, self.backend.vocab_size - 1)  # as in the search
+        require_beam_fits(self.backend.memory(beam_size), max(lengths, default=1), self.limits)
         batches = self._batches(lengths, beam_size)
         hypotheses: dict[int, list[Hypothesis]] = {}
         for batch, results in zip(batches, run_batches(search_batch, batches, self.workers), strict=True):
@@ -187,18 +191,7 @@ class Translator:
         return [hypotheses[index] for index in range(len(sources))]
 
     def _batches(self, lengths: Sequence[int], rows: int) -> list[list[int]]:
-        return make_batches(lengths, self.limits, self._memory(rows))
-
-    def _memory(self, rows: int) -> MemoryModel:
-        """The memory of a sentence with `rows` rows: beams of a search, or target positions in forced decoding."""
-        decoder = self.models[0].decoder
-        return MemoryModel(
-            beam_size=rows,
-            vocab_size=self.models[0].vocab_size,
-            dim=decoder.output.in_features,
-            layers=len(decoder.layers) * len(self.models),
-            max_target_len=decoder.max_len,
-        )
+        return make_batches(lengths, self.limits, self.backend.memory(rows))
 
     def _align_hypotheses(
         self, sources: Sequence[Source], hypotheses: Sequence[Sequence[Hypothesis]]
@@ -255,7 +248,7 @@ class Translator:
                 "targets; check the lists"
             )
         encoded = self.source.encode(sources), self.target.encode(targets)
-        limits = self.max_source_len, min(model.max_target_len for model in self.models)
+        limits = self.backend.max_source_len, self.backend.max_target_len
         for side, sentences, limit in zip(("source", "target"), encoded, limits, strict=True):
             for number, tokens in enumerate(sentences, 1):
                 if len(tokens) > limit:
@@ -278,4 +271,10 @@ class Translator:
         return [forced[index] for index in range(len(lengths))]
 
     def _force_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ForcedTarget]:
-        return force_decode(self.models, [source for source, _ in pairs], [target for _, target in pairs])
+        return self.backend.force([source for source, _ in pairs], [target for _, target in pairs])
+
+
+def _choose_dtype(bundles: Sequence[Bundle], device: str) -> str:
+    """The data type of "auto"."""
+    can_use_int8 = device == "cpu" and bool(library.available())
+    return INT8 if can_use_int8 and all(bundle.is_quantized for bundle in bundles) else FLOAT32

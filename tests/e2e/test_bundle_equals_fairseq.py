@@ -75,7 +75,7 @@ def test_scores_equal_fairseq_generate(tmp_path):
 def test_shared_parameters_are_stored_once(tmp_path):
     checkpoint = write_checkpoint(tmp_path / "checkpoint.pt", "resmlp_tiny", "--share-all-embeddings")
     translator = bundle(checkpoint, tmp_path / "model")
-    model = translator.models[0]
+    model = translator.backend.models[0]
     assert model.encoder.embedding.tokens.weight.data_ptr() == model.decoder.output.weight.data_ptr()
     size = (tmp_path / "model" / "model.safetensors").stat().st_size
     stored = torch.load(checkpoint)["model"]

@@ -157,10 +157,12 @@ def test_baseline_may_be_text_or_bundle(model, tmp_path):
     files = ["--source", source, "--reference", reference]
     report = evaluate(tmp_path, model, *files, "--baseline", other, "--figure", tmp_path / "figure.svg")
     assert {row["metric"]: row["baseline"] for row in report["comparisons"]}["BLEU"] == pytest.approx(100.0)
+    assert report["lines_unlike_baseline"] == report["sentences"]
     assert report["in_training"]["checked"] is False
     assert (tmp_path / "figure.svg").read_text().lstrip().startswith("<?xml")
     report = evaluate(tmp_path, model, *files, "--baseline", model)
     assert all(row["system"] == row["baseline"] for row in report["comparisons"])
+    assert report["lines_unlike_baseline"] == 0
 
 
 def test_scores_are_written_to_the_model_card(tmp_path):

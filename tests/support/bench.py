@@ -77,7 +77,10 @@ def _bench(folder: Path, programs: Mapping[str, str], variables: Mapping[str, st
     for name, text in programs.items():
         write_program(venv / "bin" / name, text)
     stamp = subprocess.run(
-        ["bash", "-c", "cat constraints.txt setup.py | cksum"], cwd=ROOT, capture_output=True, check=True
+        ["bash", "-c", "cat constraints.txt setup.py resmlp_mt/translation/engine/native/src/* | cksum"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     (venv / "installed").write_bytes(stamp.stdout)
     environment = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "RUN": str(folder / "run"), **variables}

@@ -1,27 +1,33 @@
 """A bundle: a folder with everything needed to translate raw text. Reading it runs no code from it.
 
-`model.safetensors` the parameters; `config.json` the architecture, languages, preparation of the text and defaults of
-the search; `vocabulary*.txt` the symbols in their order; `sentencepiece*.model`; `README.md` the model card.
+`model.safetensors` the parameters, in float32 or quantized to int8; `config.json` the architecture, languages,
+preparation of the text and defaults of the search; `vocabulary*.txt` the symbols in their order;
+`sentencepiece*.model`; `README.md` the model card.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from resmlp_mt.common import files
 from resmlp_mt.common.config import NOT_OF_THE_MODEL, check_revision, parse_config
-from resmlp_mt.common.errors import ResMLPError, require_flag
+from resmlp_mt.common.errors import ResMLPError, require_choice, require_flag
 from resmlp_mt.common.tensor_files import write_safetensors
-from resmlp_mt.nn.positions import PositionalEmbedding
+from resmlp_mt.nn.positions import PositionalEmbedding, sinusoids
 from resmlp_mt.nn.skeleton import without_memory
+from resmlp_mt.translation.engine.native.model import NativeModel
+from resmlp_mt.translation.engine.native.quantization import SCALE, Parameters, dequantize, is_quantized, quantize
 from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.model.build import build_core
 from resmlp_mt.translation.model.config import ModelConfig
@@ -30,7 +36,10 @@ from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 from resmlp_mt.translation.text.normalization import TextSettings
 from resmlp_mt.translation.text.tokenizer import Tokenizer
 
-FORMAT = 1  # format revision; increased when older versions would misread new files
+FORMAT = 2  # format revision; increased when older versions would misread new files
+_FORMAT_OF_FLOAT32 = 1  # files that versions before quantization also read
+NONE, INT8 = "none", "int8"
+QUANTIZATIONS = (NONE, INT8)
 CONFIG, PARAMETERS, CARD = "config.json", "model.safetensors", "README.md"
 SIDES = ("source", "target")
 _LARGEST_CONFIG_BYTES = 10_000_000
@@ -58,6 +67,7 @@ class BundleConfig:
         decoding: defaults of the search.
         digests: of the other files.
         about: information for users: versions, training, licence, note, scores.
+        quantization: of the weights, one of `QUANTIZATIONS`.
     """
 
     architecture: str
@@ -68,10 +78,15 @@ class BundleConfig:
     decoding: SearchSettings
     digests: dict[str, str]
     about: dict[str, Any]
+    quantization: str = NONE
+
+    def __post_init__(self) -> None:
+        require_choice("quantization", self.quantization, QUANTIZATIONS)
 
     def as_json(self) -> dict[str, Any]:
         """The configuration as a JSON object."""
-        return {"format": FORMAT, **asdict(self), "languages": list(self.languages)}
+        revision = _FORMAT_OF_FLOAT32 if self.quantization == NONE else FORMAT
+        return {"format": revision, **asdict(self), "languages": list(self.languages)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> BundleConfig:
@@ -93,6 +108,7 @@ class BundleConfig:
             decoding=SearchSettings(**content["decoding"]),
             digests=dict(content["digests"]),
             about=dict(content["about"]),
+            quantization=content.get("quantization", NONE),
         )
 
 
@@ -102,14 +118,57 @@ def _lang(code: Any) -> str:
     return code
 
 
-@dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory."""
+    """A bundle in memory.
 
-    config: BundleConfig
-    model: TranslationModel
-    source: Tokenizer
-    target: Tokenizer
+    Args:
+        config: the configuration.
+        source, target: tokenizers of the two languages.
+        parameters: the model, or the parameters of a quantized model by all names of the architecture.
+
+    Attributes:
+        config: the configuration.
+        source, target: tokenizers of the two languages.
+    """
+
+    def __init__(
+        self, config: BundleConfig, source: Tokenizer, target: Tokenizer, parameters: TranslationModel | Parameters
+    ) -> None:
+        self.config, self.source, self.target = config, source, target
+        self._parameters = parameters
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights of the files are int8."""
+        return self.config.quantization != NONE
+
+    @cached_property
+    def model(self) -> TranslationModel:
+        """The model in float32; of a quantized one the model that it stands for."""
+        if isinstance(self._parameters, TranslationModel):
+            return self._parameters
+        parameters = {name: torch.from_numpy(value) for name, value in dequantize(self._parameters).items()}
+        return _fill_in(_architecture(self.config.options, self._vocab_sizes, list(parameters)), parameters)
+
+    def native_model(self) -> NativeModel:
+        """The model in int8 for the C++ engine; quantized here if the files are not.
+
+        Raises:
+            ResMLPError: if the engine is not available.
+        """
+        if isinstance(self._parameters, TranslationModel):
+            parameters = quantize({name: value.numpy() for name, value in self._parameters.state_dict().items()})
+        else:
+            parameters = dict(self._parameters)
+        options = self.config.options
+        if options.positional_embeddings == "sinusoidal":
+            for side, stack in (("encoder", options.encoder), ("decoder", options.decoder)):
+                parameters[f"{side}.embedding.positions.weight"] = sinusoids(stack.max_len, stack.dim).numpy()
+        return NativeModel(options, self._vocab_sizes, parameters)
+
+    @property
+    def _vocab_sizes(self) -> tuple[int, int]:
+        return len(self.source.symbols), len(self.target.symbols)
 
 
 def side_files(joint: bool) -> list[tuple[str, str]]:
@@ -131,8 +190,8 @@ def write_bundle(
 
     Args:
         out: a new folder, or that of an older bundle.
-        config: its `joint` and `digests` are filled in here.
-        parameters: by their names in `TranslationModel`.
+        config: its `joint` and `digests` are filled in here. Its `quantization` is applied to the parameters.
+        parameters: in float32, by their names in `TranslationModel`.
         sides: source and target.
 
     Returns:
@@ -145,10 +204,12 @@ def write_bundle(
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CONFIG).is_file())):
         raise ResMLPError(f"--out must be a new folder or a bundle, but {out} is neither; name another")
     joint = sides[0].sentencepiece == sides[1].sentencepiece and sides[0].symbols == sides[1].symbols
-    architecture = _check_shapes(
-        config.options, [len(side.symbols) for side in sides], {k: list(v.shape) for k, v in parameters.items()}
-    )
+    architecture = _architecture(config.options, (len(sides[0].symbols), len(sides[1].symbols)), list(parameters))
+    _check_shapes(architecture, {name: list(value.shape) for name, value in parameters.items()})
     parameters = _without_shared(parameters, architecture)
+    if config.quantization == INT8:
+        quantized = quantize({name: value.float().numpy() for name, value in parameters.items()})
+        parameters = {name: torch.from_numpy(value) for name, value in quantized.items()}
     try:
         (out / CONFIG).unlink(missing_ok=True)  # written last: without it the folder is not a bundle
     except OSError as error:
@@ -226,8 +287,9 @@ def read_bundle(path: Path) -> Bundle:
         symbols = _read_symbols(path / vocabulary_name)
         tokenizers.append(Tokenizer((path / model_name).read_bytes(), symbols, config.text, lang))
     source, target = tokenizers
-    model = _read_model(path / PARAMETERS, config.options, [len(source.symbols), len(target.symbols)])
-    return Bundle(config, model, source, target)
+    read = _read_model if config.quantization == NONE else _read_quantized
+    parameters = read(path / PARAMETERS, config.options, (len(source.symbols), len(target.symbols)))
+    return Bundle(config, source, target, parameters)
 
 
 def _read_symbols(path: Path) -> list[str]:
@@ -245,62 +307,118 @@ def _read_symbols(path: Path) -> list[str]:
     return symbols
 
 
-def _read_model(path: Path, options: ModelConfig, vocab_sizes: list[int]) -> TranslationModel:
+def _read_model(path: Path, options: ModelConfig, vocab_sizes: tuple[int, int]) -> TranslationModel:
+    with _open_parameters(path, "pt") as content:
+        names = list(content.keys())
+        shapes = {name: content.get_slice(name).get_shape() for name in names}
+        architecture = _architecture_of_file(path, options, vocab_sizes, shapes)
+        parameters = {name: content.get_tensor(name).float() for name in names}
+    return _fill_in(architecture, parameters)
+
+
+def _read_quantized(path: Path, options: ModelConfig, vocab_sizes: tuple[int, int]) -> Parameters:
+    """The parameters by all names of the architecture; the names of a shared one stand for one array."""
+    with _open_parameters(path, "np") as content:
+        shapes = {name: content.get_slice(name).get_shape() for name in content.keys()}  # noqa: SIM118  (not a mapping)
+        weights = {name: shape for name, shape in shapes.items() if not name.endswith(SCALE)}
+        architecture = _architecture_of_file(path, options, vocab_sizes, weights)
+        expected = {name + SCALE: shape[:1] for name, shape in weights.items() if is_quantized(name)}
+        if {name: shape for name, shape in shapes.items() if name not in weights} != expected:
+            raise ResMLPError(f"{path.parent}: every quantized weight must have its scales; get the bundle again")
+        parameters = {name: content.get_tensor(name) for name in shapes}
+    for name, value in parameters.items():
+        kind = np.int8 if is_quantized(name) and not name.endswith(SCALE) else np.float32
+        if value.dtype != kind:
+            raise ResMLPError(
+                f"{path.parent}: {name} must be {kind.__name__}, but is {value.dtype}; get the bundle again"
+            )
+    with_shared: Parameters = {}
+    for names in _shared_names(architecture):
+        present = next(name for name in names if name in parameters)
+        for name in names:
+            with_shared[name] = parameters[present]
+            if is_quantized(name):
+                with_shared[name + SCALE] = parameters[present + SCALE]
+    return with_shared
+
+
+@contextmanager
+def _open_parameters(path: Path, framework: str) -> Iterator[Any]:
     try:
-        with safe_open(path, framework="pt") as content:
-            names = list(content.keys())
-            shapes = {name: content.get_slice(name).get_shape() for name in names}
-            try:
-                model = _check_shapes(options, vocab_sizes, shapes)
-            except ResMLPError as error:
-                raise ResMLPError(f"{path.parent}: {error}") from error
-            parameters = {name: content.get_tensor(name).float() for name in names}
+        with safe_open(path, framework=framework) as content:
+            yield content
     except (SafetensorError, OSError) as error:
         raise ResMLPError(
             f"{path} must be a safetensors file, but cannot be read as one ({error}); get it again"
         ) from error
-    _fill_in(model, parameters)
-    return model.eval().requires_grad_(False)
 
 
-def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> None:
-    """Sets the parameters of a model on the meta device. Of shared ones, `parameters` contains one name."""
+def _architecture_of_file(
+    path: Path, options: ModelConfig, vocab_sizes: tuple[int, int], shapes: Mapping[str, list[int]]
+) -> TranslationModel:
+    """The model without memory, if the parameters of a file are its parameters."""
+    try:
+        architecture = _architecture(options, vocab_sizes, list(shapes))
+        _check_shapes(architecture, shapes)
+    except ResMLPError as error:
+        raise ResMLPError(f"{path.parent}: {error}") from error
+    return architecture
+
+
+def _shared_names(architecture: TranslationModel) -> Collection[list[str]]:
+    """The names of each parameter; those that the architecture shares have several."""
     names_of: dict[int, list[str]] = {}
-    for name, value in model.state_dict(keep_vars=True).items():
+    for name, value in architecture.state_dict(keep_vars=True).items():
         names_of.setdefault(id(value), []).append(name)
+    return names_of.values()
+
+
+def _fill_in(model: TranslationModel, parameters: Mapping[str, Tensor]) -> TranslationModel:
+    """Sets the parameters of a model on the meta device. Of shared ones, `parameters` contains at least one name."""
     filled: dict[str, Tensor] = {}
-    for names in names_of.values():
+    for names in _shared_names(model):
         value = next(parameters[name] for name in names if name in parameters)
         filled |= dict.fromkeys(names, nn.Parameter(value, requires_grad=False))
     model.load_state_dict(filled, assign=True)
     for module in model.modules():
         if isinstance(module, PositionalEmbedding):
             module.fill_in()
+    return model.eval().requires_grad_(False)
 
 
-def _check_shapes(options: ModelConfig, vocab_sizes: list[int], shapes: Mapping[str, list[int]]) -> TranslationModel:
-    """Compares parameters with the architecture before memory is taken for it.
+def _architecture(options: ModelConfig, vocab_sizes: tuple[int, int], names: Sequence[str]) -> TranslationModel:
+    """A model without memory for its parameters.
 
-    Returns:
-        A model of the architecture, without memory.
+    Args:
+        options: of the model.
+        vocab_sizes: of source and target.
+        names: of the parameters, whose number limits that of the layers.
 
     Raises:
-        ResMLPError: names the first difference.
+        ResMLPError: if the options describe no model.
     """
     layers = max(options.encoder_layers, options.decoder_layers)
-    if layers > len(shapes):
+    if layers > len(names):
         raise ResMLPError(
-            f"the configuration states {layers} layers, but the model has only {len(shapes)} parameters; "
+            f"the configuration states {layers} layers, but the model has only {len(names)} parameters; "
             "get the model again"
         )
     try:
         with without_memory():
-            model = TranslationModel(*build_core(options, *vocab_sizes))
+            return TranslationModel(*build_core(options, *vocab_sizes))
     except RuntimeError as error:
         raise ResMLPError(
             f"the options must describe an architecture, but do not ({error}); get the model again"
         ) from error
-    expected = {name: (list(value.shape), id(value)) for name, value in model.state_dict(keep_vars=True).items()}
+
+
+def _check_shapes(architecture: TranslationModel, shapes: Mapping[str, list[int]]) -> None:
+    """Compares parameters with the architecture before memory is taken for it.
+
+    Raises:
+        ResMLPError: names the first difference.
+    """
+    expected = {name: (list(value.shape), id(value)) for name, value in architecture.state_dict(keep_vars=True).items()}
     present = {identity for name, (_, identity) in expected.items() if name in shapes}
     for name, (shape, identity) in expected.items():
         if shapes.get(name, shape) != shape or identity not in present:
@@ -310,4 +428,3 @@ def _check_shapes(options: ModelConfig, vocab_sizes: list[int], shapes: Mapping[
             )
     if unknown := sorted(set(shapes) - set(expected)):
         raise ResMLPError(f"the parameters must be those of the architecture, but {unknown[0]} is none; get them again")
-    return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,19 @@ from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.common.versions import versions
 from resmlp_mt.common.vocabularies import require_same_vocabularies
 from resmlp_mt.translation.bundle.checkpoint_import import read_trained_model
-from resmlp_mt.translation.bundle.format import CARD, CONFIG, BundleConfig, Side, read_config, write_bundle
+from resmlp_mt.translation.bundle.format import (
+    CARD,
+    CONFIG,
+    INT8,
+    NONE,
+    PARAMETERS,
+    BundleConfig,
+    Side,
+    read_bundle,
+    read_config,
+    side_files,
+    write_bundle,
+)
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.text.dictionary import read_dictionary
 from resmlp_mt.translation.text.normalization import TextSettings
@@ -29,6 +42,7 @@ def bundle_checkpoint(
     licence: str = "",
     note: str = "",
     text: TextSettings | None = None,
+    quantization: str = NONE,
 ) -> BundleConfig:
     """Makes a bundle.
 
@@ -40,6 +54,7 @@ def bundle_checkpoint(
         licence: of the model, for its card.
         note: for the card.
         text: preparation of the training text, if the data has no manifest.
+        quantization: of the weights, one of `format.QUANTIZATIONS`.
 
     Raises:
         ResMLPError: when something is missing or does not fit together.
@@ -77,8 +92,38 @@ def bundle_checkpoint(
             },
             "scores": [],
         },
+        quantization=quantization,
     )
     written = write_bundle(out, config, trained.parameters, (sides[0], sides[1]))
+    write_card(out, written)
+    return written
+
+
+def quantize_bundle(path: Path, out: Path) -> BundleConfig:
+    """Makes a bundle with int8 weights from one with float32 weights. Its scores are left out: they are not its own.
+
+    Args:
+        path: the bundle.
+        out: folder of the new bundle.
+
+    Raises:
+        ResMLPError: when the bundle cannot be read or is quantized already, or the new one cannot be written.
+    """
+    bundle = read_bundle(path)
+    config = bundle.config
+    if bundle.is_quantized:
+        raise ResMLPError(f"{path} is quantized already; give the bundle that it was made from")
+    models = [(path / name).read_bytes() for name, _ in side_files(config.joint)]
+    tokenizers = (bundle.source, bundle.target)
+    source, target = (
+        Side(lang, model, list(tokenizer.symbols))
+        for lang, model, tokenizer in zip(
+            config.languages, models * 2 if config.joint else models, tokenizers, strict=True
+        )
+    )
+    about = {**config.about, "scores": [], "quantized_from": config.digests[PARAMETERS]}
+    quantized = replace(config, quantization=INT8, about=about)
+    written = write_bundle(out, quantized, bundle.model.state_dict(), (source, target))
     write_card(out, written)
     return written
 
@@ -172,6 +217,7 @@ def write_card(path: Path, config: BundleConfig) -> None:
         f"- Licence: {about['licence'] or 'not stated'}",
         f"- Training data: {corpus}, {pairs} sentence pairs; {training['updates']} updates",
         f"- Longest sentence: {config.options.max_source_positions} sub-words; longer lines are split",
+        f"- Weights: {'float32' if config.quantization == NONE else config.quantization}",
         f"- Made with: {', '.join(f'{name} {number}' for name, number in about['versions'].items())}",
         "",
         "## Use",

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,11 @@ def evaluate(
         "sentences": len(references),
         "scores": scoring.as_json(scores),
         "comparisons": scoring.as_json(comparisons),
+        "lines_unlike_baseline": None if others is None else sum(map(ne, texts, others)),
         "by_length": scoring.as_json(buckets),
         "lines_not_translated_whole": [t.note for t in run.translations if t.note],
         "in_training": find_leaks(sources, translator.source, test_set.data, manifest, translator.config.languages),
-        "speed": _speed(run, str(translator.models[0].device)),
+        "speed": _speed(run, translator.backend.device),
         "hashes": {
             "sources": lines_digest(test_set.sources),
             "references": lines_digest(references),

@@ -113,23 +113,30 @@ class BeamSearch:
                 the model returns NaN.
             StoppedError: if `stop` is set.
         """
-        max_lens = self._max_lens(sources)
+        max_lens = find_max_lens(sources, self._settings, self._max_len)
         return _BatchSearch(self._models, self._settings, self._special_tokens, self._beam_size, max_lens, sources).run(
             stop
         )
 
-    def _max_lens(self, sources: Sequence[Source]) -> list[int]:
-        """The maximum target length of each sentence, without the end of the sentence."""
-        settings = self._settings
-        max_lens = [
-            min(int(settings.max_len_a * len(source.tokens) + settings.max_len_b), self._max_len) for source in sources
-        ]
-        if settings.min_len > min(max_lens):
-            raise ResMLPError(
-                f"min_len {settings.min_len} is greater than the maximum length {min(max_lens)} of a translation; "
-                "lower min_len, or raise max_len_a or max_len_b"
-            )
-        return max_lens
+
+def find_max_lens(sources: Sequence[Source], settings: SearchSettings, limit: int) -> list[int]:
+    """The maximum target length of each sentence, without the end of the sentence.
+
+    Args:
+        sources: the sentences.
+        settings: the search options.
+        limit: that of the model.
+
+    Raises:
+        ResMLPError: if `min_len` is greater than one of them.
+    """
+    max_lens = [min(int(settings.max_len_a * len(source.tokens) + settings.max_len_b), limit) for source in sources]
+    if settings.min_len > min(max_lens):
+        raise ResMLPError(
+            f"min_len {settings.min_len} is greater than the maximum length {min(max_lens)} of a translation; "
+            "lower min_len, or raise max_len_a or max_len_b"
+        )
+    return max_lens
 
 
 class _BatchSearch:

@@ -83,7 +83,7 @@ def test_damaged_file_with_forged_digest_is_refused(bundle, name):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 3},
         {"languages": "en"},
         {"options__encoder_layers": 10**9},
         {"options__encoder_layers": 3},

@@ -135,7 +135,7 @@ def test_search_stops_at_next_step(one):
     stop = threading.Event()
     stop.set()
     with pytest.raises(StoppedError):
-        BeamSearch(one.models, SearchSettings(max_len_b=15)).search([Source([5, 6, 2])], stop)
+        BeamSearch(one.backend.models, SearchSettings(max_len_b=15)).search([Source([5, 6, 2])], stop)
 
 
 def test_interrupt_stops_workers_and_command(model, monkeypatch, tmp_path, capsys):
