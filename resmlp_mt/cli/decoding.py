@@ -53,6 +53,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=AUTO,
         help="data type of the model (default: auto, which is int8 for a quantized bundle on a CPU, else float32)",
     )
+    parser.add_argument(
+        "--shortlist",
+        type=Path,
+        metavar="FILE",
+        help="limit the target sub-words of each sentence, for speed in int8; see `resmlp-mt shortlist`",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="batches in parallel (default: one per CPU)")
     parser.add_argument(
         "--threads",
@@ -75,7 +81,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def model_inputs(args: argparse.Namespace) -> dict[str, list[Path]]:
     """The files of the models of `add_model_arguments`, for `files.check_outputs`."""
     further = [file for folder in args.ensemble for file in bundle_files(folder)]
-    return {"MODEL": bundle_files(args.model), "--ensemble": further}
+    return {
+        "MODEL": bundle_files(args.model),
+        "--ensemble": further,
+        "--shortlist": [args.shortlist] * bool(args.shortlist),
+    }
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +131,7 @@ def load_translator(args: argparse.Namespace, line_by_line: bool = False) -> Tra
         dtype=args.dtype,
         limits=BatchLimits(args.batch_size, args.batch_memory),
         workers=workers,
+        shortlist=args.shortlist,
     )
     if args.dtype == AUTO and translator.dtype != FLOAT32:
         print(f"computing in {translator.dtype}", file=sys.stderr)

@@ -22,6 +22,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "average": ("average", "average several checkpoints of a training run"),
     "bundle": ("bundle", "package a checkpoint as a folder that translates raw text"),
     "quantize": ("quantize", "make a bundle with int8 weights, for fast translation on CPUs"),
+    "shortlist": ("shortlist", "find the target sub-words for each source sub-word, for speed in int8"),
     "doctor": ("doctor", "check the installation and report problems"),
     "evaluate": ("evaluate", "score the translations of a test set"),
     "interactive": ("interactive", "translate interactively at a prompt"),

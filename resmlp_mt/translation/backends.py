@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from resmlp_mt.common.errors import ResMLPError
 from resmlp_mt.translation.engine.batching import MemoryModel
 from resmlp_mt.translation.engine.native.model import NativeModel, NativeState
+from resmlp_mt.translation.engine.shortlist import Shortlist
 from resmlp_mt.translation.engine.step_model import TranslationModel
 from resmlp_mt.translation.search.beam_search import BeamSearch, Hypothesis, Source, find_max_lens
 from resmlp_mt.translation.search.forced_decoding import ForcedTarget, force_decode
@@ -105,12 +106,18 @@ class NativeBackend:
 
     Args:
         models: the models.
+        shortlist: limits the target tokens of each sentence, in plain beam search with one model only.
+
+    Raises:
+        ResMLPError: if there is a shortlist for several models.
     """
 
     device = "cpu"
 
-    def __init__(self, models: Sequence[NativeModel]) -> None:
-        self.models = models
+    def __init__(self, models: Sequence[NativeModel], shortlist: Shortlist | None = None) -> None:
+        if shortlist and len(models) > 1:
+            raise ResMLPError("a shortlist is for one model, not for an ensemble; leave one of the two out")
+        self.models, self.shortlist = models, shortlist
         self.max_source_len = min(model.max_source_len for model in models)
         self.max_target_len = min(model.max_target_len for model in models)
         self.vocab_size = models[0].vocab_size
@@ -121,7 +128,15 @@ class NativeBackend:
     ) -> list[list[Hypothesis]]:
         """See `Backend`."""
         if len(self.models) > 1 or not _is_plain(settings, sources):
+            if self.shortlist:
+                raise ResMLPError(
+                    "a shortlist requires plain beam search, without sampling, diversity, constraints and blocked "
+                    "n-grams; leave the shortlist or these options out"
+                )
             return BeamSearch([NativeStepModel(model) for model in self.models], settings).search(sources, stop)
+        words = None
+        if self.shortlist:
+            words = [self.shortlist.words_of(source.tokens, source.prefix) for source in sources]
         hypotheses = self.models[0].search(
             [source.tokens for source in sources],
             find_max_lens(sources, settings, self.max_target_len - 1),
@@ -132,6 +147,7 @@ class NativeBackend:
             unknown_penalty=settings.unknown_penalty,
             temperature=settings.temperature,
             prefixes=[source.prefix for source in sources],
+            words=words,
         )
         return [[Hypothesis(*hypothesis) for hypothesis in of_sentence] for of_sentence in hypotheses]
 

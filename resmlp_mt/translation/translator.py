@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from resmlp_mt.common.errors import ResMLPError, require_choice
+from resmlp_mt.common.files import file_digest
 from resmlp_mt.common.threads import ThreadsByLoad
 from resmlp_mt.translation.backends import Backend, NativeBackend, TorchBackend
 from resmlp_mt.translation.bundle.format import Bundle, read_bundle
 from resmlp_mt.translation.engine.batching import BatchLimits, make_batches, require_beam_fits, run_halving
 from resmlp_mt.translation.engine.native import library
+from resmlp_mt.translation.engine.shortlist import read_shortlist
 from resmlp_mt.translation.engine.workers import run_batches
 from resmlp_mt.translation.planning import Planner
 from resmlp_mt.translation.search.beam_search import Hypothesis, Source
@@ -38,6 +40,7 @@ class Translator:
             "auto": int8 for quantized bundles where the engine is available, otherwise float32.
         limits: maximum size of a batch.
         workers: number of batches computed at a time; each needs the memory of a batch.
+        shortlist: file of `resmlp-mt shortlist`, which limits the target tokens of each sentence; for int8 only.
 
     Attributes:
         dtype: the data type that was chosen.
@@ -57,6 +60,7 @@ class Translator:
         dtype: str = AUTO,
         limits: BatchLimits | None = None,
         workers: int = 1,
+        shortlist: Path | None = None,
     ) -> None:
         require_choice("dtype", dtype, DTYPES)
         if not bundles:
@@ -74,12 +78,17 @@ class Translator:
         if self.dtype == INT8:
             if device != "cpu":
                 raise ResMLPError(f"int8 is for the CPU, not for {device}; use --device cpu, or another --dtype")
-            self.backend = NativeBackend([bundle.native_model() for bundle in bundles])
+            models = [bundle.native_model() for bundle in bundles]
+            sizes = len(self.source.symbols), len(self.target.symbols)
+            self.backend = NativeBackend(models, read_shortlist(shortlist, *sizes) if shortlist else None)
+        elif shortlist:
+            raise ResMLPError(f"a shortlist is for int8, not for {self.dtype}; use --dtype int8, or leave it out")
         else:
             self.backend = TorchBackend([bundle.model for bundle in bundles], device, _TORCH_DTYPES[self.dtype])
         self.limits = limits or BatchLimits()
         self.workers = workers
         self.threads_by_load: ThreadsByLoad | None = None
+        self._shortlist_digest = file_digest(shortlist) if shortlist else None
         self._digests = [bundle.config.digests for bundle in bundles]
 
     @classmethod
@@ -91,18 +100,21 @@ class Translator:
         dtype: str = AUTO,
         limits: BatchLimits | None = None,
         workers: int = 1,
+        shortlist: Path | None = None,
     ) -> Translator:
         """Reads a bundle, or several for an ensemble.
 
         Raises:
             ResMLPError: if a file of a bundle is missing or damaged.
         """
-        return cls([read_bundle(Path(folder)) for folder in (path, *more)], device, dtype, limits, workers)
+        bundles = [read_bundle(Path(folder)) for folder in (path, *more)]
+        return cls(bundles, device, dtype, limits, workers, shortlist)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the translations besides the search options (batch limits change the last digits)."""
-        return {"models": self._digests, "dtype": self.dtype, "limits": asdict(self.limits)}
+        shortlist = {"shortlist": self._shortlist_digest} if self._shortlist_digest else {}
+        return {"models": self._digests, "dtype": self.dtype, "limits": asdict(self.limits), **shortlist}
 
     @property
     def weights_per_step(self) -> int:

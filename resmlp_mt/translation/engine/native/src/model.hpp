@@ -114,6 +114,12 @@ class Model {
     for (int i = 0; i < c.decoder_layers; ++i) read_decoder_layer(i);
     output.begin(c.target_vocab, c.decoder_dim);
     for (int n = 0; n < c.target_vocab; ++n) output.set_row(n, output_table.row(n), output_table.scales[n], 0.0F);
+    const int count = std::min(c.target_vocab, kPanel);
+    sample.begin(count, c.decoder_dim);
+    for (int i = 0; i < count; ++i) {
+      sample_tokens.push_back(static_cast<int32_t>((2 * i + 1) * static_cast<int64_t>(c.target_vocab) / (2 * count)));
+      sample.set_row(i, output_table.row(sample_tokens[i]), output_table.scales[sample_tokens[i]], 0.0F);
+    }
     arrays_.clear();
   }
 
@@ -125,6 +131,8 @@ class Model {
   std::vector<DecoderLayer> decoder;
   Int8Linear memory_projection;  // for each decoder layer: keys, then values
   Int8Linear output;
+  Int8Linear sample;  // the output layer of some tokens, evenly spread over the vocabulary
+  std::vector<int32_t> sample_tokens;
 
  private:
   void read_decoder_layer(int i) {

@@ -99,6 +99,31 @@ class Output {
   Words words(int sentence) const { return is_whole() ? Words{nullptr, model_.output.out()} : words_[sentence]; }
   int stride(int sentence) const { return stride_of(words(sentence).count); }
 
+  // Computes what the norms of the step need.
+  void begin_step(const QuantizedRows& features) {
+    if (is_whole()) return;
+    const int stride = stride_of(model_.sample.out());
+    model_.sample.run(features, 0, features.rows(), sample_logits_.get(static_cast<size_t>(features.rows()) * stride), stride);
+  }
+
+  // The logarithm of the sum of exponentials over the whole vocabulary. That of the tokens which are not among a
+  // sentence's words is estimated: their mean is that of a sample of them. Without it, the words would be too probable,
+  // by what label smoothing gives to all other tokens, and a beam search would prefer other lengths.
+  float norm(const float* logits, int sentence, int row, float temperature) {
+    const Words of_sentence = words(sentence);
+    const float listed = log_sum_exp(logits, of_sentence.count);
+    const int others = model_.output.out() - of_sentence.count;
+    if (is_whole() || others == 0) return listed;
+    const int stride = stride_of(model_.sample.out());
+    others_.clear();
+    for (size_t i = 0; i < model_.sample_tokens.size(); ++i)
+      if (of_sentence.index(model_.sample_tokens[i]) < 0) others_.push_back(sample_logits_.data()[static_cast<size_t>(row) * stride + i] / temperature);
+    if (others_.empty()) return listed;
+    const float mean = log_sum_exp(others_.data(), static_cast<int>(others_.size())) - std::log(static_cast<float>(others_.size()));
+    const float both[2] = {listed, mean + std::log(static_cast<float>(others))};
+    return log_sum_exp(both, 2);
+  }
+
   // The logits of `rows` rows of a sentence; of the whole vocabulary, the rows may be of several sentences.
   float* run(const QuantizedRows& features, int sentence, int first, int rows) {
     float* logits = logits_.get(static_cast<size_t>(rows) * stride(sentence));
@@ -111,7 +136,8 @@ class Output {
   const Model& model_;
   std::vector<Words> words_;
   std::vector<Int8Linear> linears_;
-  Buffer logits_;
+  std::vector<float> others_;
+  Buffer logits_, sample_logits_;
 };
 
 // The search of one batch. The rows of a sentence are adjacent: one in the first step, then `beam_size`.
@@ -143,6 +169,7 @@ class Search {
       newest.clear();
       for (const int node : node_of_row_) newest.push_back(nodes_[node].token);
       const QuantizedRows& features = state_.step(newest.data());
+      output_.begin_step(features);
       const int per_sentence = state_.rows() / static_cast<int>(active_.size());
       float* whole = output_.is_whole() ? output_.run(features, 0, 0, state_.rows()) : nullptr;
       continued_.clear();
@@ -187,7 +214,7 @@ class Search {
       float* x = logits + static_cast<size_t>(r - first) * stride;
       if (settings_.temperature != 1.0F)
         for (int i = 0; i < words.count; ++i) x[i] /= settings_.temperature;
-      const float norm = log_sum_exp(x, words.count), before = nodes_[node_of_row_[r]].score;
+      const float norm = output_.norm(x, s, r, settings_.temperature), before = nodes_[node_of_row_[r]].score;
       if (padding >= 0) x[padding] = kImpossible;
       if (unknown >= 0) x[unknown] -= settings_.unknown_penalty;
       if (is_at_limit(s) || has_prefix) {
