@@ -33,7 +33,11 @@ def parse_arguments() -> argparse.Namespace:
     """Parses the command line."""
     parser = search_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="float32, bfloat16, or int8, which is for resmlp-mt only; fairseq then has float32",
+    )
     parser.add_argument("--output", type=Path, default=Path("results/translate.json"))
     return parser.parse_args()
 
@@ -50,20 +54,32 @@ def prepare_ours(arguments: argparse.Namespace, sources: list[list[int]]) -> Cal
     """Prepares this project's search of a batch; the function returns the number of generated tokens."""
     import torch
 
-    _, fairseq_model = build_model("resmlp_wmt_en_de", arguments.vocabulary)
-
     from resmlp_mt.common.allocator import keep_freed_memory
+    from resmlp_mt.translation.backends import NativeBackend, TorchBackend
+    from resmlp_mt.translation.engine.native.model import NativeModel
+    from resmlp_mt.translation.engine.native.quantization import quantize
     from resmlp_mt.translation.engine.step_model import TranslationModel
-    from resmlp_mt.translation.search.beam_search import BeamSearch, Source
+    from resmlp_mt.translation.model.architectures import ARCHITECTURES
+    from resmlp_mt.translation.model.build import build_core
+    from resmlp_mt.translation.model.config import ModelConfig
+    from resmlp_mt.translation.search.beam_search import Source
     from resmlp_mt.translation.search.settings import SearchSettings
 
     keep_freed_memory()
-    model = TranslationModel(fairseq_model.encoder.core, fairseq_model.decoder.core)
-    model.to(device=arguments.device, dtype=getattr(torch, arguments.dtype))
+    torch.manual_seed(1)
+    options = ModelConfig(**{**ARCHITECTURES["resmlp_wmt_en_de"], "share_all_embeddings": True})
+    sizes = (arguments.vocabulary, arguments.vocabulary)
+    model = TranslationModel(*build_core(options, *sizes)).eval().requires_grad_(False)
+    backend: NativeBackend | TorchBackend
+    if arguments.dtype == "int8":
+        parameters = quantize({name: value.numpy() for name, value in model.state_dict().items()})
+        backend = NativeBackend([NativeModel(options, sizes, parameters)])
+    else:
+        backend = TorchBackend([model], arguments.device, getattr(torch, arguments.dtype))
     length = arguments.target_length - 1
-    search = BeamSearch([model], SearchSettings(beam_size=arguments.beam, min_len=length, max_len_b=length))
+    settings = SearchSettings(beam_size=arguments.beam, min_len=length, max_len_b=length)
     batch = [Source(tokens) for tokens in sources]
-    return lambda: sum(len(hypotheses[0].tokens) for hypotheses in search.search(batch))
+    return lambda: sum(len(hypotheses[0].tokens) for hypotheses in backend.search(batch, settings, None))
 
 
 def prepare_fairseq(arguments: argparse.Namespace, sources: list[list[int]]) -> Callable[[], int]:
@@ -72,7 +88,8 @@ def prepare_fairseq(arguments: argparse.Namespace, sources: list[list[int]]) -> 
     from fairseq.sequence_generator import SequenceGenerator
 
     task, model = build_model("transformer_wmt_en_de", arguments.vocabulary)
-    model.to(device=arguments.device, dtype=getattr(torch, arguments.dtype))
+    dtype = "float32" if arguments.dtype == "int8" else arguments.dtype
+    model.to(device=arguments.device, dtype=getattr(torch, dtype))
     length = arguments.target_length - 1
     generator = SequenceGenerator(
         [model], task.target_dictionary, beam_size=arguments.beam, min_len=length, max_len_b=length
