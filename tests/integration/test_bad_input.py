@@ -12,6 +12,7 @@ from toy_classifiers import CLASSES, square_classifier, square_preprocessing
 from data_prep.command_line import main as data_prep
 from resmlp_mt.cli.main import main
 from resmlp_mt.common.errors import ResMLPError
+from resmlp_mt.translation.backends import TorchBackend
 from resmlp_mt.translation.engine.batching import BatchLimits, MemoryModel, require_beam_fits
 from resmlp_mt.translation.search.settings import SearchSettings
 from resmlp_mt.translation.translator import Translator
@@ -111,7 +112,7 @@ def test_largest_seed_is_accepted(translator):
 
 
 def test_beam_too_large_for_memory_is_refused(model, monkeypatch):
-    monkeypatch.setattr(Translator, "_memory", lambda _self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
+    monkeypatch.setattr(TorchBackend, "memory", lambda _self, rows: MemoryModel(rows, 32_000, 512, 6, 256))
     narrow, wide = (Translator.from_pretrained(model, limits=BatchLimits(megabytes=size)) for size in (1, 1000))
     assert wide.translate(["a dog"], beam_size=20)
     assert narrow.translate(["a dog"], beam_size=16)

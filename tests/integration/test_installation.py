@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def site(tmp_path_factory) -> tuple[Path, Path]:
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, tree)
     for package in ("resmlp_mt", "data_prep"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     command = [sys.executable, "-c", BUILD]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=300, env=environment())
     assert done.returncode == 0, done.stderr
@@ -46,3 +47,11 @@ def test_fairseq_finds_the_package_from_any_folder(site, monkeypatch):
     spec = importlib.machinery.PathFinder.find_spec("resmlp_mt")
     assert spec.origin == str(tree / "resmlp_mt" / "__init__.py")
     assert (tree / "resmlp_mt" / "py.typed").is_file()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_int8_engine_is_compiled(site):
+    tree, _ = site
+    libraries = [path.name.split(".")[0] for path in (tree / "resmlp_mt/translation/engine/native").glob("*.so")]
+    assert "_portable" in libraries
+    assert len(libraries) == (3 if platform.machine() == "x86_64" else 1)
