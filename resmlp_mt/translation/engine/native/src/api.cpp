@@ -58,12 +58,13 @@ int resmlp_model_finish(void* model) {
 }
 
 // hypotheses: the number of each sentence, (sentences,); the following arrays have `nbest` places for each sentence.
-int resmlp_search(const void* model, const SearchSettings* settings, const int32_t* tokens, const int32_t* lengths, int32_t sentences,
-                  const int32_t* max_lens, const int32_t* prefixes, const int64_t* prefix_starts, const int32_t* words, const int64_t* word_starts,
-                  int32_t nbest, int32_t max_out, int32_t* hypotheses, int32_t* out_lengths, float* out_scores, int32_t* out_tokens,
-                  float* out_token_scores) {
+int resmlp_search(const void* model, const SearchSettings* settings, const int32_t* tokens, const int32_t* lengths,
+                  int32_t sentences, const int32_t* max_lens, const int32_t* prefixes, const int64_t* prefix_starts,
+                  const int32_t* words, const int64_t* word_starts, int32_t nbest, int32_t max_out, int32_t* hypotheses,
+                  int32_t* out_lengths, float* out_scores, int32_t* out_tokens, float* out_token_scores) {
   return run([&] {
-    Search search(*static_cast<const Model*>(model), *settings, tokens, lengths, sentences, max_lens, prefixes, prefix_starts, words, word_starts);
+    Search search(*static_cast<const Model*>(model), *settings, tokens, lengths, sentences, max_lens, prefixes,
+                  prefix_starts, words, word_starts);
     const auto results = search.run();
     for (int s = 0; s < sentences; ++s) {
       hypotheses[s] = std::min(nbest, static_cast<int32_t>(results[s].size()));
@@ -79,12 +80,16 @@ int resmlp_search(const void* model, const SearchSettings* settings, const int32
   });
 }
 
-int resmlp_force(const void* model, const int32_t* tokens, const int32_t* lengths, const int32_t* targets, const int32_t* target_lengths,
-                 int32_t sentences, int32_t end, float* scores, float* attention) {
-  return run([&] { force(*static_cast<const Model*>(model), tokens, lengths, targets, target_lengths, sentences, end, scores, attention); });
+int resmlp_force(const void* model, const int32_t* tokens, const int32_t* lengths, const int32_t* targets,
+                 const int32_t* target_lengths, int32_t sentences, int32_t end, float* scores, float* attention) {
+  return run([&] {
+    force(*static_cast<const Model*>(model), tokens, lengths, targets, target_lengths, sentences, end, scores,
+          attention);
+  });
 }
 
-int resmlp_state_new(const void* model, const int32_t* tokens, const int32_t* lengths, int32_t sentences, int32_t max_rows, void** state) {
+int resmlp_state_new(const void* model, const int32_t* tokens, const int32_t* lengths, int32_t sentences,
+                     int32_t max_rows, void** state) {
   return run([&] { *state = new State(*static_cast<const Model*>(model), tokens, lengths, sentences, max_rows); });
 }
 

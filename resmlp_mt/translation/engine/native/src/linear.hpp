@@ -135,7 +135,8 @@ class Int8Linear {
 
   // Sets the weights of output channel n, (in,).
   void set_row(int n, const int8_t* weights, float scale, float bias) {
-    int8_t* to = weight_.get() + static_cast<size_t>(n / kPanel) * groups_ * 4 * kPanel + static_cast<size_t>(n % kPanel) * 4;
+    int8_t* to =
+        weight_.get() + static_cast<size_t>(n / kPanel) * groups_ * 4 * kPanel + static_cast<size_t>(n % kPanel) * 4;
     int32_t total = 0;
     for (int k = 0; k < in_; ++k) total += weights[k];
     for (int g = 0; g < groups_; ++g) {
@@ -153,10 +154,12 @@ class Int8Linear {
            const float* residual = nullptr) const {
     for (int p = 0; p * kPanel < out_; ++p) {
       int r = 0;
-      for (; r + 4 <= rows; r += 4) tile<4>(x, first + r, p, y + static_cast<size_t>(r) * stride, stride, activation,
-                                            residual ? residual + static_cast<size_t>(r) * stride : nullptr);
-      for (; r < rows; ++r) tile<1>(x, first + r, p, y + static_cast<size_t>(r) * stride, stride, activation,
-                                    residual ? residual + static_cast<size_t>(r) * stride : nullptr);
+      for (; r + 4 <= rows; r += 4)
+        tile<4>(x, first + r, p, y + static_cast<size_t>(r) * stride, stride, activation,
+                residual ? residual + static_cast<size_t>(r) * stride : nullptr);
+      for (; r < rows; ++r)
+        tile<1>(x, first + r, p, y + static_cast<size_t>(r) * stride, stride, activation,
+                residual ? residual + static_cast<size_t>(r) * stride : nullptr);
     }
   }
 

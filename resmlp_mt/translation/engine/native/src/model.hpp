@@ -58,15 +58,16 @@ struct Norm {
 
 struct Mixing {
   Norm pre;
-  const float *matrix = nullptr, *bias = nullptr;            // (max_len, max_len); (max_len,) or null
-  const float *post_alpha = nullptr, *post_beta = nullptr;   // (dim,); `post_beta` may be null
+  const float *matrix = nullptr, *bias = nullptr;           // (max_len, max_len); (max_len,) or null
+  const float *post_alpha = nullptr, *post_beta = nullptr;  // (dim,); `post_beta` may be null
   int max_len = 0;
 
   float weight(int target, int source) const { return matrix[static_cast<size_t>(target) * max_len + source]; }
 
   // Adds the Affine behind the mixing to the residual: x += alpha * mixed + beta.
   void add(const float* mixed, float* x, int first, int count) const {
-    for (int i = 0; i < count; ++i) x[i] += mixed[i] * post_alpha[first + i] + (post_beta ? post_beta[first + i] : 0.0F);
+    for (int i = 0; i < count; ++i)
+      x[i] += mixed[i] * post_alpha[first + i] + (post_beta ? post_beta[first + i] : 0.0F);
   }
 };
 
@@ -149,7 +150,8 @@ class Model {
     for (const char* side : {"k_proj", "v_proj"}) {
       const Table weight = table(attention + side + ".weight", c.decoder_dim, c.encoder_dim);
       const float* bias = floats(attention + side + ".bias", c.decoder_dim, false);
-      for (int n = 0; n < c.decoder_dim; ++n) memory_projection.set_row(row++, weight.row(n), weight.scales[n], bias[n]);
+      for (int n = 0; n < c.decoder_dim; ++n)
+        memory_projection.set_row(row++, weight.row(n), weight.scales[n], bias[n]);
     }
     read_feed_forward(name + ".channels", c.decoder_dim, c.decoder_hidden, &layer.feed_forward);
   }
@@ -192,14 +194,16 @@ class Model {
 
   Table table(const std::string& name, int rows, int cols) const {
     const Array array = find(name);
-    if (!array.is_int8 || array.rows != rows || array.cols != cols) throw std::runtime_error(name + " has another shape or type");
+    if (!array.is_int8 || array.rows != rows || array.cols != cols)
+      throw std::runtime_error(name + " has another shape or type");
     return {static_cast<const int8_t*>(array.data), floats(name + ".scale", rows, false), rows, cols};
   }
 
   const float* floats(const std::string& name, int count, bool is_optional) const {
     if (is_optional && !arrays_.count(name)) return nullptr;
     const Array array = find(name);
-    if (array.is_int8 || array.rows * array.cols != count) throw std::runtime_error(name + " has another shape or type");
+    if (array.is_int8 || array.rows * array.cols != count)
+      throw std::runtime_error(name + " has another shape or type");
     return static_cast<const float*>(array.data);
   }
 

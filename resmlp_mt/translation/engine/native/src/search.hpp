@@ -103,7 +103,8 @@ class Output {
   void begin_step(const QuantizedRows& features) {
     if (is_whole()) return;
     const int stride = stride_of(model_.sample.out());
-    model_.sample.run(features, 0, features.rows(), sample_logits_.get(static_cast<size_t>(features.rows()) * stride), stride);
+    model_.sample.run(features, 0, features.rows(), sample_logits_.get(static_cast<size_t>(features.rows()) * stride),
+                      stride);
   }
 
   // The logarithm of the sum of exponentials over the whole vocabulary. That of the tokens which are not among a
@@ -117,9 +118,11 @@ class Output {
     const int stride = stride_of(model_.sample.out());
     others_.clear();
     for (size_t i = 0; i < model_.sample_tokens.size(); ++i)
-      if (of_sentence.index(model_.sample_tokens[i]) < 0) others_.push_back(sample_logits_.data()[static_cast<size_t>(row) * stride + i] / temperature);
+      if (of_sentence.index(model_.sample_tokens[i]) < 0)
+        others_.push_back(sample_logits_.data()[static_cast<size_t>(row) * stride + i] / temperature);
     if (others_.empty()) return listed;
-    const float mean = log_sum_exp(others_.data(), static_cast<int>(others_.size())) - std::log(static_cast<float>(others_.size()));
+    const float mean =
+        log_sum_exp(others_.data(), static_cast<int>(others_.size())) - std::log(static_cast<float>(others_.size()));
     const float both[2] = {listed, mean + std::log(static_cast<float>(others))};
     return log_sum_exp(both, 2);
   }
@@ -145,8 +148,9 @@ class Search {
  public:
   //   max_lens: maximum target length of each sentence, without its end.
   //   prefixes, prefix_starts: tokens that each translation begins with, and the first of each, (sentences + 1,).
-  Search(const Model& model, const SearchSettings& settings, const int32_t* tokens, const int32_t* lengths, int sentences,
-         const int32_t* max_lens, const int32_t* prefixes, const int64_t* prefix_starts, const int32_t* words, const int64_t* word_starts)
+  Search(const Model& model, const SearchSettings& settings, const int32_t* tokens, const int32_t* lengths,
+         int sentences, const int32_t* max_lens, const int32_t* prefixes, const int64_t* prefix_starts,
+         const int32_t* words, const int64_t* word_starts)
       : settings_(settings),
         max_lens_(max_lens),
         prefixes_(prefixes),
@@ -155,7 +159,8 @@ class Search {
         output_(model, sentences, words, word_starts),
         hypotheses_(sentences) {
     for (int s = 0; s < sentences; ++s) {
-      if (output_.words(s).index(settings.end) < 0) throw std::runtime_error("the words do not include the end of the sentence");
+      if (output_.words(s).index(settings.end) < 0)
+        throw std::runtime_error("the words do not include the end of the sentence");
       active_.push_back(s);
       nodes_.push_back({-1, settings.end, 0.0F, 0.0F});
       node_of_row_.push_back(s);
@@ -177,7 +182,8 @@ class Search {
       next_nodes_.clear();
       for (size_t i = 0; i < active_.size(); ++i) {
         const int s = active_[i], first = static_cast<int>(i) * per_sentence;
-        float* logits = whole ? whole + static_cast<size_t>(first) * output_.stride(s) : output_.run(features, s, first, per_sentence);
+        float* logits = whole ? whole + static_cast<size_t>(first) * output_.stride(s)
+                              : output_.run(features, s, first, per_sentence);
         select_candidates(s, first, per_sentence, logits);
         advance(s, first);
       }
@@ -186,7 +192,8 @@ class Search {
       if (!active_.empty()) state_.reorder(from_.data(), static_cast<int>(from_.size()));
     }
     for (auto& of_sentence : hypotheses_)
-      std::stable_sort(of_sentence.begin(), of_sentence.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+      std::stable_sort(of_sentence.begin(), of_sentence.end(),
+                       [](const auto& a, const auto& b) { return a.score > b.score; });
     return std::move(hypotheses_);
   }
 
@@ -207,7 +214,8 @@ class Search {
   void select_candidates(int s, int first, int rows, float* logits) {
     const Words words = output_.words(s);
     const int most = 2 * settings_.beam_size, stride = output_.stride(s);
-    const int end = words.index(settings_.end), padding = words.index(settings_.padding), unknown = words.index(settings_.unknown);
+    const int end = words.index(settings_.end), padding = words.index(settings_.padding),
+              unknown = words.index(settings_.unknown);
     const bool has_prefix = !is_at_limit(s) && prefix_starts_[s] + step() < prefix_starts_[s + 1];
     candidates_.clear();
     for (int r = first; r < first + rows; ++r) {
@@ -218,7 +226,8 @@ class Search {
       if (padding >= 0) x[padding] = kImpossible;
       if (unknown >= 0) x[unknown] -= settings_.unknown_penalty;
       if (is_at_limit(s) || has_prefix) {
-        const int token = has_prefix ? prefixes_[prefix_starts_[s] + step()] : settings_.end, index = words.index(token);
+        const int token = has_prefix ? prefixes_[prefix_starts_[s] + step()] : settings_.end,
+                  index = words.index(token);
         if (index < 0) throw std::runtime_error("a word of a prefix is not among the words");
         best_.assign(1, {x[index], index});
       } else {
@@ -228,7 +237,8 @@ class Search {
       for (const auto& [value, index] : best_)
         if (value > kImpossible) candidates_.push_back({value - norm, before + (value - norm), words.token(index), r});
     }
-    std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const auto& a, const auto& b) { return a.score > b.score; });
     if (static_cast<int>(candidates_.size()) > most) candidates_.resize(most);
   }
 
@@ -241,7 +251,8 @@ class Search {
       const Candidate& c = candidates_[i];
       const bool is_possible = c.score > kImpossible;  // the others continue a row that ended
       can_continue |= is_possible && c.token != settings_.end;
-      if (is_possible && c.token == settings_.end && i < beam_size && hypotheses.size() < beam_size) add_hypothesis(s, c);
+      if (is_possible && c.token == settings_.end && i < beam_size && hypotheses.size() < beam_size)
+        add_hypothesis(s, c);
     }
     if (is_at_limit(s) || !can_continue) {
       if (hypotheses.empty()) end_first_row(s, first);
@@ -255,7 +266,8 @@ class Search {
         add_row(c.row, {node_of_row_[c.row], c.token, c.log_prob, c.score});
         ++rows;
       }
-    for (; rows < beam_size; ++rows) add_row(first, {node_of_row_[first], settings_.end, kImpossible, kImpossible});  // never chosen
+    for (; rows < beam_size; ++rows)
+      add_row(first, {node_of_row_[first], settings_.end, kImpossible, kImpossible});  // never chosen
   }
 
   void add_row(int from, const Node& node) {
@@ -303,8 +315,8 @@ class Search {
 // Scores given translations: the log-probability of each token, and its attention to the source.
 //   targets: of all sentences, one behind the other, with their ends; scores: one for each target token;
 //   attention: (all target tokens, max_source).
-inline void force(const Model& model, const int32_t* tokens, const int32_t* lengths, const int32_t* targets, const int32_t* target_lengths,
-                  int sentences, int32_t end, float* scores, float* attention) {
+inline void force(const Model& model, const int32_t* tokens, const int32_t* lengths, const int32_t* targets,
+                  const int32_t* target_lengths, int sentences, int32_t end, float* scores, float* attention) {
   State state(model, tokens, lengths, sentences, sentences);
   Output output(model, sentences, nullptr, nullptr);
   const int width = model.config.max_source, vocab_size = model.output.out();
@@ -337,7 +349,8 @@ inline void force(const Model& model, const int32_t* tokens, const int32_t* leng
       const size_t at = start[active[r]] + t;
       if (targets[at] < 0 || targets[at] >= vocab_size) throw std::runtime_error("a token is not in the vocabulary");
       scores[at] = x[targets[at]] - log_sum_exp(x, vocab_size);
-      std::copy(of_step.begin() + static_cast<std::ptrdiff_t>(r) * width, of_step.begin() + static_cast<std::ptrdiff_t>(r + 1) * width, attention + at * width);
+      std::copy(of_step.begin() + static_cast<std::ptrdiff_t>(r) * width,
+                of_step.begin() + static_cast<std::ptrdiff_t>(r + 1) * width, attention + at * width);
     }
   }
 }

@@ -90,19 +90,43 @@ struct Vec {
     for (int i = 0; i < 8; ++i) r.v[i] = f(i);
     return r;
   }
-  static Vec load(const float* p) { return each([&](int i) { return p[i]; }); }
-  static Vec set(float x) { return each([&](int) { return x; }); }
-  static Vec from(const int32_t* p) { return each([&](int i) { return static_cast<float>(p[i]); }); }
+  static Vec load(const float* p) {
+    return each([&](int i) { return p[i]; });
+  }
+  static Vec set(float x) {
+    return each([&](int) { return x; });
+  }
+  static Vec from(const int32_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
   void store(float* p) const { std::memcpy(p, v, sizeof v); }
-  Vec operator+(Vec o) const { return each([&](int i) { return v[i] + o.v[i]; }); }
-  Vec operator-(Vec o) const { return each([&](int i) { return v[i] - o.v[i]; }); }
-  Vec operator*(Vec o) const { return each([&](int i) { return v[i] * o.v[i]; }); }
-  Vec operator/(Vec o) const { return each([&](int i) { return v[i] / o.v[i]; }); }
-  static Vec fma(Vec a, Vec b, Vec c) { return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
-  static Vec max(Vec a, Vec b) { return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-  static Vec min(Vec a, Vec b) { return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-  Vec abs() const { return each([&](int i) { return std::fabs(v[i]); }); }
-  Vec copysign(Vec s) const { return each([&](int i) { return std::copysign(v[i], s.v[i]); }); }
+  Vec operator+(Vec o) const {
+    return each([&](int i) { return v[i] + o.v[i]; });
+  }
+  Vec operator-(Vec o) const {
+    return each([&](int i) { return v[i] - o.v[i]; });
+  }
+  Vec operator*(Vec o) const {
+    return each([&](int i) { return v[i] * o.v[i]; });
+  }
+  Vec operator/(Vec o) const {
+    return each([&](int i) { return v[i] / o.v[i]; });
+  }
+  static Vec fma(Vec a, Vec b, Vec c) {
+    return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+  }
+  static Vec max(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static Vec min(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  Vec abs() const {
+    return each([&](int i) { return std::fabs(v[i]); });
+  }
+  Vec copysign(Vec s) const {
+    return each([&](int i) { return std::copysign(v[i], s.v[i]); });
+  }
   float sum() const {
     float total = 0;
     for (float x : v) total += x;
@@ -113,8 +137,12 @@ struct Vec {
     for (float x : v) m = x > m ? x : m;
     return m;
   }
-  static Vec round(Vec a) { return each([&](int i) { return std::nearbyint(a.v[i]); }); }
-  static Vec power_of_two(Vec n) { return each([&](int i) { return std::ldexp(1.0F, static_cast<int>(n.v[i])); }); }
+  static Vec round(Vec a) {
+    return each([&](int i) { return std::nearbyint(a.v[i]); });
+  }
+  static Vec power_of_two(Vec n) {
+    return each([&](int i) { return std::ldexp(1.0F, static_cast<int>(n.v[i])); });
+  }
 };
 #endif
 

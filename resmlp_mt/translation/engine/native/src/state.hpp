@@ -1,5 +1,5 @@
-// The encoder, and the state of a search: the rows (beams) of a batch of sentences, one step at a time. The sentences of
-// a batch are concatenated, not padded, and every row is computed on its own, so no result depends on the batch.
+// The encoder, and the state of a search: the rows (beams) of a batch of sentences, one step at a time. The sentences
+// of a batch are concatenated, not padded, and every row is computed on its own, so no result depends on the batch.
 #pragma once
 #include "model.hpp"
 
@@ -10,10 +10,14 @@ class State {
   // Encodes sentences; each has one row at first.
   //   tokens: of all sentences, one behind the other; lengths: (sentences,); max_rows: most rows there will be.
   State(const Model& model, const int32_t* tokens, const int32_t* lengths, int sentences, int max_rows)
-      : model_(model), max_rows_(max_rows), lengths_(lengths, lengths + sentences), caches_(model.config.decoder_layers) {
+      : model_(model),
+        max_rows_(max_rows),
+        lengths_(lengths, lengths + sentences),
+        caches_(model.config.decoder_layers) {
     int total = 0;
     for (int s = 0; s < sentences; ++s) {
-      if (lengths[s] < 1 || lengths[s] > model.config.max_source) throw std::runtime_error("a source has no allowed length");
+      if (lengths[s] < 1 || lengths[s] > model.config.max_source)
+        throw std::runtime_error("a source has no allowed length");
       first_.push_back(total);
       total += lengths[s];
       sentence_of_row_.push_back(s);
@@ -46,7 +50,8 @@ class State {
     const int dim = c.decoder_dim, stride = stride_of(dim);
     if (steps_ == c.max_target) throw std::runtime_error("there are no more target positions");
     float* x = x_.get(static_cast<size_t>(rows()) * stride);
-    for (int r = 0; r < rows(); ++r) embed(model_.target_table, tokens[r], model_.target_positions, steps_, x + static_cast<size_t>(r) * stride);
+    for (int r = 0; r < rows(); ++r)
+      embed(model_.target_table, tokens[r], model_.target_positions, steps_, x + static_cast<size_t>(r) * stride);
     add_step();
     for (int i = 0; i < c.decoder_layers; ++i) {
       const DecoderLayer& layer = model_.decoder[i];
@@ -105,19 +110,22 @@ class State {
         embed(model_.source_table, tokens[at], model_.source_positions, t, x + static_cast<size_t>(at) * stride);
       }
     for (const EncoderLayer& layer : model_.encoder) {
-      for (size_t s = 0; s < lengths_.size(); ++s) mix_sentence(layer.mixing, x + static_cast<size_t>(first_[s]) * stride, lengths_[s], dim, stride);
+      for (size_t s = 0; s < lengths_.size(); ++s)
+        mix_sentence(layer.mixing, x + static_cast<size_t>(first_[s]) * stride, lengths_[s], dim, stride);
       feed_forward(layer.feed_forward, x, total, dim, c.encoder_hidden);
     }
     quantize(x, total, dim, stride, &model_.encoder_norm, &quantized_);
     memory_stride_ = stride_of(model_.memory_projection.out());
-    model_.memory_projection.run(quantized_, 0, total, memory_.get(static_cast<size_t>(total) * memory_stride_), memory_stride_);
+    model_.memory_projection.run(quantized_, 0, total, memory_.get(static_cast<size_t>(total) * memory_stride_),
+                                 memory_stride_);
     transpose_keys();
   }
 
   void mix_sentence(const Mixing& mixing, float* x, int length, int dim, int stride) {
     constexpr int W = Vec::kWidth, kColumns = 4 * W;
     float* in = mixed_.get(static_cast<size_t>(length) * stride);
-    for (int t = 0; t < length; ++t) mixing.pre.apply(x + static_cast<size_t>(t) * stride, in + static_cast<size_t>(t) * stride, dim);
+    for (int t = 0; t < length; ++t)
+      mixing.pre.apply(x + static_cast<size_t>(t) * stride, in + static_cast<size_t>(t) * stride, dim);
     for (int d = 0; d < dim; d += kColumns) {
       int t = 0;
       for (; t + 4 <= length; t += 4) mix_tile<4>(mixing, in + d, x + d, t, d, length, dim, stride);
@@ -162,7 +170,8 @@ class State {
         float* to = keys + i * keys_per_layer_ + key_start_[s];
         std::fill(to, to + static_cast<size_t>(dim) * padded_[s], 0.0F);
         for (int t = 0; t < lengths_[s]; ++t) {
-          const float* from = memory_.data() + static_cast<size_t>(first_[s] + t) * memory_stride_ + static_cast<size_t>(2 * i) * dim;
+          const float* from =
+              memory_.data() + static_cast<size_t>(first_[s] + t) * memory_stride_ + static_cast<size_t>(2 * i) * dim;
           for (int d = 0; d < dim; ++d) to[static_cast<size_t>(d) * padded_[s] + t] = from[d];
         }
       }
@@ -221,7 +230,8 @@ class State {
       float* average = attention ? attention + static_cast<size_t>(r) * c.max_source : nullptr;
       if (average) std::fill(average, average + c.max_source, 0.0F);
       const float* keys = keys_.data() + index * keys_per_layer_ + key_start_[s];
-      const float* values = memory_.data() + static_cast<size_t>(first_[s]) * memory_stride_ + static_cast<size_t>(2 * index + 1) * dim;
+      const float* values =
+          memory_.data() + static_cast<size_t>(first_[s]) * memory_stride_ + static_cast<size_t>(2 * index + 1) * dim;
       for (int h = 0; h < c.heads; ++h) {
         const size_t at = static_cast<size_t>(r) * stride + h * head_dim;
         score_keys(query + at, keys + static_cast<size_t>(h) * head_dim * padded_[s], head_dim, padded_[s], scores);
@@ -244,7 +254,8 @@ class State {
         even = Vec::fma(Vec::set(query[d]), Vec::load(keys + static_cast<size_t>(d) * padded + p), even);
         odd = Vec::fma(Vec::set(query[d + 1]), Vec::load(keys + static_cast<size_t>(d + 1) * padded + p), odd);
       }
-      if (d < head_dim) even = Vec::fma(Vec::set(query[d]), Vec::load(keys + static_cast<size_t>(d) * padded + p), even);
+      if (d < head_dim)
+        even = Vec::fma(Vec::set(query[d]), Vec::load(keys + static_cast<size_t>(d) * padded + p), even);
       (even + odd).store(scores + p);
     }
   }
@@ -267,7 +278,8 @@ class State {
     int d = 0;
     for (; d + W <= head_dim; d += W) {
       Vec sum = Vec::set(0.0F);
-      for (int p = 0; p < length; ++p) sum = Vec::fma(Vec::set(weights[p]), Vec::load(values + static_cast<size_t>(p) * memory_stride_ + d), sum);
+      for (int p = 0; p < length; ++p)
+        sum = Vec::fma(Vec::set(weights[p]), Vec::load(values + static_cast<size_t>(p) * memory_stride_ + d), sum);
       (sum * Vec::set(factor)).store(out + d);
     }
     for (; d < head_dim; ++d) {
@@ -284,8 +296,8 @@ class State {
   std::vector<int32_t> lengths_, first_, padded_;  // of each sentence; `first_`: its first position in the batch
   std::vector<size_t> key_start_;
   std::vector<int32_t> sentence_of_row_;
-  std::vector<int32_t> history_;                   // the slot of each row's input at each step, (rows, steps)
-  std::vector<std::vector<float>> caches_;         // of each layer: the inputs of its mixing, (steps, max_rows, stride)
+  std::vector<int32_t> history_;            // the slot of each row's input at each step, (rows, steps)
+  std::vector<std::vector<float>> caches_;  // of each layer: the inputs of its mixing, (steps, max_rows, stride)
   Buffer x_, normed_, hidden_, mixed_, query_, scores_, memory_, keys_;
   QuantizedRows quantized_, features_;
 };
