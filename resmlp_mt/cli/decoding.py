@@ -84,7 +84,7 @@ def model_inputs(args: argparse.Namespace) -> dict[str, list[Path]]:
     return {
         "MODEL": bundle_files(args.model),
         "--ensemble": further,
-        "--shortlist": [args.shortlist] * bool(args.shortlist),
+        "--shortlist": [args.shortlist] if args.shortlist else [],
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ from resmlp_mt.common.indexed_data import read_indexed
 from resmlp_mt.common.progress import progress_bar
 from resmlp_mt.translation.engine.shortlist import Shortlist
 from resmlp_mt.translation.special_tokens import SPECIAL_TOKENS
+from resmlp_mt.translation.text.dictionary import SPECIAL_TOKEN_NAMES
 
 Sentences = list[NDArray[np.int64]]
 
 ITERATIONS = 5
 _CHUNK = 2000  # sentence pairs
-_SPECIAL = 4  # tokens below it are special
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,15 @@ def read_pairs(
     total = sum(len(text.sizes) for text in texts[0])
     if total == 0:
         raise ResMLPError(f"the split {split} has no sentence pairs; prepare the data again")
-    step = max(1.0, total / (max_pairs or total))
-    chosen = set((np.arange(min(total, max_pairs or total)) * step).astype(int).tolist())
+    count = min(total, max_pairs or total)
+    chosen = (np.arange(count) * (total / count)).astype(np.int64)
     for side, of_side in zip(sides, texts, strict=True):
-        number = 0
+        first = 0  # number of the first sentence of a text
         for text in of_side:
             ends = np.cumsum(text.sizes)
-            for start, end in zip(ends - text.sizes, ends, strict=True):
-                if number in chosen:
-                    side.append(np.asarray(text.tokens[start:end], np.int64))
-                number += 1
+            for index in chosen[(chosen >= first) & (chosen < first + len(ends))] - first:
+                side.append(np.asarray(text.tokens[ends[index] - text.sizes[index] : ends[index]], np.int64))
+            first += len(ends)
     if len(sides[0]) != len(sides[1]):
         raise ResMLPError(f"the two sides of the split {split} have different numbers of sentences; prepare it again")
     return sides[0], sides[1]
@@ -134,18 +134,16 @@ def build_shortlist(
         is_joint: source and target have one vocabulary; every token is then in its own list, for names and numbers.
     """
     occurrences = np.bincount(np.concatenate(targets), minlength=lexicon.vocab_size)
-    lists: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * source_vocab
     sources = lexicon.keys // lexicon.vocab_size
     order = np.lexsort((-lexicon.probabilities, sources))
     words = lexicon.keys[order] % lexicon.vocab_size
     starts = np.searchsorted(sources[order], np.arange(source_vocab + 1))
-    for token in range(source_vocab):
-        lists[token] = words[starts[token] : min(starts[token] + best, starts[token + 1])]
-        if is_joint:
-            lists[token] = np.append(lists[token], token)
+    lists = [words[start : min(start + best, end)] for start, end in pairwise(starts)]
+    if is_joint:
+        lists = [np.append(of_token, token) for token, of_token in enumerate(lists)]
     most_frequent = np.argsort(-occurrences, kind="stable")[:frequent]
     lists[SPECIAL_TOKENS.end] = np.append(lists[SPECIAL_TOKENS.end], most_frequent[occurrences[most_frequent] > 0])
-    return Shortlist.from_lists(_SPECIAL, best, [words.tolist() for words in lists])
+    return Shortlist.from_lists(len(SPECIAL_TOKEN_NAMES), best, lists)
 
 
 @dataclass(frozen=True)

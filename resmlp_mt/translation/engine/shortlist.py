@@ -44,16 +44,11 @@ class Shortlist:
     words: NDArray[np.uint32]
 
     @classmethod
-    def from_lists(cls, first: int, best: int, lists: Sequence[Sequence[int]]) -> Shortlist:
+    def from_lists(cls, first: int, best: int, lists: Sequence[Sequence[int] | NDArray[np.int64]]) -> Shortlist:
         """Makes a shortlist from the target tokens of each source token, in any order."""
         parts = [np.unique(np.asarray(words, np.uint32)) for words in lists]
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.uint64)
         return cls(first, best, offsets, np.concatenate(parts) if parts else np.zeros(0, np.uint32))
-
-    @property
-    def source_vocab(self) -> int:
-        """Number of source tokens."""
-        return len(self.offsets) - 1
 
     def words_of(self, sources: Sequence[int], also: Sequence[int] = ()) -> NDArray[np.int32]:
         """The target tokens for a sentence, sorted.

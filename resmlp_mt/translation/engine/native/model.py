@@ -76,8 +76,11 @@ class NativeModel:
         self.options = options
         self.max_source_len, self.max_target_len = options.max_source_positions, options.max_target_positions
         self.vocab_size = vocab_sizes[1]
-        of_decoder = (v for n, v in parameters.items() if n.startswith("decoder.") and v.dtype == np.int8)
-        self.weights_per_step = sum(value.size for value in of_decoder)
+        self.weights_per_step = sum(
+            value.size
+            for name, value in parameters.items()
+            if name.startswith("decoder.") and ".embedding." not in name and value.dtype == np.int8
+        )
         config = _Config(
             *(options.encoder_embed_dim, options.encoder_ffn_embed_dim, options.encoder_layers),
             *(options.decoder_embed_dim, options.decoder_ffn_embed_dim, options.decoder_layers),
